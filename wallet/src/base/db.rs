@@ -1,0 +1,42 @@
+//! The pool every service shares. Connections act as `haodian_app`, which may not change or delete an entry.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+/// Longest a statement may run before PostgreSQL ends it.
+const STATEMENT_TIMEOUT: &str = "15s";
+
+/// Opens a pool of at most `connections_max` connections as the application role.
+pub async fn connect(url: &str, connections_max: u32) -> sqlx::Result<PgPool> {
+    let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.application_name("haodian").options([
+        ("statement_timeout", STATEMENT_TIMEOUT),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "30s"),
+        ("timezone", "UTC"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(Duration::from_secs(10))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::query("SET ROLE haodian_app").execute(connection).await?;
+                Ok(())
+            })
+        })
+        .connect_with(options)
+        .await
+}
+
+/// Whether a whole transaction is worth running again: deadlock or serialization failure.
+pub fn retryable(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(e) if matches!(e.code().as_deref(), Some("40001" | "40P01")))
+}
+
+/// The name of the constraint that refused a row.
+pub fn constraint(error: &sqlx::Error) -> Option<&str> {
+    match error {
+        sqlx::Error::Database(e) => e.constraint(),
+        _ => None,
+    }
+}

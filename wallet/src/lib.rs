@@ -1,0 +1,5 @@
+//! The money core: books and their double-entry ledger, orders, payments, refunds, settlement and withdrawals.
+//!
+//! Knows nothing of HTTP, GraphQL or documents. Rules are pure (`rules.rs`), SQL lives in `repo.rs` files and in `base`.
+
+pub mod base;
