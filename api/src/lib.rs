@@ -1,1 +1,11 @@
-//! api
+//! The edge and the processes of 好店: HTTP, GraphQL, jobs, simulators, the launcher. The only place that knows all crates.
+
+pub mod config;
+pub mod doctor;
+pub mod graphql;
+pub mod http;
+pub mod jobs;
+pub mod launcher;
+pub mod seed;
+pub mod sim;
+pub mod telemetry;
