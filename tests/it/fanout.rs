@@ -1,0 +1,1 @@
+//! Fan-out through Redis and its in-process twin.

@@ -1,0 +1,1 @@
+//! The launcher, its doctor and its private services.

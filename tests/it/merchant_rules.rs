@@ -1,0 +1,1 @@
+//! Applications, papers and reviews on a real database.

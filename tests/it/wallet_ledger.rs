@@ -1,0 +1,1 @@
+//! The ledger's services on a real database.
