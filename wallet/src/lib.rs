@@ -3,3 +3,4 @@
 //! Knows nothing of HTTP, GraphQL or documents. Rules are pure (`rules.rs`), SQL lives in `repo.rs` files and in `base`.
 
 pub mod base;
+pub mod channel;

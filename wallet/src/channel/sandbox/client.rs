@@ -1,0 +1,424 @@
+//! The adapters: our commands out as signed requests, the sandbox's signed answers back as states. Nothing unsigned decides anything.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::sign::{Signer, Verifier};
+use super::wire::{
+    BODY_MAX, PaymentAnswer, PaymentRequest, PaymentStatus, PayoutAnswer, PayoutRequest, RefundAnswer, RefundRequest, Refusal,
+    TransferStatus, code,
+};
+use crate::base::clock::Clock;
+use crate::base::money::Money;
+use crate::channel::ChannelError;
+
+/// Key id under which the platform signs.
+pub const PLATFORM_KEY: &str = "platform";
+/// Key id under which the acquirer signs.
+pub const ACQUIRER_KEY: &str = "acquirer";
+/// Key id under which the bank signs.
+pub const BANK_KEY: &str = "bank";
+
+/// How one counterparty is reached and how its word is checked.
+#[derive(Clone, Debug)]
+pub struct Link {
+    base: Url,
+    http: Client,
+    signer: Arc<Signer>,
+    verifier: Verifier,
+    /// Our number at the counterparty.
+    pub merchant_no: String,
+    /// Where it sends its notices.
+    pub notify_url: String,
+}
+
+/// A link that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    #[error("channel.sandbox_url must be a URL that begins with http:// or https://")]
+    Url,
+    #[error("could not set up the HTTP client")]
+    Client(#[from] reqwest::Error),
+}
+
+/// An answer whose signature was right.
+struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Link {
+    /// Prepares a link; opens no connection. `timeout` covers a whole call.
+    pub fn try_new(
+        base_url: &str,
+        signer: Arc<Signer>,
+        verifier: Verifier,
+        merchant_no: &str,
+        notify_url: &str,
+        timeout: Duration,
+    ) -> Result<Self, LinkError> {
+        let base: Url = base_url.parse().map_err(|_| LinkError::Url)?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(LinkError::Url);
+        }
+        let http = Client::builder()
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .pool_max_idle_per_host(64)
+            .build()?;
+        Ok(Self { base, http, signer, verifier, merchant_no: merchant_no.to_owned(), notify_url: notify_url.to_owned() })
+    }
+
+    /// Checks a notice on its raw bytes: key, time and signature. `path` is that of the address it was sent to.
+    pub fn verify_notice(&self, path: &str, headers: &reqwest::header::HeaderMap, body: &[u8]) -> Result<(), super::sign::SignatureError> {
+        self.verifier.verify("POST", path, headers, body, Clock::wall()).map(|_| ())
+    }
+
+    async fn post<Q: Serialize, A: DeserializeOwned>(&self, path: &str, request: &Q) -> Result<A, ChannelError> {
+        let body = serde_json::to_vec(request).expect("wire types are plain data and serialise");
+        let answer = self.call(Method::POST, path, body).await?;
+        if answer.status.is_success() { parse(&answer) } else { Err(refusal(&answer)) }
+    }
+
+    async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<Option<A>, ChannelError> {
+        let answer = self.call(Method::GET, path, Vec::new()).await?;
+        if answer.status.is_success() {
+            return parse(&answer).map(Some);
+        }
+        match refusal(&answer) {
+            ChannelError::Refused { code } if code == code::NOT_FOUND => Ok(None),
+            // a refused question says nothing about what was asked for
+            ChannelError::Refused { .. } => Err(ChannelError::BadAnswer("the question was refused")),
+            other => Err(other),
+        }
+    }
+
+    /// One signed exchange.
+    async fn call(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, ChannelError> {
+        let url = self.base.join(path).map_err(|_| ChannelError::BadAnswer("the address cannot be formed"))?;
+        let path = url.path().to_owned();
+        let nonce = self.signer.nonce();
+        let mut headers = self.signer.headers(method.as_str(), &path, &nonce, &body, Clock::wall());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let response = self.http.request(method, url).headers(headers).body(body).send().await.map_err(no_answer)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = bounded(response).await?;
+        match self.verifier.verify(status.as_str(), &path, &headers, &body, Clock::wall()) {
+            Ok(echoed) if echoed == nonce => {}
+            Ok(_) => return Err(ChannelError::BadAnswer("it answers another request")),
+            // what stands before the channel may fail without a signature: no word was given
+            Err(_) if status.is_server_error() => return Err(ChannelError::NoAnswer(format!("status {status}").into())),
+            Err(_) => return Err(ChannelError::BadAnswer("its signature is not right")),
+        }
+        if status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) {
+            return Err(ChannelError::NoAnswer(format!("status {status}").into()));
+        }
+        Ok(Answer { status, body })
+    }
+}
+
+fn no_answer(error: reqwest::Error) -> ChannelError {
+    ChannelError::NoAnswer(Box::new(error.without_url()))
+}
+
+/// Reads a body of at most [`BODY_MAX`] bytes.
+async fn bounded(mut response: Response) -> Result<Vec<u8>, ChannelError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
+        if body.len() + chunk.len() > BODY_MAX {
+            return Err(ChannelError::BadAnswer("it is too long"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn parse<A: DeserializeOwned>(answer: &Answer) -> Result<A, ChannelError> {
+    serde_json::from_slice(&answer.body).map_err(|_| ChannelError::BadAnswer("its content is not as agreed"))
+}
+
+/// Reads a signed answer that is no success. Two refusals settle nothing: a number that stands for other content may well have been
+/// carried out, and a signature refused now says nothing about the same request sent before.
+fn refusal(answer: &Answer) -> ChannelError {
+    match parse::<Refusal>(answer) {
+        Ok(r) if r.code == code::REQUEST_NO_REUSED => ChannelError::BadAnswer("the request number stands for other content"),
+        Ok(r) if r.code == code::SIGNATURE_INVALID => ChannelError::BadAnswer("our signature was refused; compare keys and clocks"),
+        Ok(r) if answer.status.is_client_error() => ChannelError::Refused { code: r.code },
+        Ok(_) => ChannelError::BadAnswer("its status is not as agreed"),
+        Err(error) => error,
+    }
+}
+
+/// A payment to be asked for.
+#[derive(Clone, Debug)]
+pub struct PaymentOrder {
+    pub request_no: String,
+    pub amount: Money,
+    pub description: String,
+    /// Where the payer's page leads back to.
+    pub return_url: Option<String>,
+}
+
+/// The acquirer's word on a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentWord {
+    /// The payer has not decided.
+    Pending,
+    /// Paid, with the amount and currency as the acquirer states them: they are compared, not assumed.
+    Succeeded {
+        amount_minor: i64,
+        currency: String,
+        at: DateTime<Utc>,
+    },
+    Failed {
+        code: String,
+    },
+    Closed,
+}
+
+/// A payment as the acquirer knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentState {
+    pub transaction_id: String,
+    pub pay_url: String,
+    pub word: PaymentWord,
+}
+
+/// A refund to be asked for.
+#[derive(Clone, Debug)]
+pub struct RefundOrder {
+    pub request_no: String,
+    pub payment_request_no: String,
+    pub amount: Money,
+}
+
+/// Where a refund stands at the acquirer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RefundStatus {
+    /// Taken in, result to come.
+    Accepted,
+    Succeeded {
+        at: DateTime<Utc>,
+    },
+    Failed {
+        code: String,
+    },
+}
+
+/// A refund as the acquirer knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundState {
+    pub status: RefundStatus,
+}
+
+/// The sandbox acquirer (收单机构).
+#[derive(Clone, Debug)]
+pub struct SandboxAcquirer {
+    link: Link,
+}
+
+impl SandboxAcquirer {
+    pub fn new(link: Link) -> Self {
+        Self { link }
+    }
+
+    /// The link, for checking notices.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Asks for a payment. Safe to repeat: the same number with the same content gives the same payment.
+    pub async fn pay(&self, order: &PaymentOrder) -> Result<PaymentState, ChannelError> {
+        let answer = self
+            .link
+            .post(
+                "/acquirer/v1/payments",
+                &PaymentRequest {
+                    merchant_no: self.link.merchant_no.clone(),
+                    request_no: order.request_no.clone(),
+                    amount_minor: order.amount.minor,
+                    currency: order.amount.currency.as_str().to_owned(),
+                    description: order.description.clone(),
+                    notify_url: self.link.notify_url.clone(),
+                    return_url: order.return_url.clone(),
+                },
+            )
+            .await?;
+        self.payment(&order.request_no, answer)
+    }
+
+    /// Asks where a payment stands. None: the acquirer does not know the number, which proves nothing while a request may be on its way.
+    pub async fn query(&self, request_no: &str) -> Result<Option<PaymentState>, ChannelError> {
+        let answer = self.link.get(&format!("/acquirer/v1/payments/{request_no}")).await?;
+        answer.map(|a| self.payment(request_no, a)).transpose()
+    }
+
+    /// Closes a payment that nobody has paid, and bars an unknown number from being paid later. Gives where it stands now, which is
+    /// `Succeeded` when the payer was faster.
+    pub async fn close(&self, request_no: &str) -> Result<PaymentState, ChannelError> {
+        let answer = self.link.post(&format!("/acquirer/v1/payments/{request_no}/close"), &serde_json::json!({})).await?;
+        self.payment(request_no, answer)
+    }
+
+    /// Asks for a refund. Safe to repeat.
+    pub async fn refund(&self, order: &RefundOrder) -> Result<RefundState, ChannelError> {
+        let answer = self
+            .link
+            .post(
+                "/acquirer/v1/refunds",
+                &RefundRequest {
+                    merchant_no: self.link.merchant_no.clone(),
+                    request_no: order.request_no.clone(),
+                    payment_request_no: order.payment_request_no.clone(),
+                    amount_minor: order.amount.minor,
+                    currency: order.amount.currency.as_str().to_owned(),
+                    notify_url: self.link.notify_url.clone(),
+                },
+            )
+            .await?;
+        self.refunded(&order.request_no, answer)
+    }
+
+    /// Asks where a refund stands. None: the acquirer does not know the number.
+    pub async fn query_refund(&self, request_no: &str) -> Result<Option<RefundState>, ChannelError> {
+        let answer = self.link.get(&format!("/acquirer/v1/refunds/{request_no}")).await?;
+        answer.map(|a| self.refunded(request_no, a)).transpose()
+    }
+
+    fn payment(&self, request_no: &str, answer: PaymentAnswer) -> Result<PaymentState, ChannelError> {
+        belongs(&self.link, request_no, &answer.merchant_no, &answer.request_no)?;
+        let word = match answer.status {
+            PaymentStatus::UserPending => PaymentWord::Pending,
+            PaymentStatus::Succeeded => PaymentWord::Succeeded {
+                amount_minor: answer.amount_minor,
+                currency: answer.currency,
+                at: answer.success_time.ok_or(ChannelError::BadAnswer("a success without its time"))?,
+            },
+            PaymentStatus::Failed => PaymentWord::Failed { code: error_code(answer.error_code) },
+            PaymentStatus::Closed => PaymentWord::Closed,
+        };
+        Ok(PaymentState { transaction_id: answer.transaction_id, pay_url: answer.pay_url, word })
+    }
+
+    fn refunded(&self, request_no: &str, answer: RefundAnswer) -> Result<RefundState, ChannelError> {
+        belongs(&self.link, request_no, &answer.merchant_no, &answer.request_no)?;
+        let status = match answer.status {
+            TransferStatus::Accepted => RefundStatus::Accepted,
+            TransferStatus::Succeeded => {
+                RefundStatus::Succeeded { at: answer.success_time.ok_or(ChannelError::BadAnswer("a success without its time"))? }
+            }
+            TransferStatus::Failed => RefundStatus::Failed { code: error_code(answer.error_code) },
+        };
+        Ok(RefundState { status })
+    }
+}
+
+/// A payout to be asked for. The payee's name and account are personal: they never show in `Debug`.
+#[derive(Clone)]
+pub struct PayoutOrder {
+    pub request_no: String,
+    pub payee_name: String,
+    pub payee_account: String,
+    pub amount: Money,
+}
+
+impl fmt::Debug for PayoutOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PayoutOrder").field("request_no", &self.request_no).field("amount", &self.amount).finish_non_exhaustive()
+    }
+}
+
+/// Where a payout stands at the bank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PayoutStatus {
+    /// Taken in, result to come. Not a success.
+    Accepted,
+    Succeeded,
+    Failed {
+        code: String,
+    },
+}
+
+/// A payout as the bank knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayoutState {
+    pub status: PayoutStatus,
+    pub bank_reference: Option<String>,
+}
+
+/// The sandbox bank (付款行).
+#[derive(Clone, Debug)]
+pub struct SandboxBank {
+    link: Link,
+}
+
+impl SandboxBank {
+    pub fn new(link: Link) -> Self {
+        Self { link }
+    }
+
+    /// The link, for checking notices.
+    pub fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Asks for a payout. Safe to repeat: the same number with the same content gives the same payout.
+    pub async fn payout(&self, order: &PayoutOrder) -> Result<PayoutState, ChannelError> {
+        let answer = self
+            .link
+            .post(
+                "/bank/v1/payouts",
+                &PayoutRequest {
+                    merchant_no: self.link.merchant_no.clone(),
+                    request_no: order.request_no.clone(),
+                    payee_name: order.payee_name.clone(),
+                    payee_account: order.payee_account.clone(),
+                    amount_minor: order.amount.minor,
+                    currency: order.amount.currency.as_str().to_owned(),
+                    notify_url: self.link.notify_url.clone(),
+                },
+            )
+            .await?;
+        self.paid_out(&order.request_no, answer)
+    }
+
+    /// Asks where a payout stands. None: the bank does not know the number.
+    pub async fn query(&self, request_no: &str) -> Result<Option<PayoutState>, ChannelError> {
+        let answer = self.link.get(&format!("/bank/v1/payouts/{request_no}")).await?;
+        answer.map(|a| self.paid_out(request_no, a)).transpose()
+    }
+
+    fn paid_out(&self, request_no: &str, answer: PayoutAnswer) -> Result<PayoutState, ChannelError> {
+        belongs(&self.link, request_no, &answer.merchant_no, &answer.request_no)?;
+        let status = match answer.status {
+            TransferStatus::Accepted => PayoutStatus::Accepted,
+            TransferStatus::Succeeded => PayoutStatus::Succeeded,
+            TransferStatus::Failed => PayoutStatus::Failed { code: error_code(answer.error_code) },
+        };
+        Ok(PayoutState { status, bank_reference: Some(answer.bank_reference) })
+    }
+}
+
+/// Whether a signed answer is about our request.
+fn belongs(link: &Link, request_no: &str, merchant_no: &str, answered: &str) -> Result<(), ChannelError> {
+    if answered == request_no && merchant_no == link.merchant_no {
+        Ok(())
+    } else {
+        Err(ChannelError::BadAnswer("it is about another request"))
+    }
+}
+
+/// A channel's error code as we keep and show it: upper-case letters, digits and underscores, at most 64.
+pub(crate) fn error_code(code: Option<String>) -> String {
+    code.filter(|c| (1..=64).contains(&c.len()) && c.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_'))
+        .unwrap_or_else(|| "UNSPECIFIED".to_owned())
+}

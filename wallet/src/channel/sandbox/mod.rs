@@ -1,0 +1,10 @@
+//! The sandbox acquirer and bank: a channel like any other, reached over HTTP, run by `haodian sim` as a separate process.
+
+mod client;
+pub mod sign;
+pub mod wire;
+
+pub use client::{
+    ACQUIRER_KEY, BANK_KEY, Link, LinkError, PLATFORM_KEY, PaymentOrder, PaymentState, PaymentWord, PayoutOrder, PayoutState, PayoutStatus,
+    RefundOrder, RefundState, RefundStatus, SandboxAcquirer, SandboxBank,
+};
