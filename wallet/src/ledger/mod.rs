@@ -1,0 +1,197 @@
+//! The double-entry ledger (账本): books, accounts, postings and entries. No other code writes these four tables.
+//!
+//! A batch of postings costs the same number of statements whatever its size, and a single posting is the batch of one:
+//!
+//! | # | statement | when |
+//! |---|---|---|
+//! | 1 | lock the accounts in (book, account) order and read them | always |
+//! | 2, 3 | create the accounts that are missing, lock again | first use of a channel or bank in a book |
+//! | 4 | which of these were posted before (a fresh snapshot, after the lock) | always |
+//! | 5 | write postings, entries and balances (one statement with data-modifying CTEs) | unless every member was rejected |
+//!
+//! Between 4 and 5 the batch is decided in memory ([`rules::decide`]) in input order. What bounds a batch is the 65,535 rows a
+//! statement may sensibly carry and the time its locks are held; callers keep to some thousands. Entries of an account are in
+//! commit order, numbered without gaps.
+//!
+//! Promises kept by the database as well: a posting once per (book, kind, reference), the ceiling of a balance, and no
+//! `UPDATE` or `DELETE` grant on postings and entries.
+
+pub mod account;
+pub mod error;
+pub mod posting;
+pub mod recipe;
+mod repo;
+pub mod rules;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+pub use account::{AccountKind, AccountName};
+pub use error::{LedgerError, Rejection};
+pub use posting::{Leg, Posted, Posting, PostingKind};
+
+use crate::base::actor::{Actor, Forbidden};
+use crate::base::id::{BookId, MerchantId, PostingId, StoreId};
+use crate::base::money::{Currency, Money};
+use crate::base::page::{FIRST_MAX, Page};
+
+/// Whose money a book (账簿) holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum BookKind {
+    Merchant,
+    Bank,
+    Platform,
+}
+
+impl BookKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Merchant => "MERCHANT",
+            Self::Bank => "BANK",
+            Self::Platform => "PLATFORM",
+        }
+    }
+}
+
+/// What a book owes its merchant. Positive is owed to the merchant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Balances {
+    /// Paid by customers, not yet settled (在途).
+    pub pending: Money,
+    /// Free to withdraw (可用).
+    pub available: Money,
+    /// Held for withdrawals under way (出款中).
+    pub in_payout: Money,
+    /// Taken back for refunds that the channel has not yet paid out (退款中).
+    pub refunding: Money,
+}
+
+/// A line of a merchant's bill (账单): one entry, seen from the merchant's side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BillLine {
+    /// Position in the account, gapless from 1.
+    pub seq: i64,
+    pub kind: PostingKind,
+    /// The payment attempt, refund, settlement batch or withdrawal behind it.
+    pub reference: Uuid,
+    /// Positive is in favour of the merchant.
+    pub amount: Money,
+    pub balance_after: Money,
+    pub accounting_date: NaiveDate,
+    pub business_date: NaiveDate,
+    pub recorded_at: DateTime<Utc>,
+    pub store: Option<StoreId>,
+}
+
+/// Reads a merchant's wallet for people: each method checks who asks.
+#[derive(Clone, Debug)]
+pub struct Wallets {
+    db: PgPool,
+}
+
+/// Why a wallet was not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum WalletError {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error("could not reach the database")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Wallets {
+    pub fn new(db: PgPool) -> Self {
+        Self { db }
+    }
+
+    /// The merchant's balances in renminbi; all zero before the first posting.
+    pub async fn balances(&self, actor: &Actor, merchant: MerchantId) -> Result<Balances, WalletError> {
+        actor.require_reader(merchant)?;
+        Ok(balances(&self.db, merchant.book()).await?)
+    }
+
+    /// The lines of one of the merchant's accounts, newest first, below `before` (a [`BillLine::seq`]).
+    pub async fn bill_lines(
+        &self,
+        actor: &Actor,
+        merchant: MerchantId,
+        account: AccountKind,
+        before: Option<i64>,
+        first: i64,
+    ) -> Result<Page<BillLine>, WalletError> {
+        actor.require_reader(merchant)?;
+        Ok(bill_lines(&self.db, merchant.book(), account, before, first).await?)
+    }
+}
+
+/// Opens a book with its fixed accounts in renminbi. Does nothing to a book that is open.
+pub async fn open_book_in_tx(tx: &mut PgConnection, book: BookId, kind: BookKind, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    repo::insert_book_in_tx(tx, book, kind, now).await?;
+    let names: Vec<_> = AccountKind::FIXED.into_iter().map(|kind| (book, AccountName::fixed(kind, Currency::Cny))).collect();
+    repo::create_accounts_in_tx(tx, &names, now).await?;
+    Ok(())
+}
+
+/// Makes postings in the running transaction: lock, read, decide in input order, write. One outcome per input, in its order.
+///
+/// A rejected member is left out and its neighbours are made as if it had not been asked for; a member sees the effect of the
+/// members before it. `accounting_date` is the open day they are booked on. Locks stay until the transaction ends.
+///
+/// # Errors
+/// [`LedgerError`] means the transaction must be rolled back; run it again when [`LedgerError::retryable`].
+pub async fn post_in_tx(
+    tx: &mut PgConnection,
+    postings: &[Posting],
+    accounting_date: NaiveDate,
+    now: DateTime<Utc>,
+) -> Result<Vec<Result<Posted, Rejection>>, LedgerError> {
+    if postings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = postings.iter().flat_map(|p| p.legs.iter().map(|leg| (p.book, leg.name()))).collect();
+    let accounts = lock_in_tx(tx, names, now).await?;
+    let already_posted = repo::already_posted_in_tx(tx, postings).await?;
+    let plan = rules::decide(postings, accounts, already_posted, PostingId::new);
+    if !plan.accepted.is_empty() {
+        repo::write_in_tx(tx, postings, &plan, accounting_date, now).await?;
+    }
+    Ok(plan.outcomes)
+}
+
+/// Locks accounts in the global order and reads them, creating those that are missing. Those of a book that does not exist are left out.
+///
+/// For a service that has to read more under the lock before it knows what to post; [`post_in_tx`] then finds them locked.
+pub(crate) async fn lock_in_tx(
+    tx: &mut PgConnection,
+    mut names: Vec<(BookId, AccountName)>,
+    now: DateTime<Utc>,
+) -> Result<Vec<rules::Account>, LedgerError> {
+    names.sort_unstable();
+    names.dedup();
+    let accounts = repo::lock_in_tx(tx, &names).await?;
+    if accounts.len() == names.len() {
+        return Ok(accounts);
+    }
+    let created = repo::create_accounts_in_tx(tx, &names, now).await?;
+    names.retain(|(book, _)| created.contains(book));
+    Ok(repo::lock_in_tx(tx, &names).await?)
+}
+
+/// What a book owes its merchant, in renminbi. Checks nobody's permission: [`Wallets::balances`] does.
+pub async fn balances(db: &PgPool, book: BookId) -> sqlx::Result<Balances> {
+    let stored = repo::fixed_balances(db, book, Currency::Cny).await?;
+    let owed = |kind| Money::cny(stored.iter().find(|(k, _)| *k == kind).map_or(0, |(_, minor)| -minor));
+    Ok(Balances {
+        pending: owed(AccountKind::MerchantPending),
+        available: owed(AccountKind::MerchantAvailable),
+        in_payout: owed(AccountKind::PayoutTransit),
+        refunding: owed(AccountKind::RefundPayable),
+    })
+}
+
+/// The lines of an account, newest first, below `before`. Checks nobody's permission: [`Wallets::bill_lines`] does.
+pub async fn bill_lines(db: &PgPool, book: BookId, account: AccountKind, before: Option<i64>, first: i64) -> sqlx::Result<Page<BillLine>> {
+    let first = first.clamp(1, FIRST_MAX);
+    let rows = repo::bill_lines(db, book, account, Currency::Cny, before, first + 1).await?;
+    Ok(Page::from_rows(rows, first))
+}

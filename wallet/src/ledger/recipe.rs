@@ -1,0 +1,222 @@
+//! The money movements, one function each. Every function returns legs that sum to zero; a leg that would be zero is left out.
+//!
+//! | recipe | debit (借) | credit (贷) |
+//! |---|---|---|
+//! | payment | channel receivable | merchant pending (amount less fee), fee income (fee) |
+//! | refund | merchant pending or available (amount less fee back), fee income (fee back) | refund payable |
+//! | refund settled | refund payable | channel receivable |
+//! | refund returned | refund payable | what the refund had debited |
+//! | settlement release | merchant pending | merchant available |
+//! | withdrawal hold | merchant available | payout transit |
+//! | withdrawal paid | payout transit | bank cash |
+//! | withdrawal returned | payout transit | merchant available |
+
+use chrono::NaiveDate;
+use uuid::Uuid;
+
+use super::account::AccountKind::{
+    self, BankCash, ChannelReceivable, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
+};
+use super::posting::{Leg, Posting, PostingKind};
+use crate::base::id::{AttemptId, BatchId, BookId, RefundId, StoreId, WithdrawalId};
+use crate::base::money::Money;
+
+/// Which of the merchant's balances a refund is taken from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RefundSource {
+    Pending,
+    Available,
+}
+
+impl RefundSource {
+    fn account(self) -> AccountKind {
+        match self {
+            Self::Pending => MerchantPending,
+            Self::Available => MerchantAvailable,
+        }
+    }
+}
+
+/// Money came in through a channel. `fee` is the platform's part of `amount`; `day` is the day of success.
+pub fn payment(book: BookId, store: StoreId, attempt: AttemptId, amount: Money, fee: Money, channel: &str, day: NaiveDate) -> Posting {
+    let legs = [debit_of(ChannelReceivable, channel, amount), credit(MerchantPending, less(amount, fee)), credit(FeeIncome, fee)];
+    posting(book, PostingKind::Payment, attempt.0, Some(store), day, legs)
+}
+
+/// Money is taken back from the merchant for a refund. `fee_back` is the part of the fee that is given back with it.
+pub fn refund(
+    book: BookId,
+    store: StoreId,
+    refund: RefundId,
+    amount: Money,
+    fee_back: Money,
+    from: RefundSource,
+    day: NaiveDate,
+) -> Posting {
+    let legs = [debit(from.account(), less(amount, fee_back)), debit(FeeIncome, fee_back), credit(RefundPayable, amount)];
+    posting(book, PostingKind::Refund, refund.0, Some(store), day, legs)
+}
+
+/// The channel paid the refund to the payer.
+pub fn refund_settled(book: BookId, store: StoreId, refund: RefundId, amount: Money, channel: &str, day: NaiveDate) -> Posting {
+    let legs = [debit(RefundPayable, amount), credit_of(ChannelReceivable, channel, amount)];
+    posting(book, PostingKind::RefundSettled, refund.0, Some(store), day, legs)
+}
+
+/// The channel refused the refund for good. `day` is the day of the [`refund`] it undoes, so that the board restates that day.
+pub fn refund_returned(
+    book: BookId,
+    store: StoreId,
+    refund: RefundId,
+    amount: Money,
+    fee_back: Money,
+    to: RefundSource,
+    day: NaiveDate,
+) -> Posting {
+    let legs = [debit(RefundPayable, amount), credit(to.account(), less(amount, fee_back)), credit(FeeIncome, fee_back)];
+    posting(book, PostingKind::RefundReturned, refund.0, Some(store), day, legs)
+}
+
+/// A day's pending money becomes available (T+1).
+pub fn settlement_release(book: BookId, batch: BatchId, amount: Money, day: NaiveDate) -> Posting {
+    posting(book, PostingKind::SettlementRelease, batch.0, None, day, [debit(MerchantPending, amount), credit(MerchantAvailable, amount)])
+}
+
+/// A withdrawal is held until the bank answers.
+pub fn withdrawal_hold(book: BookId, withdrawal: WithdrawalId, amount: Money, day: NaiveDate) -> Posting {
+    posting(book, PostingKind::WithdrawalHold, withdrawal.0, None, day, [debit(MerchantAvailable, amount), credit(PayoutTransit, amount)])
+}
+
+/// The bank paid the withdrawal.
+pub fn withdrawal_paid(book: BookId, withdrawal: WithdrawalId, amount: Money, bank: &str, day: NaiveDate) -> Posting {
+    let legs = [debit(PayoutTransit, amount), credit_of(BankCash, bank, amount)];
+    posting(book, PostingKind::WithdrawalPaid, withdrawal.0, None, day, legs)
+}
+
+/// The bank refused the withdrawal: the exact inverse of [`withdrawal_hold`].
+pub fn withdrawal_returned(book: BookId, withdrawal: WithdrawalId, amount: Money, day: NaiveDate) -> Posting {
+    let legs = [debit(PayoutTransit, amount), credit(MerchantAvailable, amount)];
+    posting(book, PostingKind::WithdrawalReturned, withdrawal.0, None, day, legs)
+}
+
+fn posting<const N: usize>(
+    book: BookId,
+    kind: PostingKind,
+    reference: Uuid,
+    store: Option<StoreId>,
+    business_date: NaiveDate,
+    legs: [Leg; N],
+) -> Posting {
+    let legs = legs.into_iter().filter(|leg| leg.amount.minor != 0).collect();
+    Posting { book, kind, reference, store, business_date, legs }
+}
+
+fn debit(account: AccountKind, amount: Money) -> Leg {
+    debit_of(account, "", amount)
+}
+
+fn debit_of(account: AccountKind, subject: &str, amount: Money) -> Leg {
+    Leg { account, subject: subject.to_owned(), amount }
+}
+
+fn credit(account: AccountKind, amount: Money) -> Leg {
+    credit_of(account, "", amount)
+}
+
+fn credit_of(account: AccountKind, subject: &str, amount: Money) -> Leg {
+    debit_of(account, subject, Money { minor: -amount.minor, ..amount })
+}
+
+/// What is left of `amount` after `part`. Amounts of commands are far below the limits of `i64`.
+fn less(amount: Money, part: Money) -> Money {
+    debug_assert_eq!(amount.currency, part.currency);
+    Money { minor: amount.minor - part.minor, ..amount }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn legs(posting: &Posting) -> Vec<(AccountKind, &str, i64)> {
+        posting.legs.iter().map(|l| (l.account, l.subject.as_str(), l.amount.minor)).collect()
+    }
+
+    #[test]
+    fn every_movement_has_its_legs() {
+        let (book, store, day) = (BookId::new(), StoreId::new(), NaiveDate::default());
+        let (amount, fee, none) = (Money::cny(10_000), Money::cny(38), Money::cny(0));
+        let (attempt, refund_id, withdrawal) = (AttemptId::new(), RefundId::new(), WithdrawalId::new());
+        let cases = [
+            (
+                "payment",
+                payment(book, store, attempt, amount, fee, "c", day),
+                vec![(ChannelReceivable, "c", 10_000), (MerchantPending, "", -9_962), (FeeIncome, "", -38)],
+            ),
+            (
+                "payment without a fee",
+                payment(book, store, attempt, amount, none, "c", day),
+                vec![(ChannelReceivable, "c", 10_000), (MerchantPending, "", -10_000)],
+            ),
+            (
+                "payment that is all fee",
+                payment(book, store, attempt, amount, amount, "c", day),
+                vec![(ChannelReceivable, "c", 10_000), (FeeIncome, "", -10_000)],
+            ),
+            (
+                "refund of pending money",
+                refund(book, store, refund_id, amount, fee, RefundSource::Pending, day),
+                vec![(MerchantPending, "", 9_962), (FeeIncome, "", 38), (RefundPayable, "", -10_000)],
+            ),
+            (
+                "refund of available money",
+                refund(book, store, refund_id, amount, none, RefundSource::Available, day),
+                vec![(MerchantAvailable, "", 10_000), (RefundPayable, "", -10_000)],
+            ),
+            (
+                "refund settled",
+                refund_settled(book, store, refund_id, amount, "c", day),
+                vec![(RefundPayable, "", 10_000), (ChannelReceivable, "c", -10_000)],
+            ),
+            (
+                "settlement",
+                settlement_release(book, BatchId::new(), amount, day),
+                vec![(MerchantPending, "", 10_000), (MerchantAvailable, "", -10_000)],
+            ),
+            (
+                "withdrawal hold",
+                withdrawal_hold(book, withdrawal, amount, day),
+                vec![(MerchantAvailable, "", 10_000), (PayoutTransit, "", -10_000)],
+            ),
+            (
+                "withdrawal paid",
+                withdrawal_paid(book, withdrawal, amount, "b", day),
+                vec![(PayoutTransit, "", 10_000), (BankCash, "b", -10_000)],
+            ),
+        ];
+        for (name, posting, expected) in cases {
+            assert_eq!(legs(&posting), expected, "{name}");
+            assert_eq!(posting.legs.iter().map(|l| l.amount.minor).sum::<i64>(), 0, "{name} sums to zero");
+        }
+    }
+
+    #[test]
+    fn what_is_returned_is_the_inverse_of_what_was_taken() {
+        let (book, store, day) = (BookId::new(), StoreId::new(), NaiveDate::default());
+        let (amount, fee) = (Money::cny(10_000), Money::cny(38));
+        let (refund_id, withdrawal) = (RefundId::new(), WithdrawalId::new());
+        let pairs = [
+            (
+                refund(book, store, refund_id, amount, fee, RefundSource::Available, day),
+                refund_returned(book, store, refund_id, amount, fee, RefundSource::Available, day),
+            ),
+            (withdrawal_hold(book, withdrawal, amount, day), withdrawal_returned(book, withdrawal, amount, day)),
+        ];
+        for (taken, returned) in pairs {
+            let mut inverse: Vec<_> = legs(&taken).into_iter().map(|(account, subject, minor)| (account, subject, -minor)).collect();
+            let mut actual = legs(&returned);
+            inverse.sort_unstable();
+            actual.sort_unstable();
+            assert_eq!(actual, inverse, "{:?}", returned.kind);
+        }
+    }
+}
