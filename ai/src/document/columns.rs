@@ -1,0 +1,228 @@
+//! Deals the text of a page out to its labels, column by column; see [`super::layout`] for the idea.
+
+use super::layout::{FoundLabel, Piece, Run};
+
+/// Labels whose left edges differ by less than this many heights form a column.
+const COLUMN_TOLERANCE: f32 = 1.3;
+/// Text beside a label, within this share of a height, is surely in its row.
+const BESIDE: f32 = 0.55;
+/// Costs, in line heights of misplacement. A label without text is a little wrong; text left over is more so.
+const EMPTY_LABEL: f32 = 0.6;
+const LEFT_OVER_ROW: f32 = 1.2;
+/// Lines of one value follow each other within this many heights; a wider gap costs.
+const LINE_GAP_MAX: f32 = 2.0;
+const LINE_GAP_COST: f32 = 1.5;
+const IMPOSSIBLE: f32 = 1e6;
+
+/// The pieces with the name of their label, in reading order; pieces that belong to none are left out.
+pub fn assign(labels: &[FoundLabel], pieces: Vec<Piece>) -> Vec<(&'static str, Run)> {
+    let columns = columns(labels);
+    let mut fixed: Vec<(usize, Piece)> = Vec::new();
+    let mut dealt: Vec<Vec<Row>> = columns.iter().map(|_| Vec::new()).collect();
+    for piece in pieces {
+        let beside = piece.owner.or_else(|| label_beside(labels, &piece));
+        let column = column_of(&columns, labels, &piece);
+        match (column, beside) {
+            (Some(column), beside) if beside.is_none_or(|label| columns[column].contains(&label)) => {
+                add_to_rows(&mut dealt[column], piece, beside);
+            }
+            // A label of its own (民族), or one further left, whose row this is unless it continues a column between.
+            (None, Some(label)) => fixed.push((label, piece)),
+            (Some(column), Some(label)) if labels[label].left > left_edge(&columns[column], labels) || piece.owner.is_some() => {
+                fixed.push((label, piece));
+            }
+            (Some(column), _) => add_to_rows(&mut dealt[column], piece, None),
+            (None, None) => {}
+        }
+    }
+    let mut out: Vec<(&'static str, Run)> = Vec::new();
+    for (column, mut rows) in columns.iter().zip(dealt) {
+        rows.sort_by(|a, b| a.y.total_cmp(&b.y));
+        for (row, label) in deal(column, labels, &rows).into_iter().enumerate() {
+            let Some(label) = label else { continue };
+            let mut pieces = std::mem::take(&mut rows[row].pieces);
+            pieces.sort_by(|a, b| a.left().total_cmp(&b.left()));
+            out.extend(pieces.into_iter().map(|piece| (labels[label].name, piece.run)));
+        }
+    }
+    out.extend(fixed.into_iter().map(|(label, piece)| (labels[label].name, piece.run)));
+    out
+}
+
+/// One row of text within a column.
+#[derive(Debug)]
+struct Row {
+    y: f32,
+    height: f32,
+    /// The label whose row this surely is.
+    label: Option<usize>,
+    pieces: Vec<Piece>,
+}
+
+/// Columns of two labels or more, from left to right, each from top to bottom.
+fn columns(labels: &[FoundLabel]) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..labels.len()).collect();
+    order.sort_by(|&a, &b| labels[a].left.total_cmp(&labels[b].left));
+    let mut columns: Vec<Vec<usize>> = Vec::new();
+    for label in order {
+        let near = |column: &Vec<usize>| {
+            let first = &labels[column[0]];
+            labels[label].left - first.left < first.height.max(labels[label].height) * COLUMN_TOLERANCE
+        };
+        match columns.last_mut().filter(|column| near(column)) {
+            Some(column) => column.push(label),
+            None => columns.push(vec![label]),
+        }
+    }
+    columns.retain(|column| column.len() > 1);
+    for column in &mut columns {
+        column.sort_by(|&a, &b| labels[a].y.total_cmp(&labels[b].y));
+    }
+    columns
+}
+
+fn left_edge(column: &[usize], labels: &[FoundLabel]) -> f32 {
+    column.iter().map(|&label| labels[label].left).fold(f32::MAX, f32::min)
+}
+
+/// The nearest label left of the piece in its row.
+fn label_beside(labels: &[FoundLabel], piece: &Piece) -> Option<usize> {
+    (0..labels.len())
+        .filter(|&at| {
+            let label = &labels[at];
+            (label.y - piece.y()).abs() < label.height.max(piece.height()) * BESIDE && label.right <= piece.left() + label.height * BESIDE
+        })
+        .max_by(|&a, &b| labels[a].right.total_cmp(&labels[b].right))
+}
+
+/// The rightmost column that begins left of the piece.
+fn column_of(columns: &[Vec<usize>], labels: &[FoundLabel], piece: &Piece) -> Option<usize> {
+    (0..columns.len()).rev().find(|&at| left_edge(&columns[at], labels) <= piece.left() + piece.height() * BESIDE)
+}
+
+fn add_to_rows(rows: &mut Vec<Row>, piece: Piece, label: Option<usize>) {
+    let (y, height) = (piece.y(), piece.height());
+    match rows.iter_mut().find(|row| (row.y - y).abs() < row.height.min(height) * BESIDE) {
+        Some(row) => {
+            row.label = row.label.or(label);
+            row.pieces.push(piece);
+        }
+        None => rows.push(Row { y, height, label, pieces: vec![piece] }),
+    }
+}
+
+/// For each row its label, such that labels and rows keep their order and the total misplacement is least.
+fn deal(column: &[usize], labels: &[FoundLabel], rows: &[Row]) -> Vec<Option<usize>> {
+    // best[k][i]: least cost when the first k labels have been served from the first i rows, and where the last
+    // served block began and ended.
+    let mut best = vec![vec![(IMPOSSIBLE, 0, 0); rows.len() + 1]; column.len() + 1];
+    for (i, cell) in best[0].iter_mut().enumerate() {
+        *cell = (left_over(&rows[..i]), 0, i);
+    }
+    for k in 1..=column.len() {
+        for end in 0..=rows.len() {
+            for start in 0..=end {
+                let block = block_cost(column[k - 1], &labels[column[k - 1]], &rows[start..end]);
+                let cost = best[k - 1][start].0 + block;
+                if cost < best[k][end].0 {
+                    best[k][end] = (cost, start, end);
+                }
+            }
+            // Or the row before stays unserved.
+            if let Some(before) = end.checked_sub(1) {
+                let cost = best[k][before].0 + left_over(&rows[before..end]);
+                if cost < best[k][end].0 {
+                    best[k][end] = (cost, best[k][before].1, best[k][before].2);
+                }
+            }
+        }
+    }
+    let mut dealt = vec![None; rows.len()];
+    let mut end = rows.len();
+    for k in (1..=column.len()).rev() {
+        let (_, start, stop) = best[k][end];
+        dealt[start..stop].fill(Some(column[k - 1]));
+        end = start;
+    }
+    dealt
+}
+
+fn left_over(rows: &[Row]) -> f32 {
+    rows.iter().map(|row| if row.label.is_some() { IMPOSSIBLE } else { LEFT_OVER_ROW }).sum()
+}
+
+fn block_cost(at: usize, label: &FoundLabel, rows: &[Row]) -> f32 {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return EMPTY_LABEL };
+    if rows.iter().any(|row| row.label.is_some_and(|own| own != at)) {
+        return IMPOSSIBLE;
+    }
+    let height = label.height.max(1.0);
+    let misplaced = (first.y - label.y).abs().min(((first.y + last.y) / 2.0 - label.y).abs()) / height;
+    let gaps = rows.windows(2).filter(|pair| pair[1].y - pair[0].y > height * LINE_GAP_MAX).count() as f32;
+    misplaced + gaps * LINE_GAP_COST
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::document::layout::{Label, plain, testing::page};
+
+    const LABELS: [Label; 6] = [
+        Label { name: "a", words: &["甲项"], inline: false },
+        Label { name: "b", words: &["乙项"], inline: false },
+        Label { name: "c", words: &["丙项"], inline: false },
+        Label { name: "d", words: &["丁项"], inline: false },
+        Label { name: "e", words: &["戊项"], inline: false },
+        Label { name: "f", words: &["己项"], inline: false },
+    ];
+
+    fn read(lines: &[(f32, f32, &str)]) -> Vec<String> {
+        page(lines).values(&LABELS).into_iter().map(|(name, run)| format!("{name}={}", plain(&run))).collect()
+    }
+
+    #[test]
+    fn lines_follow_a_label_that_stands_at_their_beginning() {
+        let lines =
+            [(0.0, 0.0, "甲项"), (80.0, 0.0, "一二"), (80.0, 30.0, "三四"), (80.0, 60.0, "五"), (0.0, 110.0, "乙项"), (80.0, 110.0, "六")];
+        assert_eq!(read(&lines), ["a=一二三四五", "b=六"]);
+    }
+
+    #[test]
+    fn lines_gather_round_a_label_that_stands_at_their_middle() {
+        let lines = [
+            (0.0, 0.0, "甲项"),
+            (80.0, 0.0, "一"),
+            (80.0, 45.0, "二"),
+            (80.0, 75.0, "三"),
+            (0.0, 90.0, "乙项"),
+            (80.0, 105.0, "四"),
+            (80.0, 135.0, "五"),
+            (0.0, 180.0, "丙项"),
+            (80.0, 180.0, "六"),
+        ];
+        assert_eq!(read(&lines), ["a=一", "b=二三四五", "c=六"]);
+    }
+
+    #[test]
+    fn two_columns_do_not_mix() {
+        let lines = [
+            (0.0, 0.0, "甲项"),
+            (80.0, 0.0, "一"),
+            (400.0, 0.0, "丁项"),
+            (480.0, 0.0, "二"),
+            (0.0, 50.0, "乙项"),
+            (80.0, 50.0, "三"),
+            (480.0, 30.0, "四"),
+            (480.0, 60.0, "五"),
+            (400.0, 110.0, "戊项"),
+            (480.0, 110.0, "六"),
+        ];
+        assert_eq!(read(&lines), ["a=一", "b=三", "d=二四五", "e=六"]);
+    }
+
+    #[test]
+    fn stray_text_is_left_out_and_an_empty_label_stays_empty() {
+        let lines =
+            [(80.0, -200.0, "题"), (0.0, 0.0, "甲项"), (80.0, 0.0, "一"), (0.0, 60.0, "乙项"), (0.0, 120.0, "丙项"), (80.0, 120.0, "二")];
+        assert_eq!(read(&lines), ["a=一", "b=", "c=二"]);
+    }
+}

@@ -1,0 +1,392 @@
+//! Where text stands on a page: lines become rows, labels are found in the rows, and every other piece of text is given to
+//! the label it belongs to. No pixel position is fixed; everything is relative to the height of the print.
+//!
+//! A value stands right of its label or below its first line, and a label is printed beside the first line of its value
+//! or, in tables, beside its middle. Per column of labels the pieces are therefore dealt out from top to bottom so that
+//! the labels sit as close as possible to the beginning or the middle of what they get (see [`super::columns`]).
+
+use super::{Quad, columns, text};
+
+/// One recognised character; `left` and `right` are shares of its line's width.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Glyph {
+    pub character: char,
+    pub confidence: f32,
+    pub left: f32,
+    pub right: f32,
+}
+
+/// One recognised line.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Line {
+    pub glyphs: Vec<Glyph>,
+    pub quad: Quad,
+}
+
+impl Line {
+    pub fn text(&self) -> String {
+        self.glyphs.iter().map(|glyph| glyph.character).collect()
+    }
+
+    pub fn confidence(&self) -> f32 {
+        self.glyphs.iter().map(|glyph| glyph.confidence).sum::<f32>() / self.glyphs.len().max(1) as f32
+    }
+
+    pub fn confidence_min(&self) -> f32 {
+        self.glyphs.iter().map(|glyph| glyph.confidence).fold(1.0, f32::min)
+    }
+}
+
+/// A character with its place on the levelled page (the tilt of the lines taken out).
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Placed {
+    /// The folded form, see [`text::fold`].
+    pub character: char,
+    pub raw: char,
+    pub confidence: f32,
+    pub line: usize,
+    pub left: f32,
+    pub right: f32,
+    /// The middle of the line here.
+    pub y: f32,
+    pub height: f32,
+}
+
+/// Characters in reading order.
+pub type Run = Vec<Placed>;
+
+/// All text of a page.
+#[derive(Clone, Debug)]
+pub struct Page {
+    rows: Vec<Run>,
+    tilt: f32,
+}
+
+/// Lines this close in height, as a share of the smaller one's height, stand in one row.
+const SAME_ROW: f32 = 0.5;
+/// A gap wider than this share of the height separates a label from the text before it.
+const LABEL_GAP: f32 = 0.45;
+/// Letters of a label that is set wide stand at most this many heights apart.
+const LABEL_SPREAD_MAX: f32 = 6.0;
+/// A label of at least this many characters may have one wrong.
+const FUZZY_CHARS_MIN: usize = 4;
+
+impl Page {
+    pub fn new(lines: &[Line]) -> Self {
+        let tilt = tilt(lines);
+        let (sin, cos) = (-tilt).sin_cos();
+        let level = |[x, y]: [f32; 2]| [x * cos - y * sin, x * sin + y * cos];
+        let mut placed: Vec<Run> = lines.iter().enumerate().map(|(at, line)| place(at, line, &level)).collect();
+        placed.retain(|run| !run.is_empty());
+        Self { rows: rows(placed), tilt }
+    }
+
+    /// The text row by row, from top to bottom; a row may run over several lines side by side.
+    pub fn rows(&self) -> &[Run] {
+        &self.rows
+    }
+
+    /// The box around the characters, in pixels of the upright image.
+    pub fn quad(&self, run: &[Placed]) -> Quad {
+        let bound = |low: fn(&Placed) -> f32, high: fn(&Placed) -> f32| {
+            run.iter().fold((f32::MAX, f32::MIN), |(least, most), p| (least.min(low(p)), most.max(high(p))))
+        };
+        if run.is_empty() {
+            return Quad::default();
+        }
+        let (left, right) = bound(|p| p.left, |p| p.right);
+        let (top, bottom) = bound(|p| p.y - p.height / 2.0, |p| p.y + p.height / 2.0);
+        let (sin, cos) = self.tilt.sin_cos();
+        [[left, top], [right, top], [right, bottom], [left, bottom]].map(|[x, y]| [x * cos - y * sin, x * sin + y * cos])
+    }
+
+    /// The text that belongs to each label, by the label's name.
+    pub fn values(&self, labels: &[Label]) -> Values {
+        let (found, pieces) = self.split(labels);
+        let mut values: Values = found.iter().map(|label| (label.name, Run::new())).collect();
+        for (name, run) in columns::assign(&found, pieces) {
+            values.entry(name).or_default().extend(run);
+        }
+        values
+    }
+
+    /// Cuts the rows into labels and the pieces of text between them.
+    fn split(&self, labels: &[Label]) -> (Vec<FoundLabel>, Vec<Piece>) {
+        let (mut found, mut pieces): (Vec<FoundLabel>, Vec<Piece>) = (Vec::new(), Vec::new());
+        for row in &self.rows {
+            let mut at = 0;
+            let mut piece = Run::new();
+            let mut owner = None;
+            while at < row.len() {
+                if let Some((label, end)) = label_at(row, at, labels).filter(|(label, _)| found.iter().all(|f| f.name != label.name)) {
+                    push(&mut pieces, &mut piece, owner.take());
+                    found.push(FoundLabel::new(label, &row[at..end]));
+                    // Text of the same line that follows is this label's, whatever stands around it.
+                    owner = row.get(end).filter(|next| next.line == row[end - 1].line).map(|_| found.len() - 1);
+                    at = end;
+                    continue;
+                }
+                let here = row[at];
+                if piece.last().is_some_and(|last| last.line != here.line && here.left - last.right > last.height) {
+                    push(&mut pieces, &mut piece, owner.take());
+                }
+                piece.push(here);
+                at += 1;
+            }
+            push(&mut pieces, &mut piece, owner);
+        }
+        (found, pieces)
+    }
+}
+
+/// The text per label name.
+pub type Values = std::collections::BTreeMap<&'static str, Run>;
+
+/// A label as documents print it.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    /// The field its text is for; a name that is no field ends the field above.
+    pub name: &'static str,
+    pub words: &'static [&'static str],
+    /// Whether it may follow another value without a gap (性别男民族汉).
+    pub inline: bool,
+}
+
+/// A label on the page.
+#[derive(Clone, Debug)]
+pub struct FoundLabel {
+    pub name: &'static str,
+    pub left: f32,
+    pub right: f32,
+    pub y: f32,
+    pub height: f32,
+}
+
+impl FoundLabel {
+    fn new(label: &Label, run: &[Placed]) -> Self {
+        let count = run.len().max(1) as f32;
+        Self {
+            name: label.name,
+            left: run.iter().map(|p| p.left).fold(f32::MAX, f32::min),
+            right: run.iter().map(|p| p.right).fold(f32::MIN, f32::max),
+            y: run.iter().map(|p| p.y).sum::<f32>() / count,
+            height: run.iter().map(|p| p.height).fold(f32::MIN, f32::max),
+        }
+    }
+}
+
+/// Text between labels.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub run: Run,
+    /// The label (by index) in front of it on its own line.
+    pub owner: Option<usize>,
+}
+
+impl Piece {
+    pub fn left(&self) -> f32 {
+        self.run.first().map_or(0.0, |p| p.left)
+    }
+
+    pub fn right(&self) -> f32 {
+        self.run.last().map_or(0.0, |p| p.right)
+    }
+
+    pub fn y(&self) -> f32 {
+        self.run.iter().map(|p| p.y).sum::<f32>() / self.run.len().max(1) as f32
+    }
+
+    pub fn height(&self) -> f32 {
+        self.run.iter().map(|p| p.height).fold(0.0, f32::max)
+    }
+}
+
+/// Folded text of a run.
+pub fn plain(run: &[Placed]) -> String {
+    run.iter().map(|p| p.character).collect()
+}
+
+fn push(pieces: &mut Vec<Piece>, run: &mut Run, owner: Option<usize>) {
+    let mut run = std::mem::take(run);
+    // The colon after a label is no content.
+    let colons = run.iter().take_while(|p| p.character == ':').count();
+    run.drain(..colons);
+    if !run.is_empty() {
+        pieces.push(Piece { run, owner });
+    }
+}
+
+fn label_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> Option<(&'a Label, usize)> {
+    let here = row[at];
+    let open = match at.checked_sub(1).map(|before| row[before]) {
+        None => true,
+        Some(before) => before.line != here.line || before.character == ':' || here.left - before.right > here.height * LABEL_GAP,
+    };
+    labels
+        .iter()
+        .filter(|label| open || label.inline)
+        .flat_map(|label| label.words.iter().map(move |word| (label, word)))
+        .filter(|(_, word)| matches(&row[at..], word))
+        .map(|(label, word)| (label, at + word.chars().count()))
+        .max_by_key(|(_, end)| *end)
+}
+
+fn matches(row: &[Placed], word: &str) -> bool {
+    let count = word.chars().count();
+    if row.len() < count {
+        return false;
+    }
+    let wrong = row.iter().zip(word.chars()).filter(|(placed, c)| placed.character != *c).count();
+    let near = row[..count].windows(2).all(|pair| pair[1].left - pair[0].right < pair[0].height * LABEL_SPREAD_MAX);
+    near && wrong <= usize::from(count >= FUZZY_CHARS_MIN)
+}
+
+/// The angle most of the text runs at, weighted by length.
+fn tilt(lines: &[Line]) -> f32 {
+    let mut angles: Vec<(f32, f32)> = lines
+        .iter()
+        .map(|line| {
+            let [from, to] = [line.quad[0], line.quad[1]];
+            ((to[1] - from[1]).atan2(to[0] - from[0]), (to[0] - from[0]).hypot(to[1] - from[1]))
+        })
+        // A large diagonal mark is not what the page's text runs along.
+        .filter(|(angle, _)| angle.abs() < 0.26)
+        .collect();
+    angles.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let half = angles.iter().map(|(_, length)| length).sum::<f32>() / 2.0;
+    let mut passed = 0.0;
+    for (angle, length) in angles {
+        passed += length;
+        if passed >= half {
+            return angle;
+        }
+    }
+    0.0
+}
+
+fn place(at: usize, line: &Line, level: &impl Fn([f32; 2]) -> [f32; 2]) -> Run {
+    let [top_left, top_right, bottom_right, bottom_left] = line.quad.map(level);
+    let middle = |a: [f32; 2], b: [f32; 2]| [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0];
+    let (start, end) = (middle(top_left, bottom_left), middle(top_right, bottom_right));
+    let height = (bottom_left[1] - top_left[1]).hypot(bottom_left[0] - top_left[0]);
+    let between = |share: f32, axis: usize| start[axis] + (end[axis] - start[axis]) * share;
+    line.glyphs
+        .iter()
+        .filter_map(|glyph| {
+            Some(Placed {
+                character: text::fold(glyph.character)?,
+                raw: glyph.character,
+                confidence: glyph.confidence,
+                line: at,
+                left: between(glyph.left, 0),
+                right: between(glyph.right, 0),
+                y: between((glyph.left + glyph.right) / 2.0, 1),
+                height,
+            })
+        })
+        .collect()
+}
+
+fn rows(mut lines: Vec<Run>) -> Vec<Run> {
+    let middle = |run: &Run| run.iter().map(|p| p.y).sum::<f32>() / run.len() as f32;
+    lines.sort_by(|a, b| middle(a).total_cmp(&middle(b)));
+    let mut rows: Vec<Vec<Run>> = Vec::new();
+    for line in lines {
+        let (y, height) = (middle(&line), line[0].height);
+        let fits = |row: &Vec<Run>| {
+            let row_y = row.iter().map(middle).sum::<f32>() / row.len() as f32;
+            let row_height = row.iter().map(|run| run[0].height).fold(f32::MAX, f32::min);
+            // Two lines over the same stretch are above each other, however close.
+            let beside = row.iter().all(|run| {
+                line[0].left >= run[run.len() - 1].right - height * SAME_ROW
+                    || line[line.len() - 1].right <= run[0].left + height * SAME_ROW
+            });
+            beside && (row_y - y).abs() < height.min(row_height) * SAME_ROW
+        };
+        match rows.iter_mut().rev().find(|row| fits(row)) {
+            Some(row) => row.push(line),
+            None => rows.push(vec![line]),
+        }
+    }
+    rows.into_iter()
+        .map(|mut row| {
+            row.sort_by(|a, b| a[0].left.total_cmp(&b[0].left));
+            row.concat()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// A line of square characters, sure of each.
+    pub fn line(x: f32, y: f32, size: f32, text: &str) -> Line {
+        let count = text.chars().count() as f32;
+        let (width, half) = (count * size, size * 0.7);
+        let glyphs = text
+            .chars()
+            .enumerate()
+            .filter(|(_, character)| *character != ' ')
+            .map(|(at, character)| Glyph { character, confidence: 0.99, left: at as f32 / count, right: (at + 1) as f32 / count })
+            .collect();
+        Line { glyphs, quad: [[x, y - half], [x + width, y - half], [x + width, y + half], [x, y + half]] }
+    }
+
+    pub fn page(lines: &[(f32, f32, &str)]) -> Page {
+        Page::new(&lines.iter().map(|(x, y, text)| line(*x, *y, 20.0, text)).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{testing::page, *};
+
+    const LABELS: [Label; 3] = [
+        Label { name: "name", words: &["姓名"], inline: false },
+        Label { name: "sex", words: &["性别"], inline: false },
+        Label { name: "ethnicity", words: &["民族"], inline: true },
+    ];
+
+    fn read(lines: &[(f32, f32, &str)]) -> Vec<(&'static str, String)> {
+        page(lines).values(&LABELS).into_iter().map(|(name, run)| (name, plain(&run))).collect()
+    }
+
+    #[test]
+    fn values_beside_their_labels_apart_or_together() {
+        let expected = vec![("ethnicity", "汉".to_owned()), ("name", "张三".to_owned()), ("sex", "男".to_owned())];
+        assert_eq!(read(&[(0.0, 0.0, "姓名"), (80.0, 2.0, "张三"), (0.0, 60.0, "性别男民族汉")]), expected);
+        assert_eq!(
+            read(&[
+                (0.0, 0.0, "姓 名:张三"),
+                (0.0, 60.0, "性"),
+                (30.0, 60.0, "别"),
+                (80.0, 61.0, "男"),
+                (160.0, 60.0, "民族"),
+                (230.0, 60.0, "汉")
+            ]),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_tilt_of_the_page_is_taken_out() {
+        let mut lines = vec![testing::line(0.0, 0.0, 20.0, "姓名"), testing::line(400.0, 0.0, 20.0, "张三")];
+        let (sin, cos) = 6f32.to_radians().sin_cos();
+        for line in &mut lines {
+            line.quad = line.quad.map(|[x, y]| [x * cos - y * sin, x * sin + y * cos]);
+        }
+        let page = Page::new(&lines);
+        assert_eq!(page.rows().len(), 1);
+        let run = page.values(&LABELS).remove("name").unwrap();
+        assert_eq!(plain(&run), "张三");
+        for (corner, wanted) in page.quad(&run).iter().flatten().zip(lines[1].quad.iter().flatten()) {
+            assert!((corner - wanted).abs() < 0.5);
+        }
+    }
+
+    #[test]
+    fn lines_above_each_other_are_not_one_row() {
+        assert_eq!(page(&[(0.0, 0.0, "甲乙"), (10.0, 12.0, "丙丁")]).rows().len(), 2);
+    }
+}

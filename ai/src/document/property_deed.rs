@@ -1,0 +1,243 @@
+//! The property deed since 2015 (不动产权证书): the inner page with its table, the number above it.
+
+use super::{
+    Field, Fields, check, checked, date, field,
+    layout::{Label, Page, Placed, Run, plain},
+    text,
+};
+
+const LABELS: [Label; 11] = [
+    Label { name: "holder", words: &["权利人"], inline: false },
+    Label { name: "co_ownership", words: &["共有情况"], inline: false },
+    Label { name: "location", words: &["坐落"], inline: false },
+    Label { name: "unit_code", words: &["不动产单元号"], inline: false },
+    Label { name: "right_type", words: &["权利类型"], inline: false },
+    Label { name: "right_nature", words: &["权利性质"], inline: false },
+    Label { name: "use", words: &["用途"], inline: false },
+    Label { name: "area", words: &["面积"], inline: false },
+    Label { name: "term", words: &["使用期限"], inline: false },
+    Label { name: "other", words: &["权利其他状况"], inline: false },
+    Label { name: "-notes", words: &["附记"], inline: false },
+];
+/// What the number's middle always says.
+const NUMBER_WORD: &str = "不动产权第";
+/// The word in front of the building's area; land area alone has none.
+const FLOOR_AREA_WORDS: [&str; 3] = ["房屋建筑面积", "建筑面积", "房屋面积"];
+/// Areas are printed to two decimals and add up to this much.
+const AREA_TOLERANCE: f64 = 0.021;
+/// The serial number of the printed form is D and eleven digits.
+const PRINT_NUMBER_DIGITS: usize = 11;
+
+pub fn read(page: &Page) -> Fields {
+    let mut values = page.values(&LABELS);
+    let mut value = |name: &str| values.remove(name).unwrap_or_default();
+    let mut fields = Fields::new();
+    let mut add = |name: &str, field: Option<Field>| {
+        if let Some(field) = field {
+            fields.insert(name.to_owned(), field);
+        }
+    };
+
+    if let Some(run) = page.rows().iter().find_map(|row| number(row)) {
+        let holds = checked("structure", number_holds(&plain(&run)));
+        add("number", field(page, &run, text::normalise, vec![holds]));
+    }
+    for name in ["holder", "co_ownership", "location", "right_type", "right_nature", "use"] {
+        add(name, field(page, &value(name), text::normalise, vec![]));
+    }
+    let unit_run = value("unit_code");
+    if let Some((code, run)) = unit_code(&unit_run).or_else(|| page.rows().iter().find_map(|row| unit_code(row))) {
+        add("unit_code", field(page, &run, |_| code.clone(), vec![checked("structure", check::unit_code_holds(&code))]));
+    }
+    let (area, other) = (value("area"), value("other"));
+    let floor = floor_area(&area);
+    let sums_up = floor.as_ref().and_then(|(value, _)| parts_add_up(*value, &plain(&other)));
+    add("area", field(page, &area, text::normalise, vec![]));
+    if let Some((value, run)) = floor {
+        let checks = sums_up.map(|passed| checked("parts_add_up", passed)).into_iter().collect();
+        add("floor_area", field(page, &run, |_| format!("{value:.2}"), checks));
+    }
+    let term = value("term");
+    let dated = !date::find_all(&plain(&term)).is_empty() || date::is_open_end(&plain(&term));
+    add("term", field(page, &term, text::normalise, vec![checked("dates_exist", dated)]));
+    add("other", field(page, &other, text::normalise, vec![]));
+    if let Some(run) = page.rows().iter().find_map(|row| print_number(row)) {
+        add("print_number", field(page, &run, text::code, vec![]));
+    }
+    if let Some((date, run)) = lone_date(page) {
+        add("issue_date", field(page, &run, |_| date.to_string(), vec![]));
+    }
+    fields
+}
+
+/// 川（2023）成都市不动产权第0012345号: from the province's one character to 号.
+fn number(row: &[Placed]) -> Option<Run> {
+    let read: Vec<char> = row.iter().map(|p| p.character).collect();
+    let word: Vec<char> = NUMBER_WORD.chars().collect();
+    let at = read.windows(word.len()).position(|window| window == word)?;
+    let digits = read[at + word.len()..].iter().take_while(|c| text::as_digit(**c).is_ascii_digit()).count();
+    let mut end = at + word.len() + digits;
+    if read.get(end) == Some(&'号') {
+        end += 1;
+    }
+    // The bracketed year stands before the authority's name, and one character before that the province.
+    let bracket = read[..at].iter().rposition(|c| *c == '(').unwrap_or(at);
+    let start = bracket.saturating_sub(1);
+    Some(row[start..end].to_vec())
+}
+
+fn number_holds(number: &str) -> bool {
+    const PROVINCES: &str = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼";
+    let Some((head, tail)) = number.split_once(NUMBER_WORD) else { return false };
+    let Some((province, rest)) = head.split_once('(') else { return false };
+    let Some((year, authority)) = rest.split_once(')') else { return false };
+    let digits = tail.trim_end_matches('号');
+    province.chars().count() == 1
+        && PROVINCES.contains(province)
+        && year.parse().is_ok_and(|year| (2015..2100).contains(&year))
+        && (2..=14).contains(&authority.chars().count())
+        && tail.ends_with('号')
+        && (6..=8).contains(&digits.len())
+        && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// 28 characters, printed in groups; letters stand only at the 13th, 14th and 20th place, digits everywhere else.
+fn unit_code(run: &[Placed]) -> Option<(String, Run)> {
+    let code: Run = run.iter().copied().filter(|p| p.character.is_ascii_alphanumeric()).collect();
+    let candidates: Vec<(String, Run)> = code
+        .windows(check::UNIT_CODE_CHARS)
+        .map(|window| {
+            let code = window
+                .iter()
+                .enumerate()
+                .map(|(at, p)| match (at, p.character.to_ascii_uppercase()) {
+                    (12 | 13 | 19, '6') => 'G',
+                    (13, '8') => 'B',
+                    (12 | 13 | 19, c) => c,
+                    (_, c) => text::as_digit(c),
+                })
+                .collect();
+            (code, window.to_vec())
+        })
+        .collect();
+    candidates.iter().find(|(code, _)| check::unit_code_holds(code)).or(candidates.first()).cloned()
+}
+
+/// The building's area: the number after its word.
+fn floor_area(run: &[Placed]) -> Option<(f64, Run)> {
+    let read: Vec<char> = run.iter().map(|p| p.character).collect();
+    let start = FLOOR_AREA_WORDS.iter().find_map(|word| {
+        let word: Vec<char> = word.chars().collect();
+        read.windows(word.len()).position(|window| window == word).map(|at| at + word.len())
+    })?;
+    let skip = read[start..].iter().position(char::is_ascii_digit)?;
+    // Nothing but a colon may stand between the word and its number.
+    if skip > 1 {
+        return None;
+    }
+    let from = start + skip;
+    let count = read[from..].iter().take_while(|c| c.is_ascii_digit() || **c == '.').count();
+    let digits: String = read[from..from + count].iter().collect();
+    Some((digits.trim_end_matches('.').parse().ok()?, run[from..from + count].to_vec()))
+}
+
+/// Whether the private and the shared part make up the whole; `None` when they are not both printed.
+fn parts_add_up(whole: f64, other: &str) -> Option<bool> {
+    let part = |word: &str| {
+        let after = other.split_once(word)?.1.trim_start_matches("建筑面积").trim_start_matches([':', '面', '积']);
+        let digits: String = after.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+        digits.trim_end_matches('.').parse::<f64>().ok()
+    };
+    Some((part("专有")? + part("分摊")? - whole).abs() < AREA_TOLERANCE)
+}
+
+fn print_number(row: &[Placed]) -> Option<Run> {
+    let starts = (0..row.len()).filter(|&at| row[at].character == 'D');
+    starts.map(|at| &row[at..]).find_map(|rest| {
+        let run = rest.get(..=PRINT_NUMBER_DIGITS)?;
+        let digits = run[1..].iter().all(|p| p.character.is_ascii_digit());
+        (digits && !rest.get(PRINT_NUMBER_DIGITS + 1).is_some_and(|p| p.character.is_ascii_digit())).then(|| run.to_vec())
+    })
+}
+
+/// A row that is a date and nothing else: the day of registration under the seal.
+fn lone_date(page: &Page) -> Option<(chrono::NaiveDate, Run)> {
+    page.rows().iter().rev().find_map(|row| {
+        let read = plain(row);
+        let only_date = read.chars().all(|c| c.is_ascii_digit() || matches!(c, '年' | '月' | '日'));
+        only_date.then(|| date::parse(&read)).flatten().map(|date| (date, row.clone()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::layout::testing::page, *};
+
+    #[test]
+    fn a_table_is_read() {
+        let lines = [
+            (300.0, 0.0, "川(2023)成都市不动产权第0012345号"),
+            (0.0, 60.0, "权利人"),
+            (200.0, 60.0, "张三"),
+            (0.0, 100.0, "共有情况"),
+            (200.0, 100.0, "单独所有"),
+            (0.0, 155.0, "坐落"),
+            (200.0, 140.0, "武侯区样本街道样本路"),
+            (200.0, 170.0, "88号1栋2单元"),
+            (0.0, 210.0, "不动产单元号"),
+            (200.0, 210.0, "510107 003005 GBO0012 F00030005"),
+            (0.0, 250.0, "权利类型"),
+            (200.0, 250.0, "国有建设用地使用权/房屋所有权"),
+            (0.0, 290.0, "权利性质"),
+            (200.0, 290.0, "出让/市场化商品房"),
+            (0.0, 330.0, "用 途"),
+            (200.0, 330.0, "商务金融用地/商业"),
+            (0.0, 370.0, "面 积"),
+            (200.0, 370.0, "宗地面积1200.50m²/房屋建筑面积89.50㎡"),
+            (0.0, 410.0, "使用期限"),
+            (200.0, 410.0, "2013年05月01日起2053年04月30日止"),
+            (0.0, 495.0, "权利其他状况"),
+            (200.0, 450.0, "房屋结构:钢筋混凝土结构"),
+            (200.0, 480.0, "专有建筑面积:70.25㎡"),
+            (200.0, 510.0, "分摊建筑面积:19.25㎡"),
+            (200.0, 540.0, "总层数:30层,所在层:3层"),
+            (0.0, 600.0, "附记"),
+        ];
+        let fields = read(&page(&lines));
+        for (name, value) in [
+            ("number", "川(2023)成都市不动产权第0012345号"),
+            ("holder", "张三"),
+            ("co_ownership", "单独所有"),
+            ("location", "武侯区样本街道样本路88号1栋2单元"),
+            ("unit_code", "510107003005GB00012F00030005"),
+            ("right_type", "国有建设用地使用权/房屋所有权"),
+            ("use", "商务金融用地/商业"),
+            ("floor_area", "89.50"),
+            ("term", "2013年05月01日起2053年04月30日止"),
+        ] {
+            assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
+        }
+        assert!(fields["other"].value.starts_with("房屋结构") && fields["other"].value.ends_with("3层"), "{}", fields["other"].value);
+        assert!(fields.values().all(Field::checks_pass), "{fields:?}");
+    }
+
+    #[test]
+    fn parts_that_do_not_add_up_fail_the_check() {
+        assert_eq!(parts_add_up(89.5, "专有建筑面积:70.25㎡,分摊建筑面积:19.25㎡"), Some(true));
+        assert_eq!(parts_add_up(99.5, "专有建筑面积:70.25㎡,分摊建筑面积:19.25㎡"), Some(false));
+        assert_eq!(parts_add_up(99.5, "专有建筑面积:70.25㎡"), None);
+    }
+
+    #[test]
+    fn numbers_follow_the_pattern() {
+        for (number, holds) in [
+            ("川(2023)成都市不动产权第0012345号", true),
+            ("川(2023)成都市不动产权第0012345", false),
+            ("川(2003)成都市不动产权第0012345号", false),
+            ("成(2023)成都市不动产权第0012345号", false),
+            ("川2023成都市不动产权第0012345号", false),
+        ] {
+            assert_eq!(number_holds(number), holds, "{number}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! ONNX Runtime sessions behind a small pool per model. A session runs one input at a time on one thread, so the pool
+//! size is the number of crops or pages in flight; a borrower waits for a free session, never makes one.
+
+use std::{
+    path::Path,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use ndarray::Array4;
+use ort::{
+    ep,
+    session::{Session, builder::GraphOptimizationLevel},
+    value::TensorRef,
+};
+
+use crate::{
+    error::{Cause, EngineError},
+    manifest::{Manifest, Role},
+};
+
+/// Sessions per model. Two cores are what we plan for; a third session would only add its 100 MB.
+const SESSIONS: usize = 2;
+/// The metadata key under which the recognition model carries its classes, one a line.
+const DICTIONARY_KEY: &str = "character";
+
+/// The three models, loaded.
+#[derive(Debug)]
+pub struct Engine {
+    pub detect: Model,
+    pub direction: Model,
+    pub recognise: Model,
+    /// The characters of the recognition classes; class 0, the blank, is not in it.
+    pub dictionary: Vec<char>,
+    pub manifest: Manifest,
+}
+
+impl Engine {
+    /// Loads the runtime library and the models from `models_dir`, each compared with the manifest first.
+    pub fn load(models_dir: &Path) -> Result<Self, EngineError> {
+        let manifest = Manifest::built_in()?;
+        let library = manifest.get(Role::Runtime)?.verified_path(models_dir)?;
+        // Every later use of the runtime would panic without its library, so it is loaded here, where failing is an error.
+        ort::init_from(&library)
+            .map_err(|source| EngineError::Library { path: library.clone(), source })?
+            .with_name("haodian")
+            .with_telemetry(false)
+            .commit();
+        let recognise = Model::load(&manifest, Role::Recognise, models_dir)?;
+        let dictionary = recognise.dictionary(models_dir.join(&manifest.get(Role::Recognise)?.file))?;
+        Ok(Self {
+            detect: Model::load(&manifest, Role::Detect, models_dir)?,
+            direction: Model::load(&manifest, Role::Direction, models_dir)?,
+            recognise,
+            dictionary,
+            manifest,
+        })
+    }
+}
+
+/// One model's sessions.
+pub struct Model {
+    idle: Mutex<Vec<Session>>,
+    returned: Condvar,
+    sessions: usize,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
+}
+
+/// A model's answer: the shape, and the values in row order.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Output {
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+impl Model {
+    fn load(manifest: &Manifest, role: Role, models_dir: &Path) -> Result<Self, EngineError> {
+        let path = manifest.get(role)?.verified_path(models_dir)?;
+        let idle =
+            (0..SESSIONS).map(|_| open(&path)).collect::<ort::Result<Vec<_>>>().map_err(|source| EngineError::Model { path, source })?;
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), sessions: SESSIONS })
+    }
+
+    /// How many inputs can run at the same time.
+    pub fn sessions(&self) -> usize {
+        self.sessions
+    }
+
+    /// Runs one batch; waits while every session is busy.
+    pub fn run(&self, input: &Array4<f32>) -> Result<Output, Cause> {
+        let mut session = self.borrow();
+        let outputs = session.run(ort::inputs![TensorRef::from_array_view(input)?])?;
+        let (shape, values) = outputs[0].try_extract_tensor::<f32>()?;
+        let shape =
+            shape.iter().map(|&side| usize::try_from(side)).collect::<Result<Vec<_>, _>>().map_err(|_| Cause::Shape(shape.to_vec()))?;
+        Ok(Output { shape, values: values.to_vec() })
+    }
+
+    fn dictionary(&self, path: std::path::PathBuf) -> Result<Vec<char>, EngineError> {
+        let session = self.borrow();
+        let text = session.metadata().ok().and_then(|metadata| metadata.custom(DICTIONARY_KEY)).unwrap_or_default();
+        // Some classes are a base with a combining mark; the base is what our documents need.
+        let mut classes: Vec<char> = text.lines().filter_map(|line| line.chars().next()).collect();
+        if classes.len() < 1000 || classes.len() != text.lines().count() {
+            return Err(EngineError::Dictionary { path });
+        }
+        classes.push(' ');
+        Ok(classes)
+    }
+
+    fn borrow(&self) -> Borrowed<'_> {
+        let mut idle = self.idle_sessions();
+        loop {
+            if let Some(session) = idle.pop() {
+                return Borrowed { model: self, session: Some(session) };
+            }
+            idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The list is only pushed to and popped from, so it is sound even if a thread died holding it.
+    fn idle_sessions(&self) -> MutexGuard<'_, Vec<Session>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session that goes back to its pool when dropped, also when the run failed.
+struct Borrowed<'a> {
+    model: &'a Model,
+    session: Option<Session>,
+}
+
+impl std::ops::Deref for Borrowed<'_> {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        self.session.as_ref().expect("held until drop")
+    }
+}
+
+impl std::ops::DerefMut for Borrowed<'_> {
+    fn deref_mut(&mut self) -> &mut Session {
+        self.session.as_mut().expect("held until drop")
+    }
+}
+
+impl Drop for Borrowed<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.model.idle_sessions().push(session);
+            self.model.returned.notify_one();
+        }
+    }
+}
+
+fn open(path: &Path) -> ort::Result<Session> {
+    Session::builder()?
+        // The arena never gives memory back and grows with each new input shape; without it a run costs a few percent more.
+        .with_execution_providers([ep::CPU::default().with_arena_allocator(false).build()])?
+        .with_memory_pattern(false)?
+        .with_intra_threads(1)?
+        .with_inter_threads(1)?
+        .with_optimization_level(GraphOptimizationLevel::All)?
+        .commit_from_file(path)
+}

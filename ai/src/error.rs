@@ -1,0 +1,110 @@
+//! What can go wrong: loading the engine once at start, or one stage of one page. A failed stage is an error with the
+//! stage's name, never an empty result, because "no text found" and "could not look" lead to different decisions.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::ImageError;
+
+/// The command that fills the models folder; every "missing" message ends with it.
+pub const FETCH_COMMAND: &str = "python3 models/fetch.py";
+
+/// The steps of [`crate::pipeline::Pipeline::run`], in order.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    Decode,
+    Quality,
+    Detect,
+    Direction,
+    Recognise,
+    Classify,
+    Fields,
+}
+
+impl Stage {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Decode => "decode",
+            Self::Quality => "quality",
+            Self::Detect => "detect",
+            Self::Direction => "direction",
+            Self::Recognise => "recognise",
+            Self::Classify => "classify",
+            Self::Fields => "fields",
+        }
+    }
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why the models could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("{} is missing; fetch it with: {FETCH_COMMAND}", path.display())]
+    Missing { path: PathBuf },
+    #[error("{} is not the file of models/manifest.toml (SHA-256 differs); fetch it again with: {FETCH_COMMAND}", path.display())]
+    WrongFile { path: PathBuf },
+    #[error("could not read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("could not load the ONNX Runtime library {}", path.display())]
+    Library {
+        path: PathBuf,
+        #[source]
+        source: ort::LoadDynamicError,
+    },
+    #[error("could not load the model {}", path.display())]
+    Model {
+        path: PathBuf,
+        #[source]
+        source: ort::Error,
+    },
+    #[error("the recognition model {} carries no usable dictionary", path.display())]
+    Dictionary { path: PathBuf },
+    #[error("models/manifest.toml is malformed")]
+    Manifest(#[from] toml::de::Error),
+    #[error("models/manifest.toml has no file for the role {role}")]
+    NoSuchRole { role: &'static str },
+}
+
+/// Why one stage of one page failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the {stage} stage failed")]
+pub struct StageError {
+    pub stage: Stage,
+    #[source]
+    pub cause: Cause,
+}
+
+/// The cause behind a [`StageError`].
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The bytes are not an image we take: the uploader's doing.
+    #[error("the image could not be used")]
+    Image(#[from] ImageError),
+    /// The model run failed: ours to repair.
+    #[error("the model run failed")]
+    Inference(#[from] ort::Error),
+    #[error("the model answered with the shape {0:?}")]
+    Shape(Vec<i64>),
+}
+
+impl StageError {
+    pub(crate) fn at<C: Into<Cause>>(stage: Stage) -> impl FnOnce(C) -> Self {
+        move |cause| Self { stage, cause: cause.into() }
+    }
+
+    /// Whether the uploaded bytes themselves are at fault, so that another upload can help.
+    pub fn is_bad_image(&self) -> bool {
+        matches!(self.cause, Cause::Image(_))
+    }
+}

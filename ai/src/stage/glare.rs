@@ -1,0 +1,93 @@
+//! Finds glare: patches burnt to white that fade out softly into darker paper. A white portrait background or a white
+//! page border has a hard edge instead, and white paper all over is a scan.
+
+use ::image::{GrayImage, imageops};
+
+/// Patches are looked for at this long side: glare is large, print must vanish.
+const SIDE: u32 = 200;
+/// From this brightness on a pixel is burnt out.
+const BURNT: u8 = 250;
+/// A patch's surroundings are looked at this far outside its edge, and further out.
+const NEAR: i32 = 2;
+const FAR: i32 = 6;
+/// Near the edge, soft light has fallen by less than this share of what it falls by further out; a hard edge falls at once.
+const SOFT_FALL: f32 = 0.65;
+/// The share of a patch's edge that must be soft.
+const SOFT_SHARE: f32 = 0.7;
+/// When more than this of the page is burnt out, the paper is white: a scan or a rendered page.
+const WHITE_PAGE_SHARE: f32 = 0.35;
+
+/// The share of the page that lies under glare.
+pub fn share(grey: &GrayImage) -> f32 {
+    let scale = SIDE as f32 / grey.width().max(grey.height()) as f32;
+    let side = |side: u32| ((side as f32 * scale) as u32).max(1);
+    let small = imageops::thumbnail(grey, side(grey.width()), side(grey.height()));
+    let pixels = (small.width() * small.height()) as f32;
+    let burnt = small.pixels().filter(|pixel| pixel.0[0] >= BURNT).count() as f32;
+    if burnt / pixels > WHITE_PAGE_SHARE {
+        return 0.0;
+    }
+    patches(&small).into_iter().filter(|patch| is_soft(&small, patch)).map(|patch| patch.len() as f32 / pixels).sum()
+}
+
+fn patches(grey: &GrayImage) -> Vec<Vec<(i32, i32)>> {
+    let mut seen = vec![false; (grey.width() * grey.height()) as usize];
+    let mut found = Vec::new();
+    for y in 0..grey.height() as i32 {
+        for x in 0..grey.width() as i32 {
+            let mut patch = Vec::new();
+            let mut stack = vec![(x, y)];
+            while let Some((x, y)) = stack.pop() {
+                if level(grey, x, y).is_none_or(|level| level < BURNT) {
+                    continue;
+                }
+                let at = (y as u32 * grey.width() + x as u32) as usize;
+                if !std::mem::replace(&mut seen[at], true) {
+                    patch.push((x, y));
+                    stack.extend([(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)]);
+                }
+            }
+            if !patch.is_empty() {
+                found.push(patch);
+            }
+        }
+    }
+    found
+}
+
+fn is_soft(grey: &GrayImage, patch: &[(i32, i32)]) -> bool {
+    let (mut edge, mut soft) = (0u32, 0u32);
+    for &(x, y) in patch {
+        for (dx, dy) in [(-1, 0), (1, 0), (0, -1), (0, 1)] {
+            if level(grey, x + dx, y + dy).is_some_and(|level| level < BURNT) {
+                edge += 1;
+                let fall = |reach: i32| level(grey, x + dx * reach, y + dy * reach).map_or(0.0, |outside| f32::from(u8::MAX - outside));
+                soft += u32::from(fall(NEAR) < fall(FAR) * SOFT_FALL);
+            }
+        }
+    }
+    edge > 0 && soft as f32 >= edge as f32 * SOFT_SHARE
+}
+
+fn level(grey: &GrayImage, x: i32, y: i32) -> Option<u8> {
+    let (x, y) = (u32::try_from(x).ok()?, u32::try_from(y).ok()?);
+    grey.get_pixel_checked(x, y).map(|pixel| pixel.0[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use ::image::Luma;
+
+    use super::*;
+
+    #[test]
+    fn a_white_portrait_with_a_hard_edge_is_not_glare() {
+        let grey = GrayImage::from_fn(1000, 600, |x, y| Luma([if x > 600 && x < 850 && y > 100 && y < 400 { 255 } else { 200 }]));
+        assert_eq!(share(&grey), 0.0);
+    }
+
+    #[test]
+    fn a_white_scan_is_not_glare() {
+        assert_eq!(share(&GrayImage::from_pixel(1000, 600, Luma([255]))), 0.0);
+    }
+}

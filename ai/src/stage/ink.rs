@@ -1,0 +1,84 @@
+//! Separates print from what is stamped over it: red seals and pale marks such as a diagonal 样本.
+
+use ::image::{Rgb, RgbImage};
+
+/// A pixel is seal ink when red leads both other channels by this much; black print under a seal leads by less.
+const RED_LEAD: u8 = 24;
+/// Seal ink keeps its red channel near the paper's; this lift takes it the rest of the way.
+const RED_LIFT: f32 = 1.12;
+/// Marks are paler than print: above this share of the paper's brightness everything becomes paper.
+const MARK_SHARE: f32 = 0.62;
+/// Below this share of the paper's brightness everything becomes ink.
+const INK_SHARE: f32 = 0.10;
+/// The paper's brightness in a crop: the level that this share of its pixels stays under.
+const PAPER_PERCENTILE: f32 = 0.85;
+
+/// Replaces seal ink by its red channel, so that a red seal fades into the paper and the black print under it stays.
+pub fn lift_red(image: &mut RgbImage) {
+    for Rgb([r, g, b]) in image.pixels_mut() {
+        if *r > g.saturating_add(RED_LEAD) && *r > b.saturating_add(RED_LEAD) {
+            let lifted = (f32::from(*r) * RED_LIFT).min(255.0) as u8;
+            (*r, *g, *b) = (lifted, lifted, lifted);
+        }
+    }
+}
+
+/// The crop with everything paler than print turned to paper.
+pub fn without_pale_marks(crop: &RgbImage) -> RgbImage {
+    let paper = percentile(crop, PAPER_PERCENTILE);
+    let (ink, mark) = (paper * INK_SHARE, paper * MARK_SHARE);
+    let mut out = crop.clone();
+    for pixel in out.pixels_mut() {
+        let level = (luma(pixel) - ink) / (mark - ink).max(1.0);
+        *pixel = Rgb([(level.clamp(0.0, 1.0) * 255.0) as u8; 3]);
+    }
+    out
+}
+
+/// Brightness as the eye weighs it, 0 to 255.
+pub fn luma(pixel: &Rgb<u8>) -> f32 {
+    let [r, g, b] = pixel.0.map(f32::from);
+    0.299 * r + 0.587 * g + 0.114 * b
+}
+
+fn percentile(image: &RgbImage, share: f32) -> f32 {
+    let mut histogram = [0u32; 256];
+    for pixel in image.pixels() {
+        histogram[luma(pixel) as usize] += 1;
+    }
+    let wanted = (image.width() * image.height()) as f32 * share;
+    let mut below = 0;
+    for (level, count) in histogram.iter().enumerate() {
+        below += count;
+        if below as f32 >= wanted {
+            return level as f32;
+        }
+    }
+    255.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seal_fades_and_the_print_under_it_stays() {
+        let mut image = RgbImage::from_pixel(3, 1, Rgb([250, 250, 250]));
+        image.put_pixel(0, 0, Rgb([230, 60, 60]));
+        image.put_pixel(1, 0, Rgb([40, 22, 22]));
+        lift_red(&mut image);
+        assert_eq!(image.get_pixel(0, 0).0, [255, 255, 255]);
+        assert_eq!(image.get_pixel(1, 0).0, [40, 22, 22]);
+        assert_eq!(image.get_pixel(2, 0).0, [250, 250, 250]);
+    }
+
+    #[test]
+    fn a_pale_mark_turns_to_paper_and_print_to_ink() {
+        let mut image = RgbImage::from_pixel(10, 10, Rgb([230; 3]));
+        image.put_pixel(0, 0, Rgb([180; 3]));
+        image.put_pixel(1, 0, Rgb([20; 3]));
+        let cleaned = without_pale_marks(&image);
+        assert_eq!(cleaned.get_pixel(0, 0).0, [255; 3]);
+        assert_eq!(cleaned.get_pixel(1, 0).0, [0; 3]);
+    }
+}
