@@ -2,6 +2,8 @@
 //!
 //! One acquirer and one bank today, both the sandbox, reached over HTTP with signed messages in both directions.
 
+pub mod inbox;
+mod repo;
 pub mod sandbox;
 
 /// The name of the sandbox acquirer: in attempts, in the inbox, and as subject of its clearing account.
@@ -22,4 +24,23 @@ pub enum ChannelError {
     /// Something came back that the channel did not sign, or that does not belong to the request. It proves nothing.
     #[error("the channel's answer cannot be trusted: {0}")]
     BadAnswer(&'static str),
+}
+
+/// Whether an open question to a channel is settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Final: nothing is left to ask.
+    Settled,
+    /// Not final: ask again after this long.
+    AskAgain(std::time::Duration),
+}
+
+/// How long to wait before asking again about something that was sent `age` ago: soon at first, then less and less often.
+pub fn ask_again(age: chrono::TimeDelta) -> Progress {
+    let wait_s = match age.num_seconds() {
+        ..60 => 5,
+        60..300 => 15,
+        _ => 60,
+    };
+    Progress::AskAgain(std::time::Duration::from_secs(wait_s))
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::sign::{Signer, Verifier};
+use super::sign::{SignatureError, Signer, Verifier};
 use super::wire::{
     BODY_MAX, PaymentAnswer, PaymentRequest, PaymentStatus, PayoutAnswer, PayoutRequest, RefundAnswer, RefundRequest, Refusal,
     TransferStatus, code,
@@ -35,14 +35,14 @@ pub struct Link {
     verifier: Verifier,
     /// Our number at the counterparty.
     pub merchant_no: String,
-    /// Where it sends its notices.
-    pub notify_url: String,
+    notify_url: String,
+    notify_path: String,
 }
 
 /// A link that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    #[error("channel.sandbox_url must be a URL that begins with http:// or https://")]
+    #[error("channel.sandbox_url and http.public_url must be URLs that begin with http:// or https://")]
     Url,
     #[error("could not set up the HTTP client")]
     Client(#[from] reqwest::Error),
@@ -55,7 +55,7 @@ struct Answer {
 }
 
 impl Link {
-    /// Prepares a link; opens no connection. `timeout` covers a whole call.
+    /// Prepares a link; opens no connection. `notify_url` is where the counterparty sends its notices, `timeout` covers a whole call.
     pub fn try_new(
         base_url: &str,
         signer: Arc<Signer>,
@@ -64,10 +64,8 @@ impl Link {
         notify_url: &str,
         timeout: Duration,
     ) -> Result<Self, LinkError> {
-        let base: Url = base_url.parse().map_err(|_| LinkError::Url)?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(LinkError::Url);
-        }
+        let base = web_address(base_url)?;
+        let notify_path = web_address(notify_url)?.path().to_owned();
         let http = Client::builder()
             .timeout(timeout)
             .connect_timeout(timeout)
@@ -75,12 +73,12 @@ impl Link {
             .no_proxy()
             .pool_max_idle_per_host(64)
             .build()?;
-        Ok(Self { base, http, signer, verifier, merchant_no: merchant_no.to_owned(), notify_url: notify_url.to_owned() })
+        Ok(Self { base, http, signer, verifier, merchant_no: merchant_no.to_owned(), notify_url: notify_url.to_owned(), notify_path })
     }
 
-    /// Checks a notice on its raw bytes: key, time and signature. `path` is that of the address it was sent to.
-    pub fn verify_notice(&self, path: &str, headers: &reqwest::header::HeaderMap, body: &[u8]) -> Result<(), super::sign::SignatureError> {
-        self.verifier.verify("POST", path, headers, body, Clock::wall()).map(|_| ())
+    /// Checks a notice on its raw bytes: key, time and signature. The path is that of the address we gave, however it reached us.
+    pub fn verify_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), SignatureError> {
+        self.verifier.verify("POST", &self.notify_path, headers, body, Clock::wall()).map(|_| ())
     }
 
     async fn post<Q: Serialize, A: DeserializeOwned>(&self, path: &str, request: &Q) -> Result<A, ChannelError> {
@@ -124,6 +122,10 @@ impl Link {
         }
         Ok(Answer { status, body })
     }
+}
+
+fn web_address(text: &str) -> Result<Url, LinkError> {
+    text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https")).ok_or(LinkError::Url)
 }
 
 fn no_answer(error: reqwest::Error) -> ChannelError {

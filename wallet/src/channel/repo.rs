@@ -1,0 +1,131 @@
+//! SQL of the inbox, and of the numbers that were given to the outside.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::inbox::{CONFLICT, Delivery, Waiting};
+use crate::base::id::BookId;
+
+pub async fn store_notice(db: &PgPool, channel: &str, notice_id: &str, body: &[u8], now: DateTime<Utc>) -> sqlx::Result<Delivery> {
+    let row = sqlx::query!(
+        r#"INSERT INTO notices AS n (channel, notice_id, body, received_at)
+           VALUES ($1, $2, $3, $4)
+           ON CONFLICT (channel, notice_id) DO UPDATE
+           SET deliveries = n.deliveries + 1,
+               outcome = CASE WHEN n.body = excluded.body THEN n.outcome ELSE $5 END,
+               processed_at = CASE WHEN n.body = excluded.body THEN n.processed_at ELSE COALESCE(n.processed_at, $4) END
+           RETURNING n.deliveries, n.body = $3 AS "same!""#,
+        channel,
+        notice_id,
+        body,
+        now,
+        CONFLICT
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(match (row.same, row.deliveries) {
+        (false, _) => Delivery::Conflict,
+        (true, 1) => Delivery::First,
+        (true, _) => Delivery::Again,
+    })
+}
+
+pub async fn lock_waiting_in_tx(
+    tx: &mut PgConnection,
+    channel: &str,
+    only: Option<&[String]>,
+    attempts_max: i32,
+    limit: i64,
+) -> sqlx::Result<Vec<Waiting>> {
+    let rows = sqlx::query!(
+        "SELECT notice_id, body
+         FROM notices
+         WHERE processed_at IS NULL AND channel = $1 AND attempts < $2 AND ($3::text[] IS NULL OR notice_id = ANY($3))
+         ORDER BY received_at
+         LIMIT $4
+         FOR UPDATE SKIP LOCKED",
+        channel,
+        attempts_max,
+        only as Option<&[String]>,
+        limit
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|r| Waiting { notice_id: r.notice_id, notice: serde_json::from_slice(&r.body).ok() }).collect())
+}
+
+pub async fn finish_in_tx(
+    tx: &mut PgConnection,
+    channel: &str,
+    outcomes: &[(String, &'static str)],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<String> = outcomes.iter().map(|(id, _)| id.clone()).collect();
+    let words: Vec<String> = outcomes.iter().map(|(_, word)| (*word).to_owned()).collect();
+    sqlx::query!(
+        "UPDATE notices n
+         SET processed_at = $4, outcome = d.outcome
+         FROM UNNEST($2::text[], $3::text[]) AS d (notice_id, outcome)
+         WHERE n.channel = $1 AND n.notice_id = d.notice_id",
+        channel,
+        &ids,
+        &words,
+        now
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub async fn count_failure(db: &PgPool, channel: &str, notice_id: &str) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE notices SET attempts = attempts + 1 WHERE channel = $1 AND notice_id = $2", channel, notice_id).execute(db).await?;
+    Ok(())
+}
+
+/// Which of our objects a number stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    pub book: BookId,
+    pub subject: Uuid,
+}
+
+/// Keeps which book each number given to the outside belongs to. One statement.
+pub async fn number_in_tx(tx: &mut PgConnection, kind: &str, subjects: &[Numbered]) -> sqlx::Result<()> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<String> = subjects.iter().map(|s| s.subject.simple().to_string()).collect();
+    let books: Vec<Uuid> = subjects.iter().map(|s| s.book.0).collect();
+    let ids: Vec<Uuid> = subjects.iter().map(|s| s.subject).collect();
+    sqlx::query!(
+        "INSERT INTO request_numbers (request_no, book_id, kind, subject_id)
+         SELECT n.request_no, n.book_id, $2, n.subject_id
+         FROM UNNEST($1::text[], $3::uuid[], $4::uuid[]) AS n (request_no, book_id, subject_id)",
+        &numbers,
+        kind,
+        &books,
+        &ids
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Finds what numbers of one kind stand for. Unknown ones are left out.
+pub async fn resolve_in_tx(tx: &mut PgConnection, kind: &str, numbers: &[String]) -> sqlx::Result<Vec<(String, Numbered)>> {
+    if numbers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query!(
+        "SELECT request_no, book_id, subject_id FROM request_numbers WHERE kind = $1 AND request_no = ANY($2)",
+        kind,
+        numbers
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|r| (r.request_no, Numbered { book: BookId(r.book_id), subject: r.subject_id })).collect())
+}

@@ -1,0 +1,167 @@
+//! Payment orders (支付订单): what a customer is asked to pay, with amount and fee rate frozen when it is made.
+//!
+//! CREATED ↔ PAYING → PAID or CLOSED. Creating is one transaction of five statements; only [`crate::payment`] moves the state.
+
+mod error;
+pub(crate) mod repo;
+pub mod rules;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+pub use error::OrderError;
+pub use rules::OrderStatus;
+
+use crate::base::actor::Actor;
+use crate::base::clock::Clock;
+use crate::base::id::{MerchantId, OrderId, StoreId};
+use crate::base::idempotency::{self, Claim, Scope};
+use crate::base::money::Money;
+use crate::base::outbox::{self, Event};
+use crate::base::page::{FIRST_MAX, Page};
+
+/// An order as its merchant sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub id: OrderId,
+    pub merchant: MerchantId,
+    pub store: StoreId,
+    /// What the customer buys, in the merchant's words.
+    pub subject: String,
+    pub amount: Money,
+    /// The rate at which the fee (手续费) is taken, in basis points. Frozen.
+    pub fee_bps: i32,
+    pub status: OrderStatus,
+    /// What was given back or is on its way back.
+    pub refunded: Money,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    /// When the channel took the money.
+    pub paid_at: Option<DateTime<Utc>>,
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+/// Asks a customer for money.
+#[derive(Clone, Debug, Serialize)]
+pub struct CreateOrder {
+    pub merchant: MerchantId,
+    pub store: StoreId,
+    pub amount: Money,
+    pub subject: String,
+    #[serde(skip)]
+    pub idempotency_key: Uuid,
+}
+
+/// Where a page of orders begins: after the order made at this time with this id, newest first.
+pub type OrderCursor = (DateTime<Utc>, OrderId);
+
+/// The service for orders.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    db: PgPool,
+    clock: Clock,
+}
+
+impl Orders {
+    pub fn new(db: PgPool, clock: Clock) -> Self {
+        Self { db, clock }
+    }
+
+    /// Makes an order for a store of a signed merchant. Only the merchant's owner and the platform may.
+    pub async fn create(&self, actor: &Actor, cmd: CreateOrder) -> Result<Order, OrderError> {
+        actor.require_owner(cmd.merchant)?;
+        rules::check(cmd.amount, &cmd.subject)?;
+        let (id, now) = (OrderId::new(), self.clock.now());
+        let scope = Scope { tenant: cmd.merchant.0, operation: "orderCreate", key: cmd.idempotency_key };
+        let mut tx = self.db.begin().await?;
+        if let Claim::Seen { entity_id, response } = idempotency::claim_in_tx(&mut tx, scope, &cmd, id.0, now).await? {
+            return match response {
+                Some(order) => Ok(order),
+                // a claim commits with its answer, so this row was written by hand; the order itself is the answer
+                None => self.fetch(cmd.merchant, OrderId(entity_id)).await,
+            };
+        }
+        let terms = repo::terms_in_tx(&mut tx, cmd.merchant, cmd.store).await?.ok_or(OrderError::MerchantNotSigned)?;
+        if !terms.signed {
+            return Err(OrderError::MerchantNotSigned);
+        }
+        if !terms.store_exists {
+            return Err(OrderError::StoreNotFound);
+        }
+        let order = Order {
+            id,
+            merchant: cmd.merchant,
+            store: cmd.store,
+            subject: cmd.subject,
+            amount: cmd.amount,
+            fee_bps: terms.fee_bps,
+            status: OrderStatus::Created,
+            refunded: Money { minor: 0, currency: cmd.amount.currency },
+            created_at: now,
+            expires_at: now + rules::LIFETIME,
+            paid_at: None,
+            closed_at: None,
+        };
+        repo::insert_in_tx(&mut tx, &order).await?;
+        outbox::append_in_tx(&mut tx, &[created(&order)]).await?;
+        idempotency::complete_in_tx(&mut tx, scope, &order).await?;
+        tx.commit().await?;
+        Ok(order)
+    }
+
+    /// One order, for whoever may pay or watch it. Another merchant's order and a missing one look the same.
+    pub async fn get(&self, actor: &Actor, merchant: MerchantId, order: OrderId) -> Result<Order, OrderError> {
+        if actor.require_payer(merchant, order).is_err() && actor.require_reader(merchant).is_err() {
+            return Err(OrderError::NotFound);
+        }
+        self.fetch(merchant, order).await
+    }
+
+    /// The newest `first` orders of a merchant, or those after `before`. At most [`FIRST_MAX`].
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        merchant: MerchantId,
+        before: Option<OrderCursor>,
+        first: i64,
+    ) -> Result<Page<Order>, OrderError> {
+        actor.require_reader(merchant)?;
+        let first = first.clamp(1, FIRST_MAX);
+        let rows = repo::page(&self.db, merchant.book(), before, first + 1).await?;
+        let now = self.clock.now();
+        Ok(Page::from_rows(rows.into_iter().map(|o| seen(o, now)).collect(), first))
+    }
+
+    /// Orders by id, for loaders that have checked who asks. Missing ones are left out; no order is promised.
+    pub async fn by_ids(&self, ids: &[(MerchantId, OrderId)]) -> Result<Vec<Order>, OrderError> {
+        let now = self.clock.now();
+        Ok(repo::by_ids(&self.db, ids).await?.into_iter().map(|o| seen(o, now)).collect())
+    }
+
+    async fn fetch(&self, merchant: MerchantId, order: OrderId) -> Result<Order, OrderError> {
+        self.by_ids(&[(merchant, order)]).await?.pop().ok_or(OrderError::NotFound)
+    }
+}
+
+fn seen(order: Order, now: DateTime<Utc>) -> Order {
+    let status = rules::presented(order.status, order.expires_at, now);
+    let closed_at = if status == OrderStatus::Closed { order.closed_at.or(Some(order.expires_at)) } else { order.closed_at };
+    Order { status, closed_at, ..order }
+}
+
+fn created(order: &Order) -> Event {
+    Event {
+        book: order.merchant.book(),
+        kind: "order.created",
+        subject: order.id.0,
+        payload: serde_json::json!({
+            "version": 1,
+            "storeId": order.store,
+            "amountMinor": order.amount.minor.to_string(),
+            "currency": order.amount.currency,
+        }),
+        at: order.created_at,
+    }
+}

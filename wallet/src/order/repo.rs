@@ -1,0 +1,176 @@
+//! SQL of orders. Locks: orders by (book, order), before attempts, before refunds, before ledger accounts.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Order, OrderCursor, OrderStatus};
+use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
+use crate::base::money::{Currency, Money};
+
+/// What a merchant's contract says about a new order.
+pub struct Terms {
+    pub signed: bool,
+    pub fee_bps: i32,
+    pub store_exists: bool,
+}
+
+/// Reads the contract and whether the store is the merchant's, in one statement.
+pub async fn terms_in_tx(tx: &mut PgConnection, merchant: MerchantId, store: StoreId) -> sqlx::Result<Option<Terms>> {
+    sqlx::query_as!(
+        Terms,
+        r#"SELECT m.status = 'SIGNED' AS "signed!", m.fee_bps, s.store_id IS NOT NULL AS "store_exists!"
+           FROM merchants m
+           LEFT JOIN stores s ON s.merchant_id = m.merchant_id AND s.store_id = $2
+           WHERE m.merchant_id = $1"#,
+        merchant.0,
+        store.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+pub async fn insert_in_tx(tx: &mut PgConnection, order: &Order) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO orders (book_id, order_id, store_id, subject, amount_minor, currency, fee_bps, status, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        order.merchant.0,
+        order.id.0,
+        order.store.0,
+        order.subject,
+        order.amount.minor,
+        order.amount.currency.as_str(),
+        order.fee_bps,
+        order.status.as_str(),
+        order.created_at,
+        order.expires_at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A row as it lies in the table.
+struct Row {
+    book_id: Uuid,
+    order_id: Uuid,
+    store_id: Uuid,
+    subject: String,
+    amount_minor: i64,
+    currency: Currency,
+    fee_bps: i32,
+    status: OrderStatus,
+    refunded_minor: i64,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    paid_at: Option<DateTime<Utc>>,
+    closed_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Order {
+    fn from(r: Row) -> Self {
+        Self {
+            id: OrderId(r.order_id),
+            merchant: MerchantId(r.book_id),
+            store: StoreId(r.store_id),
+            subject: r.subject,
+            amount: Money { minor: r.amount_minor, currency: r.currency },
+            fee_bps: r.fee_bps,
+            status: r.status,
+            refunded: Money { minor: r.refunded_minor, currency: r.currency },
+            created_at: r.created_at,
+            expires_at: r.expires_at,
+            paid_at: r.paid_at,
+            closed_at: r.closed_at,
+        }
+    }
+}
+
+pub async fn page(db: &PgPool, book: BookId, before: Option<OrderCursor>, limit: i64) -> sqlx::Result<Vec<Order>> {
+    // a first page begins after everything, so that one statement with one plan serves all pages
+    let end_of_time = DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    let (before_at, before_id) = before.map_or((end_of_time, Uuid::max()), |(at, id)| (at, id.0));
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
+                  status AS "status: OrderStatus", refunded_minor, created_at, expires_at, paid_at, closed_at
+           FROM orders
+           WHERE book_id = $1 AND (created_at, order_id) < ($2, $3::uuid)
+           ORDER BY created_at DESC, order_id DESC
+           LIMIT $4"#,
+        book.0,
+        before_at,
+        before_id,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Order::from).collect())
+}
+
+pub async fn by_ids(db: &PgPool, ids: &[(MerchantId, OrderId)]) -> sqlx::Result<Vec<Order>> {
+    let books: Vec<Uuid> = ids.iter().map(|(m, _)| m.0).collect();
+    let orders: Vec<Uuid> = ids.iter().map(|(_, o)| o.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT o.book_id, o.order_id, o.store_id, o.subject, o.amount_minor, o.currency AS "currency: Currency", o.fee_bps,
+                  o.status AS "status: OrderStatus", o.refunded_minor, o.created_at, o.expires_at, o.paid_at, o.closed_at
+           FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
+           JOIN orders o ON o.book_id = wanted.book_id AND o.order_id = wanted.order_id"#,
+        &books,
+        &orders
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Order::from).collect())
+}
+
+/// Locks orders in one order, whatever the order asked in, and gives them as they are now. What is read beside them must be read by a
+/// later statement.
+pub async fn lock_in_tx(tx: &mut PgConnection, ids: &[(BookId, OrderId)]) -> sqlx::Result<Vec<Order>> {
+    let books: Vec<Uuid> = ids.iter().map(|(b, _)| b.0).collect();
+    let orders: Vec<Uuid> = ids.iter().map(|(_, o)| o.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
+                  status AS "status: OrderStatus", refunded_minor, created_at, expires_at, paid_at, closed_at
+           FROM orders
+           WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
+           ORDER BY book_id, order_id
+           FOR UPDATE"#,
+        &books,
+        &orders
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(Order::from).collect())
+}
+
+/// Writes what may change of locked orders: state, its times, and what was refunded. One statement.
+pub async fn update_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Result<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let books: Vec<Uuid> = orders.iter().map(|o| o.merchant.0).collect();
+    let ids: Vec<Uuid> = orders.iter().map(|o| o.id.0).collect();
+    let statuses: Vec<String> = orders.iter().map(|o| o.status.as_str().to_owned()).collect();
+    let refunded: Vec<i64> = orders.iter().map(|o| o.refunded.minor).collect();
+    let paid: Vec<Option<DateTime<Utc>>> = orders.iter().map(|o| o.paid_at).collect();
+    let closed: Vec<Option<DateTime<Utc>>> = orders.iter().map(|o| o.closed_at).collect();
+    sqlx::query!(
+        "UPDATE orders o
+         SET status = c.status, refunded_minor = c.refunded_minor, paid_at = c.paid_at, closed_at = c.closed_at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+              AS c (book_id, order_id, status, refunded_minor, paid_at, closed_at)
+         WHERE o.book_id = c.book_id AND o.order_id = c.order_id",
+        &books,
+        &ids,
+        &statuses,
+        &refunded,
+        &paid as &[Option<DateTime<Utc>>],
+        &closed as &[Option<DateTime<Utc>>]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
