@@ -6,7 +6,7 @@ use super::{
     text,
 };
 
-const LABELS: [Label; 14] = [
+const LABELS: [Label; 15] = [
     Label { name: "code", words: &["统一社会信用代码", "社会信用代码"], inline: false },
     Label { name: "name", words: &["名称", "企业名称"], inline: false },
     Label { name: "kind", words: &["类型", "主体类型"], inline: false },
@@ -22,6 +22,7 @@ const LABELS: [Label; 14] = [
     Label { name: "-registrar", words: &["登记机关"], inline: false },
     Label { name: "-copy", words: &["副本", "正本", "(副本)", "(正本)"], inline: false },
     Label { name: "-site", words: &["国家企业信用信息公示系统"], inline: false },
+    Label { name: "-printer", words: &["国家市场监督管理总局监制"], inline: false },
     Label { name: "-duty", words: &["市场主体应当于每年"], inline: false },
 ];
 const CODE_CHARS: usize = 18;

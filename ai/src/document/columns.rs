@@ -6,12 +6,13 @@ use super::layout::{FoundLabel, Piece, Run};
 const COLUMN_TOLERANCE: f32 = 1.3;
 /// Text beside a label, within this share of a height, is surely in its row.
 const BESIDE: f32 = 0.55;
-/// Costs, in line heights of misplacement. A label without text is a little wrong; text left over is more so.
+/// Costs. A label off its text by a line height is very wrong, a label without text a little, text left over in between.
+const MISPLACED_HEIGHT: f32 = 3.0;
 const EMPTY_LABEL: f32 = 0.6;
 const LEFT_OVER_ROW: f32 = 1.2;
-/// Lines of one value follow each other within this many heights; a wider gap costs.
-const LINE_GAP_MAX: f32 = 2.0;
-const LINE_GAP_COST: f32 = 1.5;
+/// Lines of one value follow each other within this many heights; each further height costs.
+const LINE_GAP_MAX: f32 = 1.8;
+const LINE_GAP_HEIGHT: f32 = 2.0;
 const IMPOSSIBLE: f32 = 1e6;
 
 /// The pieces with the name of their label, in reading order; pieces that belong to none are left out.
@@ -158,8 +159,8 @@ fn block_cost(at: usize, label: &FoundLabel, rows: &[Row]) -> f32 {
     }
     let height = label.height.max(1.0);
     let misplaced = (first.y - label.y).abs().min(((first.y + last.y) / 2.0 - label.y).abs()) / height;
-    let gaps = rows.windows(2).filter(|pair| pair[1].y - pair[0].y > height * LINE_GAP_MAX).count() as f32;
-    misplaced + gaps * LINE_GAP_COST
+    let gaps: f32 = rows.windows(2).map(|pair| ((pair[1].y - pair[0].y) / height - LINE_GAP_MAX).max(0.0)).sum();
+    misplaced * MISPLACED_HEIGHT + gaps * LINE_GAP_HEIGHT
 }
 
 #[cfg(test)]

@@ -14,8 +14,68 @@ const LABELS: [Label; 6] = [
     Label { name: "address", words: &["住址"], inline: false },
     Label { name: "id_number", words: &["公民身份号码"], inline: false },
 ];
-/// The longest name of an ethnic group has six characters.
-const ETHNICITY_CHARS_MAX: usize = 6;
+/// The names that can stand after 民族 (GB/T 3304, and two recognised groups outside it). What recognition adds behind the
+/// name, such as a stroke of the pattern, is dropped by taking the longest name that fits.
+const ETHNICITIES: [&str; 58] = [
+    "汉",
+    "蒙古",
+    "回",
+    "藏",
+    "维吾尔",
+    "苗",
+    "彝",
+    "壮",
+    "布依",
+    "朝鲜",
+    "满",
+    "侗",
+    "瑶",
+    "白",
+    "土家",
+    "哈尼",
+    "哈萨克",
+    "傣",
+    "黎",
+    "傈僳",
+    "佤",
+    "畲",
+    "高山",
+    "拉祜",
+    "水",
+    "东乡",
+    "纳西",
+    "景颇",
+    "柯尔克孜",
+    "土",
+    "达斡尔",
+    "仫佬",
+    "羌",
+    "布朗",
+    "撒拉",
+    "毛南",
+    "仡佬",
+    "锡伯",
+    "阿昌",
+    "普米",
+    "塔吉克",
+    "怒",
+    "乌孜别克",
+    "俄罗斯",
+    "鄂温克",
+    "德昂",
+    "保安",
+    "裕固",
+    "京",
+    "塔塔尔",
+    "独龙",
+    "鄂伦春",
+    "赫哲",
+    "门巴",
+    "珞巴",
+    "基诺",
+    "穿青人",
+    "革家人",
+];
 
 pub fn read(page: &Page) -> Fields {
     let mut values = page.values(&LABELS);
@@ -33,8 +93,8 @@ pub fn read(page: &Page) -> Fields {
     let sex: Run = value("sex").into_iter().filter(|p| matches!(p.character, '男' | '女')).take(1).collect();
     let matches = checked("matches_number", check::id_number_sex(&id_number).is_some_and(|expected| plain(&sex) == expected));
     add("sex", field(page, &sex, text::normalise, vec![matches]));
-    let ethnicity: Run = value("ethnicity").into_iter().filter(|p| p.character.is_alphabetic()).take(ETHNICITY_CHARS_MAX).collect();
-    add("ethnicity", field(page, &ethnicity, |read| read.trim_end_matches('族').to_owned(), vec![]));
+    let ethnicity = known_ethnicity(value("ethnicity"));
+    add("ethnicity", field(page, &ethnicity, text::normalise, vec![]));
     let birth = value("birth_date");
     if let Some(date) = date::parse(&plain(&birth)) {
         let matches = checked("matches_number", check::id_number_birth(&id_number) == Some(date));
@@ -47,6 +107,13 @@ pub fn read(page: &Page) -> Fields {
         add("id_number", field(page, &run, |_| number.clone(), vec![holds, dated]));
     }
     fields
+}
+
+/// The longest known name at the beginning; the text as it is when it is none.
+fn known_ethnicity(run: Run) -> Run {
+    let read = plain(&run);
+    let longest = ETHNICITIES.iter().filter(|name| read.starts_with(**name)).map(|name| name.chars().count()).max();
+    run.into_iter().take(longest.unwrap_or(usize::MAX)).collect()
 }
 
 /// The first 18 characters that can be an ID number, letters that are mistaken for digits put right. A number whose check

@@ -52,7 +52,7 @@ pub fn read(page: &Page) -> Fields {
     let (area, other) = (value("area"), value("other"));
     let floor = floor_area(&area);
     let sums_up = floor.as_ref().and_then(|(value, _)| parts_add_up(*value, &plain(&other)));
-    add("area", field(page, &area, text::normalise, vec![]));
+    add("area", field(page, &area, square_metres, vec![]));
     if let Some((value, run)) = floor {
         let checks = sums_up.map(|passed| checked("parts_add_up", passed)).into_iter().collect();
         add("floor_area", field(page, &run, |_| format!("{value:.2}"), checks));
@@ -141,6 +141,25 @@ fn floor_area(run: &[Placed]) -> Option<(f64, Run)> {
     Some((digits.trim_end_matches('.').parse().ok()?, run[from..from + count].to_vec()))
 }
 
+/// The small raised 2 is read as 2, as ² or not at all, so every area gets its unit afresh: a number with a decimal point.
+fn square_metres(read: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text::normalise(read);
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let count = rest[start..].find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len() - start);
+        let (before, number) = (&rest[..start], &rest[start..start + count]);
+        let mut after = &rest[start + count..];
+        out.push_str(before);
+        out.push_str(number);
+        if number.contains('.') {
+            out.push('㎡');
+            after = after.trim_start_matches("平方米").trim_start_matches(['㎡', 'm', 'M', '²', '2']);
+        }
+        rest = after.to_owned();
+    }
+    out + &rest
+}
+
 /// Whether the private and the shared part make up the whole; `None` when they are not both printed.
 fn parts_add_up(whole: f64, other: &str) -> Option<bool> {
     let part = |word: &str| {
@@ -219,6 +238,19 @@ mod tests {
         }
         assert!(fields["other"].value.starts_with("房屋结构") && fields["other"].value.ends_with("3层"), "{}", fields["other"].value);
         assert!(fields.values().all(Field::checks_pass), "{fields:?}");
+    }
+
+    #[test]
+    fn areas_get_their_unit_back() {
+        for (read, expected) in [
+            ("宗地面积9623.19m/房屋建筑面积109.48m²", "宗地面积9623.19㎡/房屋建筑面积109.48㎡"),
+            ("房屋建筑面积109.48平方米", "房屋建筑面积109.48㎡"),
+            ("109.48", "109.48㎡"),
+            ("共有3层", "共有3层"),
+            ("", ""),
+        ] {
+            assert_eq!(square_metres(read), expected);
+        }
     }
 
     #[test]

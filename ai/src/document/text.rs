@@ -2,7 +2,7 @@
 
 /// Traditional or variant form → simplified form, for the characters that recognition and typing really mix up on our
 /// documents; the recogniser prefers traditional forms when the print is poor.
-const VARIANTS: &str = "漢汉來来國国區区號号東东門门長长張张陳陈劉刘楊杨黃黄趙赵吳吴孫孙馬马許许鄭郑謝谢韓韩馮冯鄧邓葉叶蘇苏盧卢蔣蒋賈贾\
+const VARIANTS: &str = "別别漢汉來来國国區区號号東东門门長长張张陳陈劉刘楊杨黃黄趙赵吳吴孫孙馬马許许鄭郑謝谢韓韩馮冯鄧邓葉叶蘇苏盧卢蔣蒋賈贾\
 鄒邹閻阎龍龙萬万錢钱湯汤顧顾龔龚嚴严華华業业執执產产權权證证書书動动單单類类質质積积範范圍围資资註注冊册\
 經经營营稱称種种員员圖图園园樓楼層层棟栋幢幢縣县鎮镇鄉乡莊庄廣广場场路路貿贸務务實实發发開开關关電电車车\
 機机構构術术網网絡络創创業业設设計计輸输運运產产農农雲云飛飞達达龜龟麗丽歲岁濱滨瀋沈遼辽寧宁蘭兰貴贵陽阳\

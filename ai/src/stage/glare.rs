@@ -5,6 +5,8 @@ use ::image::{GrayImage, imageops};
 
 /// Patches are looked for at this long side: glare is large, print must vanish.
 const SIDE: u32 = 200;
+/// Strokes and the gaps between them are at most this wide at that size.
+const STROKE: u32 = 2;
 /// From this brightness on a pixel is burnt out.
 const BURNT: u8 = 250;
 /// A patch's surroundings are looked at this far outside its edge, and further out.
@@ -21,13 +23,22 @@ const WHITE_PAGE_SHARE: f32 = 0.35;
 pub fn share(grey: &GrayImage) -> f32 {
     let scale = SIDE as f32 / grey.width().max(grey.height()) as f32;
     let side = |side: u32| ((side as f32 * scale) as u32).max(1);
-    let small = imageops::thumbnail(grey, side(grey.width()), side(grey.height()));
+    let small = without_print(&imageops::thumbnail(grey, side(grey.width()), side(grey.height())));
     let pixels = (small.width() * small.height()) as f32;
     let burnt = small.pixels().filter(|pixel| pixel.0[0] >= BURNT).count() as f32;
     if burnt / pixels > WHITE_PAGE_SHARE {
         return 0.0;
     }
     patches(&small).into_iter().filter(|patch| is_soft(&small, patch)).map(|patch| patch.len() as f32 / pixels).sum()
+}
+
+/// Each pixel becomes the brightest around it: strokes vanish, surfaces and light stay.
+fn without_print(grey: &GrayImage) -> GrayImage {
+    let around = |at: u32, side: u32| at.saturating_sub(STROKE)..=(at + STROKE).min(side - 1);
+    GrayImage::from_fn(grey.width(), grey.height(), |x, y| {
+        let levels = around(y, grey.height()).flat_map(|y| around(x, grey.width()).map(move |x| grey.get_pixel(x, y).0[0]));
+        ::image::Luma([levels.max().unwrap_or(0)])
+    })
 }
 
 fn patches(grey: &GrayImage) -> Vec<Vec<(i32, i32)>> {
