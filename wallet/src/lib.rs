@@ -6,3 +6,6 @@ pub mod analytics;
 pub mod base;
 pub mod channel;
 pub mod ledger;
+pub mod order;
+pub mod settlement;
+pub mod withdrawal;

@@ -10,11 +10,13 @@
 //!
 //! [`DayDelta::of`] derives all but the last from the posting itself, so the rollup cannot say something else than the books.
 
+mod board;
 mod repo;
 pub mod rules;
 
 use sqlx::PgConnection;
 
+pub use board::{Board, BoardDay, BoardError, StoreDay};
 pub use rules::{DayDelta, voided_change};
 
 /// Adds to the days of stores in the running transaction. One statement; deltas of the same store and day are merged first.

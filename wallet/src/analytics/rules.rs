@@ -91,3 +91,89 @@ pub fn merge(deltas: &[DayDelta]) -> Vec<DayDelta> {
     }
     merged.into_values().filter(|delta| !delta.changes_nothing()).collect()
 }
+
+/// A sum divided by a count, half a fen rounded up (四舍五入); zero when there is nothing to divide by.
+pub fn average_half_up(sum_minor: i64, count: i64) -> i64 {
+    if count <= 0 {
+        return 0;
+    }
+    let (sum, count) = (i128::from(sum_minor), i128::from(count));
+    let rounded = (2 * sum.abs() + count) / (2 * count) * sum.signum();
+    // the average of whole numbers lies within them
+    i64::try_from(rounded).unwrap_or(sum_minor)
+}
+
+/// A part of a whole in basis points, rounded half up; zero of nothing.
+pub fn rate_bps_half_up(part: i64, whole: i64) -> i64 {
+    average_half_up(part.saturating_mul(10_000), whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::id::{AttemptId, RefundId};
+    use crate::base::money::Money;
+    use crate::ledger::recipe::{self, RefundSource};
+
+    #[test]
+    fn averages_round_half_a_fen_up() {
+        let cases =
+            [(0, 0, 0), (100, 0, 0), (100, 3, 33), (200, 3, 67), (1, 2, 1), (3, 2, 2), (10_001, 2, 5_001), (999, 1, 999), (-3, 2, -2)];
+        for (sum, count, expected) in cases {
+            assert_eq!(average_half_up(sum, count), expected, "{sum} over {count}");
+        }
+        assert_eq!(average_half_up(i64::MAX, 1), i64::MAX);
+    }
+
+    #[test]
+    fn rates_are_basis_points() {
+        let cases = [(0, 0, 0), (1, 2, 5_000), (2, 2, 10_000), (1, 3, 3_333), (2, 3, 6_667), (0, 5, 0)];
+        for (part, whole, expected) in cases {
+            assert_eq!(rate_bps_half_up(part, whole), expected, "{part} of {whole}");
+        }
+    }
+
+    #[test]
+    fn a_payment_is_voided_only_while_the_day_took_all_of_it_back() {
+        let cases = [(100, 0, 40, 0), (100, 40, 100, 1), (100, 0, 100, 1), (100, 100, 60, -1), (100, 100, 100, 0), (100, 60, 20, 0)];
+        for (paid, before, after, expected) in cases {
+            assert_eq!(voided_change(paid, before, after), expected, "{paid}: {before} to {after}");
+        }
+    }
+
+    #[test]
+    fn a_posting_tells_what_it_does_to_the_day() {
+        let (book, store, day) = (BookId::new(), StoreId::new(), NaiveDate::default());
+        let (amount, fee) = (Money::cny(10_000), Money::cny(38));
+        let (attempt, refund) = (AttemptId::new(), RefundId::new());
+        let none = DayDelta::new(book, day, store, Currency::Cny);
+        let taken = DayDelta { refunded_minor: 10_000, refunded_count: 1, fee_minor: -38, ..none };
+        let cases = [
+            (
+                recipe::payment(book, store, attempt, amount, fee, "c", day),
+                Some(DayDelta { paid_minor: 10_000, paid_count: 1, fee_minor: 38, ..none }),
+            ),
+            (recipe::refund(book, store, refund, amount, fee, RefundSource::Pending, day), Some(taken)),
+            (recipe::refund(book, store, refund, amount, fee, RefundSource::Available, day), Some(taken)),
+            (
+                recipe::refund_returned(book, store, refund, amount, fee, RefundSource::Pending, day),
+                Some(DayDelta { refunded_minor: -10_000, refunded_count: -1, fee_minor: 38, ..none }),
+            ),
+            (recipe::refund_settled(book, store, refund, amount, "c", day), None),
+            (recipe::settlement_release(book, crate::base::id::BatchId::new(), amount, day), None),
+        ];
+        for (posting, expected) in cases {
+            assert_eq!(DayDelta::of(&posting), expected, "{:?}", posting.kind);
+        }
+    }
+
+    #[test]
+    fn deltas_of_one_store_and_day_become_one() {
+        let (book, day) = (BookId::new(), NaiveDate::default());
+        let (near, far) = (StoreId::new(), StoreId::new());
+        let paid = |store, minor| DayDelta { paid_minor: minor, paid_count: 1, ..DayDelta::new(book, day, store, Currency::Cny) };
+        let back = |store, minor: i64| DayDelta { paid_minor: -minor, paid_count: -1, ..DayDelta::new(book, day, store, Currency::Cny) };
+        let merged = merge(&[paid(far, 5), paid(near, 1), paid(near, 2), back(far, 5)]);
+        assert_eq!(merged, [DayDelta { paid_minor: 3, paid_count: 2, ..DayDelta::new(book, day, near, Currency::Cny) }]);
+    }
+}

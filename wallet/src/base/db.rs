@@ -33,6 +33,23 @@ pub fn retryable(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(e) if matches!(e.code().as_deref(), Some("40001" | "40P01")))
 }
 
+/// Times a whole transaction is run before its deadlock or serialization failure is the caller's.
+const TRIES_MAX: u32 = 4;
+
+/// Runs a whole transaction, and again while it fails for a reason that passes by itself (`passing`, as told by [`retryable`]).
+pub async fn retrying<T, E, F>(passing: impl Fn(&E) -> bool, mut run: impl FnMut() -> F) -> Result<T, E>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let mut tries = 1;
+    loop {
+        match run().await {
+            Err(error) if tries < TRIES_MAX && passing(&error) => tries += 1,
+            result => return result,
+        }
+    }
+}
+
 /// The name of the constraint that refused a row.
 pub fn constraint(error: &sqlx::Error) -> Option<&str> {
     match error {

@@ -3,7 +3,7 @@
 //! One acquirer and one bank today, both the sandbox, reached over HTTP with signed messages in both directions.
 
 pub mod inbox;
-mod repo;
+pub(crate) mod repo;
 pub mod sandbox;
 
 /// The name of the sandbox acquirer: in attempts, in the inbox, and as subject of its clearing account.

@@ -4,6 +4,7 @@ mod client;
 pub mod sign;
 pub mod wire;
 
+pub(crate) use client::error_code;
 pub use client::{
     ACQUIRER_KEY, BANK_KEY, Link, LinkError, PLATFORM_KEY, PaymentOrder, PaymentState, PaymentWord, PayoutOrder, PayoutState, PayoutStatus,
     RefundOrder, RefundState, RefundStatus, SandboxAcquirer, SandboxBank,

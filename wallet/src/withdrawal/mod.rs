@@ -1,0 +1,290 @@
+//! Withdrawals (提现): available money is held, the bank is asked to pay it out, and its last word decides.
+//!
+//! HELD → SUBMITTED ↔ UNKNOWN → SUCCEEDED or FAILED. The hold comes first (W1); "submitted" is stored before the bank is called,
+//! and no transaction is open during the call; there is one number per withdrawal, however often the bank is asked (W2); without
+//! a definitive answer the money stays held (W3). The answer to the call, to a query and a notice all end in
+//! [`outcome::apply_in_tx`], so whichever comes first counts and the others find it done.
+
+mod error;
+mod notice;
+mod outcome;
+mod repo;
+pub mod rules;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+pub use error::WithdrawalError;
+pub use rules::WithdrawalStatus;
+
+use crate::base::actor::Actor;
+use crate::base::clock::Clock;
+use crate::base::id::{BookId, MerchantId, WithdrawalId};
+use crate::base::idempotency::{self, Claim, Scope};
+use crate::base::job::{self, NewJob};
+use crate::base::money::{AMOUNT_MINOR_MAX, Money};
+use crate::base::page::{FIRST_MAX, Page};
+use crate::base::{audit, db};
+use crate::channel::repo::{Numbered, number_in_tx};
+use crate::channel::sandbox::{PayoutOrder, PayoutState, PayoutStatus, SandboxBank};
+use crate::channel::{ChannelError, Progress, ask_again};
+use crate::ledger::{self, AccountKind, Rejection, recipe};
+
+/// The job that asks the bank to pay a withdrawal out: calls [`Withdrawals::submit`].
+pub const SUBMIT_JOB: &str = "withdrawal_submit";
+/// The job that asks the bank what became of it: calls [`Withdrawals::query`].
+pub const QUERY_JOB: &str = "withdrawal_query";
+
+/// How long after the call the first query goes out. A notice is usually faster.
+const FIRST_QUERY: TimeDelta = TimeDelta::seconds(5);
+
+/// A withdrawal as its merchant sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawal {
+    pub id: WithdrawalId,
+    pub merchant: MerchantId,
+    pub amount: Money,
+    pub status: WithdrawalStatus,
+    /// The last digits of the account it goes to.
+    pub account_tail: String,
+    pub bank_reference: Option<String>,
+    /// The bank's reason, where it failed.
+    pub error_code: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub submitted_at: Option<DateTime<Utc>>,
+    /// When the bank's last word was stored.
+    pub resolved_at: Option<DateTime<Utc>>,
+}
+
+/// Asks for available money to be paid out. The key's replay compares the merchant and the amount.
+#[derive(Clone, Debug, Serialize)]
+pub struct RequestWithdrawal {
+    pub merchant: MerchantId,
+    pub amount: Money,
+    /// The last digits of the merchant's settlement account, as known when it was asked for.
+    #[serde(skip)]
+    pub account_tail: String,
+    #[serde(skip)]
+    pub idempotency_key: Uuid,
+}
+
+/// Who the bank pays. Personal: never shown in `Debug`.
+#[derive(Clone)]
+pub struct Payee {
+    pub name: String,
+    pub account: String,
+}
+
+impl std::fmt::Debug for Payee {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Payee").finish_non_exhaustive()
+    }
+}
+
+/// Where a page of withdrawals begins: after the one made at this time with this id, newest first.
+pub type WithdrawalCursor = (DateTime<Utc>, WithdrawalId);
+
+/// The service for withdrawals.
+#[derive(Clone, Debug)]
+pub struct Withdrawals {
+    db: PgPool,
+    clock: Clock,
+    bank: SandboxBank,
+}
+
+impl Withdrawals {
+    pub fn new(db: PgPool, clock: Clock, bank: SandboxBank) -> Self {
+        Self { db, clock, bank }
+    }
+
+    /// Holds the amount and has the bank asked to pay it out. Only the merchant's owner and the platform may.
+    ///
+    /// A replayed key returns what its first caller was told.
+    pub async fn request(&self, actor: &Actor, cmd: RequestWithdrawal) -> Result<Withdrawal, WithdrawalError> {
+        actor.require_owner(cmd.merchant)?;
+        if !(1..=AMOUNT_MINOR_MAX).contains(&cmd.amount.minor) {
+            return Err(WithdrawalError::AmountInvalid);
+        }
+        db::retrying(WithdrawalError::retryable, || self.try_request(actor, &cmd)).await.map_err(WithdrawalError::or_busy)
+    }
+
+    async fn try_request(&self, actor: &Actor, cmd: &RequestWithdrawal) -> Result<Withdrawal, WithdrawalError> {
+        let (id, now, book) = (WithdrawalId::new(), self.clock.now(), cmd.merchant.book());
+        let scope = Scope { tenant: cmd.merchant.0, operation: "withdrawalRequest", key: cmd.idempotency_key };
+        let mut tx = self.db.begin().await?;
+        if let Claim::Seen { entity_id, response } = idempotency::claim_in_tx(&mut tx, scope, cmd, id.0, now).await? {
+            return match response {
+                Some(withdrawal) => Ok(withdrawal),
+                // a claim commits with its answer, so this row was written by hand; the withdrawal itself is the answer
+                None => self.fetch(book, WithdrawalId(entity_id)).await,
+            };
+        }
+        let withdrawal = Withdrawal {
+            id,
+            merchant: cmd.merchant,
+            amount: cmd.amount,
+            status: WithdrawalStatus::Held,
+            account_tail: cmd.account_tail.clone(),
+            bank_reference: None,
+            error_code: None,
+            created_at: now,
+            submitted_at: None,
+            resolved_at: None,
+        };
+        let hold = recipe::withdrawal_hold(book, id, cmd.amount, self.clock.today());
+        for outcome in ledger::post_in_tx(&mut tx, &[hold], self.clock.today(), now).await? {
+            outcome.map_err(|rejection| refused(rejection, cmd.amount))?;
+        }
+        number_in_tx(&mut tx, "WITHDRAWAL", &[Numbered { book, subject: id.0 }]).await?;
+        repo::insert_in_tx(&mut tx, &withdrawal, actor.user()).await?;
+        job::enqueue_in_tx(&mut tx, &[NewJob { kind: SUBMIT_JOB, book, subject: id.0, run_at: Clock::wall() }]).await?;
+        let detail = serde_json::json!({ "amountMinor": cmd.amount.minor.to_string(), "currency": cmd.amount.currency });
+        audit::record_in_tx(&mut tx, actor, "withdrawal.requested", id.0, detail, now).await?;
+        idempotency::complete_in_tx(&mut tx, scope, &withdrawal).await?;
+        tx.commit().await?;
+        Ok(withdrawal)
+    }
+
+    /// Asks the bank to pay a withdrawal out (the job [`SUBMIT_JOB`]). Safe to run again: "submitted" is stored before the call, and
+    /// the bank knows a withdrawal by one number only.
+    ///
+    /// No answer is no error: the withdrawal is UNKNOWN until a query or a notice says more.
+    pub async fn submit(&self, id: WithdrawalId, book: BookId, payee: Payee) -> Result<Withdrawal, WithdrawalError> {
+        let first = self.begin_submission(book, id).await?;
+        let withdrawal = self.fetch(book, id).await?;
+        if withdrawal.status.is_final() {
+            return Ok(withdrawal);
+        }
+        let order =
+            PayoutOrder { request_no: id.simple(), payee_name: payee.name, payee_account: payee.account, amount: withdrawal.amount };
+        let mut answer = self.bank.payout(&order).await;
+        if !first && matches!(answer, Err(ChannelError::Refused { .. })) {
+            // A refusal speaks of this call, not of one before it, which may have gone through: only the bank's record settles that.
+            match self.bank.query(&order.request_no).await {
+                Ok(Some(state)) => answer = Ok(state),
+                Ok(None) => {}
+                Err(error) => answer = Err(unproven(error)),
+            }
+        }
+        let state = match answer {
+            Ok(state) => state,
+            Err(ChannelError::Refused { code }) => PayoutState { status: PayoutStatus::Failed { code }, bank_reference: None },
+            Err(error @ (ChannelError::NoAnswer(_) | ChannelError::BadAnswer(_))) => {
+                tracing::warn!(withdrawal = %id, error = &error as &dyn std::error::Error, "the bank gave no usable answer to a payout");
+                repo::mark_unknown(&self.db, book, id).await?;
+                return self.fetch(book, id).await;
+            }
+        };
+        self.apply_result(book, id, state).await
+    }
+
+    /// Stores that the bank is about to be called, with the query that follows up. Returns whether it never was before.
+    async fn begin_submission(&self, book: BookId, id: WithdrawalId) -> Result<bool, WithdrawalError> {
+        let mut tx = self.db.begin().await?;
+        let first = repo::submit_in_tx(&mut tx, book, id, self.clock.now()).await?;
+        if first {
+            let query = NewJob { kind: QUERY_JOB, book, subject: id.0, run_at: Clock::wall() + FIRST_QUERY };
+            job::enqueue_in_tx(&mut tx, &[query]).await?;
+        }
+        tx.commit().await?;
+        Ok(first)
+    }
+
+    /// Asks the bank what became of a withdrawal (the job [`QUERY_JOB`]) and says whether to ask again.
+    ///
+    /// A bank that does not know the number never got the request: it is sent again under the same number.
+    pub async fn query(&self, id: WithdrawalId, book: BookId) -> Result<Progress, WithdrawalError> {
+        let withdrawal = self.fetch(book, id).await?;
+        let age = self.clock.now() - withdrawal.submitted_at.unwrap_or(withdrawal.created_at);
+        if withdrawal.status.is_final() {
+            return Ok(Progress::Settled);
+        }
+        if withdrawal.status == WithdrawalStatus::Held {
+            return Ok(ask_again(age));
+        }
+        match self.bank.query(&id.simple()).await {
+            Ok(Some(state)) => {
+                let status = self.apply_result(book, id, state).await?.status;
+                Ok(if status.is_final() { Progress::Settled } else { ask_again(age) })
+            }
+            Ok(None) => {
+                repo::enqueue_resubmission(&self.db, book, id, SUBMIT_JOB).await?;
+                Ok(ask_again(age))
+            }
+            Err(error) => {
+                tracing::warn!(withdrawal = %id, error = &error as &dyn std::error::Error, "the bank gave no usable answer to a query");
+                Ok(ask_again(age))
+            }
+        }
+    }
+
+    /// Applies the bank's word about a withdrawal. One that is known already changes nothing.
+    pub async fn apply_result(&self, book: BookId, id: WithdrawalId, state: PayoutState) -> Result<Withdrawal, WithdrawalError> {
+        let results = [outcome::BankResult { book, id, state }];
+        db::retrying(WithdrawalError::retryable, || self.try_apply(&results)).await.map_err(WithdrawalError::or_busy)?;
+        self.fetch(book, id).await
+    }
+
+    async fn try_apply(&self, results: &[outcome::BankResult]) -> Result<(), WithdrawalError> {
+        let mut tx = self.db.begin().await?;
+        let applied = outcome::apply_in_tx(&mut tx, results, self.clock.today(), self.clock.now()).await?;
+        if applied.contains(&outcome::Applied::Missing) {
+            return Err(WithdrawalError::NotFound);
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// One withdrawal of a merchant. Another merchant's and a missing one look the same.
+    pub async fn get(&self, actor: &Actor, merchant: MerchantId, id: WithdrawalId) -> Result<Withdrawal, WithdrawalError> {
+        if actor.require_reader(merchant).is_err() {
+            return Err(WithdrawalError::NotFound);
+        }
+        self.fetch(merchant.book(), id).await
+    }
+
+    /// The newest `first` withdrawals of a merchant, or those after `before`. At most [`FIRST_MAX`].
+    pub async fn list(
+        &self,
+        actor: &Actor,
+        merchant: MerchantId,
+        before: Option<WithdrawalCursor>,
+        first: i64,
+    ) -> Result<Page<Withdrawal>, WithdrawalError> {
+        actor.require_reader(merchant)?;
+        let first = first.clamp(1, FIRST_MAX);
+        let rows = repo::page(&self.db, merchant.book(), before, first + 1).await?;
+        Ok(Page::from_rows(rows, first))
+    }
+
+    /// Withdrawals by id, for loaders that have checked who asks. Missing ones are left out; no order is promised.
+    pub async fn by_ids(&self, ids: &[(MerchantId, WithdrawalId)]) -> Result<Vec<Withdrawal>, WithdrawalError> {
+        let ids: Vec<_> = ids.iter().map(|&(merchant, id)| (merchant.book(), id)).collect();
+        Ok(repo::by_ids(&self.db, &ids).await?)
+    }
+
+    async fn fetch(&self, book: BookId, id: WithdrawalId) -> Result<Withdrawal, WithdrawalError> {
+        repo::by_ids(&self.db, &[(book, id)]).await?.pop().ok_or(WithdrawalError::NotFound)
+    }
+}
+
+/// What the ledger's refusal of a hold means to the merchant.
+fn refused(rejection: Rejection, requested: Money) -> WithdrawalError {
+    match rejection {
+        Rejection::AmountExceedsBalance { account: AccountKind::MerchantAvailable, available } => {
+            WithdrawalError::AmountExceedsAvailable { requested, available }
+        }
+        Rejection::AccountMissing => WithdrawalError::MerchantNotSigned,
+        other => WithdrawalError::Refused(other),
+    }
+}
+
+/// A refused query proves nothing about the payout it asked for.
+fn unproven(error: ChannelError) -> ChannelError {
+    match error {
+        ChannelError::Refused { .. } => ChannelError::BadAnswer("it refuses to say what became of the payout"),
+        other => other,
+    }
+}

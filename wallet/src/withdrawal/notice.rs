@@ -1,0 +1,119 @@
+//! The bank's notices: verified and stored by the inbox, processed from there by the worker.
+
+use reqwest::header::HeaderMap;
+use sqlx::PgConnection;
+
+use super::outcome::{Applied, BankResult, apply_in_tx};
+use super::{WithdrawalError, Withdrawals, repo};
+use crate::base::db;
+use crate::base::id::WithdrawalId;
+use crate::channel::SANDBOX_BANK;
+use crate::channel::inbox::{self, Delivery, NoticeError, Waiting};
+use crate::channel::repo::resolve_in_tx;
+use crate::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
+use crate::channel::sandbox::{PayoutState, PayoutStatus, error_code};
+
+/// Outcome of a notice that decided a withdrawal.
+const APPLIED: &str = "APPLIED";
+/// Outcome of a notice about what was known.
+const DUPLICATE: &str = "DUPLICATE";
+/// Outcome of a notice that contradicts the withdrawal's final state.
+const CONTRADICTED: &str = "CONTRADICTED";
+/// Outcome of a notice with another amount or currency than the withdrawal's.
+const AMOUNT_DIFFERS: &str = "AMOUNT_DIFFERS";
+
+impl Withdrawals {
+    /// Takes a notice of the bank in: checks its signature on the raw bytes and stores it. An answer of 2xx may follow.
+    pub async fn accept_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, NoticeError> {
+        inbox::accept(&self.db, self.bank.link(), SANDBOX_BANK, headers, body, self.clock.now()).await
+    }
+
+    /// Processes at most `limit` waiting notices in one transaction and returns how many.
+    ///
+    /// Where one cannot be applied, each is processed alone, so that it does not keep its neighbours waiting.
+    pub async fn process_notices(&self, limit: i64) -> Result<usize, WithdrawalError> {
+        match db::retrying(WithdrawalError::retryable, || self.try_process(None, limit)).await {
+            Err(WithdrawalError::Refused(_) | WithdrawalError::Incomplete) => self.process_one_by_one(limit).await,
+            done => done,
+        }
+    }
+
+    async fn process_one_by_one(&self, limit: i64) -> Result<usize, WithdrawalError> {
+        let mut tx = self.db.begin().await?;
+        let waiting = inbox::lock_waiting_in_tx(&mut tx, SANDBOX_BANK, None, limit).await?;
+        tx.rollback().await?;
+        let mut done = 0;
+        for id in waiting.into_iter().map(|w| w.notice_id) {
+            match db::retrying(WithdrawalError::retryable, || self.try_process(Some(std::slice::from_ref(&id)), 1)).await {
+                Ok(processed) => done += processed,
+                Err(error) => {
+                    tracing::error!(notice_id = id, error = &error as &dyn std::error::Error, "a notice of the bank cannot be applied");
+                    inbox::count_failure(&self.db, SANDBOX_BANK, &id).await?;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    async fn try_process(&self, only: Option<&[String]>, limit: i64) -> Result<usize, WithdrawalError> {
+        let mut tx = self.db.begin().await?;
+        let waiting = inbox::lock_waiting_in_tx(&mut tx, SANDBOX_BANK, only, limit).await?;
+        if waiting.is_empty() {
+            return Ok(0);
+        }
+        let words = self.apply_notices_in_tx(&mut tx, &waiting).await?;
+        let outcomes: Vec<_> = waiting.iter().zip(words).map(|(w, word)| (w.notice_id.clone(), word)).collect();
+        inbox::finish_in_tx(&mut tx, SANDBOX_BANK, &outcomes, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(outcomes.len())
+    }
+
+    async fn apply_notices_in_tx(&self, tx: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec<&'static str>, WithdrawalError> {
+        let numbers: Vec<String> = waiting.iter().filter_map(|w| w.notice.as_ref()).map(|n| n.request_no.clone()).collect();
+        let known = resolve_in_tx(tx, "WITHDRAWAL", &numbers).await?;
+        let ids: Vec<_> = known.iter().map(|(_, n)| (n.book, WithdrawalId(n.subject))).collect();
+        let withdrawals = repo::lock_in_tx(tx, &ids).await?;
+        let mut results = Vec::new();
+        // What is decided without the books stands at once; the rest waits for its place among the results.
+        let mut words: Vec<Result<usize, &'static str>> = Vec::with_capacity(waiting.len());
+        for notice in waiting.iter().map(|w| w.notice.as_ref()) {
+            words.push(match notice.and_then(|n| word(n).map(|state| (n, state))) {
+                None => Err(inbox::MALFORMED),
+                Some((notice, state)) => match withdrawals.iter().find(|w| w.id.simple() == notice.request_no) {
+                    None => Err(inbox::UNKNOWN_REQUEST),
+                    Some(w) if (notice.amount_minor, notice.currency.as_str()) != (w.amount.minor, w.amount.currency.as_str()) => {
+                        tracing::error!(withdrawal = %w.id, notice_id = notice.notice_id, "a notice of the bank names another amount");
+                        Err(AMOUNT_DIFFERS)
+                    }
+                    Some(w) => {
+                        results.push(BankResult { book: w.merchant.book(), id: w.id, state });
+                        Ok(results.len() - 1)
+                    }
+                },
+            });
+        }
+        let applied = apply_in_tx(tx, &results, self.clock.today(), self.clock.now()).await?;
+        Ok(words
+            .into_iter()
+            .map(|decided| match decided {
+                Err(word) => word,
+                Ok(place) => match applied[place] {
+                    Applied::Changed => APPLIED,
+                    Applied::Known => DUPLICATE,
+                    Applied::Conflict => CONTRADICTED,
+                    Applied::Missing => inbox::UNKNOWN_REQUEST,
+                },
+            })
+            .collect())
+    }
+}
+
+/// What a notice says about a payout. None: it is not about one, or says what cannot be.
+fn word(notice: &Notice) -> Option<PayoutState> {
+    let status = match (notice.kind, notice.status) {
+        (NoticeKind::Payout, NoticeStatus::Succeeded) => PayoutStatus::Succeeded,
+        (NoticeKind::Payout, NoticeStatus::Failed) => PayoutStatus::Failed { code: error_code(notice.error_code.clone()) },
+        (NoticeKind::Payout, NoticeStatus::Closed) | (NoticeKind::Payment | NoticeKind::Refund, _) => return None,
+    };
+    Some(PayoutState { status, bank_reference: Some(notice.transaction_id.clone()) })
+}
