@@ -51,6 +51,8 @@ pub struct Database {
     /// PostgreSQL 15 to 18. Empty: the launcher starts a private cluster.
     pub url: String,
     pub connections_max: u32,
+    /// Folder with `initdb` and `postgres` for the private cluster. Empty: `/usr/lib/postgresql/*/bin`, then PATH.
+    pub bin_dir: PathBuf,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -119,7 +121,7 @@ impl Default for Config {
                 operation_timeout_s: 10,
                 shutdown_grace_s: 20,
             },
-            database: Database { url: String::new(), connections_max: 16 },
+            database: Database { url: String::new(), connections_max: 16, bin_dir: PathBuf::new() },
             redis: Redis { url: String::new() },
             channel: Channel {
                 sandbox_url: "http://127.0.0.1:8090".to_owned(),
@@ -146,20 +148,27 @@ pub enum ConfigError {
 impl Config {
     /// Reads `haodian.toml` in the working folder (or `HAODIAN_CONFIG`) and the environment over the built-in values.
     pub fn load() -> Result<Self, ConfigError> {
-        let file = std::env::var("HAODIAN_CONFIG").unwrap_or_else(|_| "haodian.toml".to_owned());
-        let mut config: Self = Figment::from(Serialized::defaults(Self::default()))
-            .merge(Toml::file(file))
-            .merge(Env::prefixed("HAODIAN_").ignore(&["config"]).split("__"))
-            .extract()
-            .map_err(|e| ConfigError::Invalid(e.to_string()))?;
+        let mut config: Self = given()?.extract().map_err(|e| ConfigError::Invalid(one_line(&e)))?;
         if let Ok(url) = std::env::var("DATABASE_URL") {
             config.database.url = url;
         }
         if let Ok(url) = std::env::var("REDIS_URL") {
             config.redis.url = url;
         }
+        if let Some(dir) = std::env::var_os("PG_BIN_DIR") {
+            config.database.bin_dir = PathBuf::from(dir);
+        }
+        for dir in [&mut config.data_dir, &mut config.documents.models_dir] {
+            *dir = std::path::absolute(&dir).map_err(|e| ConfigError::Invalid(format!("{} cannot be made absolute ({e})", dir.display())))?;
+        }
         config.validate()?;
         Ok(config)
+    }
+
+    /// Whether `key`, such as `http.listen`, was given by the file or the environment. A value nobody asked for may be moved aside.
+    pub fn given(key: &str) -> bool {
+        let Ok(figment) = given() else { return false };
+        figment.find_metadata(key).is_some_and(|from| from.name != std::any::type_name::<Self>())
     }
 
     /// Refuses what contradicts itself.
@@ -190,4 +199,28 @@ impl Config {
     pub fn files_dir(&self) -> PathBuf {
         self.data_dir.join("files")
     }
+}
+
+/// Variables that begin like a key but are not one: they belong to the launcher, the build or the tests.
+const NOT_KEYS: [&str; 6] = ["config", "bin", "supervised", "models_dir", "test_database_url", "test_redis_url"];
+
+fn defaults() -> Serialized<Config> {
+    Serialized::defaults(Config::default())
+}
+
+/// The three layers. A file that was named must exist; `haodian.toml` in the working folder need not.
+fn given() -> Result<Figment, ConfigError> {
+    let file = match std::env::var("HAODIAN_CONFIG") {
+        Ok(named) if !std::path::Path::new(&named).is_file() => {
+            return Err(ConfigError::Invalid(format!("the file {named} named by HAODIAN_CONFIG does not exist")));
+        }
+        Ok(named) => named,
+        Err(_) => "haodian.toml".to_owned(),
+    };
+    Ok(Figment::from(defaults()).merge(Toml::file(file)).merge(Env::prefixed("HAODIAN_").ignore(&NOT_KEYS).split("__")))
+}
+
+/// A figment error as part of a sentence: what is wrong, at which key, from where.
+fn one_line(error: &figment::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,0 +1,5 @@
+//! The sub-commands that are more than a call into the library.
+
+pub mod check;
+pub mod read;
+pub mod services;
