@@ -19,6 +19,8 @@
 pub mod account;
 pub mod error;
 pub mod posting;
+#[cfg(test)]
+mod properties;
 pub mod recipe;
 mod repo;
 pub mod rules;
