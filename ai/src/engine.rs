@@ -2,6 +2,7 @@
 //! size is the number of crops or pages in flight; a borrower waits for a free session, never makes one.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
@@ -14,6 +15,7 @@ use ort::{
 };
 
 use crate::{
+    document::text,
     error::{Cause, EngineError},
     manifest::{Manifest, Role},
 };
@@ -29,8 +31,7 @@ pub struct Engine {
     pub detect: Model,
     pub direction: Model,
     pub recognise: Model,
-    /// The characters of the recognition classes; class 0, the blank, is not in it.
-    pub dictionary: Vec<char>,
+    pub dictionary: Dictionary,
     pub manifest: Manifest,
 }
 
@@ -54,6 +55,45 @@ impl Engine {
             dictionary,
             manifest,
         })
+    }
+}
+
+/// What the classes of the recognition model stand for.
+#[derive(Debug)]
+pub struct Dictionary {
+    /// Class 0, the blank, is not in it: class `n` is `characters[n - 1]`.
+    characters: Vec<char>,
+    /// For classes that some other class is only another form of (廈 and 厦, full and half width): all of them.
+    alike: HashMap<usize, Vec<usize>>,
+}
+
+impl Dictionary {
+    pub fn new(characters: Vec<char>) -> Self {
+        let mut by_form: HashMap<Option<char>, Vec<usize>> = HashMap::new();
+        for (at, character) in characters.iter().enumerate() {
+            by_form.entry(text::fold(*character)).or_default().push(at + 1);
+        }
+        let groups = by_form.into_values().filter(|group| group.len() > 1);
+        let alike = groups.flat_map(|group| group.clone().into_iter().map(move |class| (class, group.clone()))).collect();
+        Self { characters, alike }
+    }
+
+    /// How many classes there are, the blank included.
+    pub fn classes(&self) -> usize {
+        self.characters.len() + 1
+    }
+
+    pub fn character(&self, class: usize) -> char {
+        self.characters[class - 1]
+    }
+
+    /// How sure `scores` are of the class: what is divided over forms of one character counts together, because every
+    /// comparison folds them.
+    pub fn confidence(&self, class: usize, scores: &[f32]) -> f32 {
+        match self.alike.get(&class) {
+            Some(forms) => forms.iter().map(|&form| scores[form]).sum(),
+            None => scores[class],
+        }
     }
 }
 
@@ -100,7 +140,7 @@ impl Model {
         Ok(Output { shape, values: values.to_vec() })
     }
 
-    fn dictionary(&self, path: std::path::PathBuf) -> Result<Vec<char>, EngineError> {
+    fn dictionary(&self, path: std::path::PathBuf) -> Result<Dictionary, EngineError> {
         let session = self.borrow();
         let text = session.metadata().ok().and_then(|metadata| metadata.custom(DICTIONARY_KEY)).unwrap_or_default();
         // Some classes are a base with a combining mark; the base is what our documents need.
@@ -109,7 +149,7 @@ impl Model {
             return Err(EngineError::Dictionary { path });
         }
         classes.push(' ');
-        Ok(classes)
+        Ok(Dictionary::new(classes))
     }
 
     fn borrow(&self) -> Borrowed<'_> {

@@ -21,6 +21,7 @@ pub enum Stage {
     Recognise,
     Classify,
     Fields,
+    Specimen,
 }
 
 impl Stage {
@@ -33,6 +34,7 @@ impl Stage {
             Self::Recognise => "recognise",
             Self::Classify => "classify",
             Self::Fields => "fields",
+            Self::Specimen => "specimen",
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     stage::{
         classify, detect, direction,
         geometry::{Turn, half_turned, scaled},
-        ink, quality, recognise,
+        ink, quality, recognise, specimen,
     },
 };
 
@@ -23,11 +23,6 @@ pub use crate::{document::Check, document::Field, stage::quality::QualityFlag};
 
 /// Larger pages are worked on at this long side: print is then still over 20 pixels high, and time and memory are bounded.
 const WORKING_SIDE_MAX: u32 = 2400;
-/// What is printed across papers that are no originals.
-const SPECIMEN_MARKS: [&str; 6] = ["样本", "样张", "样例", "样板", "示例", "SPECIMEN"];
-/// A mark is printed this much larger than the page's usual line; a street of that name is not.
-const MARK_SIZE: f32 = 1.6;
-
 /// The loaded models, ready to read pages from any number of threads.
 #[derive(Debug)]
 pub struct Pipeline {
@@ -144,8 +139,10 @@ impl Pipeline {
         clock.lap(Stage::Classify);
 
         let fields = document::read(kind, &layout);
-        let specimen = is_specimen(&lines);
         clock.lap(Stage::Fields);
+
+        let specimen = specimen::run(&self.engine, self.thresholds, &page, &lines)?;
+        clock.lap(Stage::Specimen);
 
         let on_side = matches!(turn, Turn::Quarter | Turn::ThreeQuarters);
         let (width, height) = if on_side { (full_height, full_width) } else { (full_width, full_height) };
@@ -180,18 +177,6 @@ fn working_size(page: RgbImage) -> (RgbImage, f32) {
     let scale = WORKING_SIDE_MAX as f32 / long as f32;
     let side = |side: u32| ((side as f32 * scale).round() as u32).max(1);
     (imageops::thumbnail(&page, side(page.width()), side(page.height())), scale)
-}
-
-/// Whether a line is a specimen mark: the word alone, or set much larger than the rest.
-fn is_specimen(lines: &[layout::Line]) -> bool {
-    use crate::stage::geometry::quad_height;
-    let mut heights: Vec<f32> = lines.iter().map(|line| quad_height(&line.quad)).collect();
-    heights.sort_by(f32::total_cmp);
-    let usual = heights.get(heights.len() / 2).copied().unwrap_or(0.0);
-    lines.iter().any(|line| {
-        let text = document::text::normalise(&line.text()).to_uppercase();
-        SPECIMEN_MARKS.iter().any(|mark| text == *mark || (text.contains(mark) && quad_height(&line.quad) > usual * MARK_SIZE))
-    })
 }
 
 struct Clock {

@@ -147,7 +147,7 @@ pub struct Field {
     pub value: String,
     /// The text as it was read.
     pub raw: String,
-    /// The lowest confidence over the value's characters, 0 to 1.
+    /// The lowest confidence over the value's letters and digits, 0 to 1; punctuation is often doubtful and never matters.
     pub confidence: f32,
     /// Where the value stands.
     pub quad: Quad,
@@ -190,7 +190,7 @@ fn field(page: &layout::Page, run: &[layout::Placed], normal: impl Fn(&str) -> S
     Some(Field {
         value,
         raw: run.iter().map(|p| p.raw).collect(),
-        confidence: run.iter().map(|p| p.confidence).fold(1.0, f32::min),
+        confidence: run.iter().filter(|p| p.character.is_alphanumeric()).map(|p| p.confidence).fold(1.0, f32::min),
         quad: page.quad(run),
         checks,
     })

@@ -50,7 +50,13 @@ pub struct ProbabilityMap<'a> {
 
 /// The boxes of the text lines, in pixels of `page`, from top to bottom.
 pub fn run(model: &Model, thresholds: Thresholds, page: &RgbImage) -> Result<Vec<Quad>, StageError> {
-    let (input, scale) = tensor(page);
+    let long = page.width().max(page.height());
+    at_side(model, thresholds, page, if long <= LONG_SIDE_SMALL { LONG_SIDE_SMALL } else { LONG_SIDE })
+}
+
+/// The same with the page's long side scaled to `target`, a multiple of 32.
+pub fn at_side(model: &Model, thresholds: Thresholds, page: &RgbImage, target: u32) -> Result<Vec<Quad>, StageError> {
+    let (input, scale) = tensor(page, target);
     let output = model.run(&input).map_err(StageError::at(Stage::Detect))?;
     let &[1, 1, height, width] = output.shape.as_slice() else {
         let shape = output.shape.iter().map(|&side| side as i64).collect();
@@ -64,10 +70,8 @@ pub fn run(model: &Model, thresholds: Thresholds, page: &RgbImage) -> Result<Vec
 }
 
 /// The page as the model wants it, padded to a fixed shape, and by how much it was scaled.
-fn tensor(page: &RgbImage) -> (Array4<f32>, f32) {
-    let long = page.width().max(page.height());
-    let target = if long <= LONG_SIDE_SMALL { LONG_SIDE_SMALL } else { LONG_SIDE };
-    let scale = target as f32 / long as f32;
+fn tensor(page: &RgbImage, target: u32) -> (Array4<f32>, f32) {
+    let scale = target as f32 / page.width().max(page.height()) as f32;
     let side = |side: u32| ((side as f32 * scale).round() as u32).clamp(1, target);
     let (width, height) = (side(page.width()), side(page.height()));
     let small = imageops::resize(page, width, height, imageops::FilterType::Triangle);
@@ -221,10 +225,14 @@ mod tests {
 
     #[test]
     fn the_input_is_padded_to_a_fixed_shape() {
-        for (width, height, shape) in
-            [(1500, 1000, [1, 3, 704, 960]), (1000, 1500, [1, 3, 960, 704]), (500, 400, [1, 3, 608, 640]), (3000, 300, [1, 3, 320, 960])]
-        {
-            let (input, scale) = tensor(&RgbImage::new(width, height));
+        for (width, height, target, shape) in [
+            (1500, 1000, 960, [1, 3, 704, 960]),
+            (1000, 1500, 960, [1, 3, 960, 704]),
+            (500, 400, 640, [1, 3, 608, 640]),
+            (3000, 300, 960, [1, 3, 320, 960]),
+            (1500, 1000, 320, [1, 3, 320, 320]),
+        ] {
+            let (input, scale) = tensor(&RgbImage::new(width, height), target);
             assert_eq!(input.shape(), shape, "{width} x {height}");
             assert!(scale > 0.0);
         }

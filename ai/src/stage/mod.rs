@@ -9,3 +9,4 @@ pub mod glare;
 pub mod ink;
 pub mod quality;
 pub mod recognise;
+pub mod specimen;

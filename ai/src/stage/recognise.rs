@@ -18,7 +18,7 @@ use crate::{
         Quad,
         layout::{Glyph, Line},
     },
-    engine::{Engine, Model},
+    engine::{Dictionary, Engine, Model},
     error::{Cause, Stage, StageError},
 };
 
@@ -72,7 +72,7 @@ fn read_line(engine: &Engine, page: &RgbImage, quad: &Quad) -> Result<Line, Caus
     Ok(Line { glyphs, quad: *quad })
 }
 
-fn read_crop(model: &Model, dictionary: &[char], image: &RgbImage) -> Result<Vec<Glyph>, Cause> {
+fn read_crop(model: &Model, dictionary: &Dictionary, image: &RgbImage) -> Result<Vec<Glyph>, Cause> {
     let padded = (image.width().div_ceil(WIDTH_STEP) * WIDTH_STEP).max(WIDTH_MIN);
     let mut input = Array4::zeros((1, 3, HEIGHT as usize, padded as usize));
     for (x, y, pixel) in image.enumerate_pixels() {
@@ -84,31 +84,32 @@ fn read_crop(model: &Model, dictionary: &[char], image: &RgbImage) -> Result<Vec
     let &[1, _, classes] = output.shape.as_slice() else {
         return Err(Cause::Shape(output.shape.iter().map(|&side| side as i64).collect()));
     };
-    if classes != dictionary.len() + 1 {
-        return Err(Cause::Shape(vec![classes as i64, dictionary.len() as i64 + 1]));
+    if classes != dictionary.classes() {
+        return Err(Cause::Shape(vec![classes as i64, dictionary.classes() as i64]));
     }
     Ok(decode(&output.values, dictionary, padded as f32 / image.width() as f32))
 }
 
 /// CTC decoding: the best class per step, repeats merged, blanks (class 0) dropped. Positions are shares of the line's
 /// width; `stretch` is the padded width over the line's own.
-pub fn decode(steps: &[f32], dictionary: &[char], stretch: f32) -> Vec<Glyph> {
-    let classes = dictionary.len() + 1;
+pub fn decode(steps: &[f32], dictionary: &Dictionary, stretch: f32) -> Vec<Glyph> {
+    let classes = dictionary.classes();
     let count = steps.len() / classes;
     let mut glyphs: Vec<Glyph> = Vec::new();
     let mut previous = 0;
     for (step, scores) in steps.chunks_exact(classes).enumerate() {
-        let confidence = scores.iter().copied().fold(f32::MIN, f32::max);
-        let best = scores.iter().position(|&score| score == confidence).unwrap_or(0);
+        let highest = scores.iter().copied().fold(f32::MIN, f32::max);
+        let best = scores.iter().position(|&score| score == highest).unwrap_or(0);
         let at = (step as f32 + 0.5) / count as f32 * stretch;
         if best != 0 && best == previous {
             // The same character goes on: the surest step speaks for it.
             if let Some(glyph) = glyphs.last_mut() {
-                glyph.confidence = glyph.confidence.max(confidence);
+                glyph.confidence = glyph.confidence.max(dictionary.confidence(best, scores));
                 glyph.right = at;
             }
         } else if best != 0 {
-            glyphs.push(Glyph { character: dictionary[best - 1], confidence, left: at, right: at });
+            let confidence = dictionary.confidence(best, scores);
+            glyphs.push(Glyph { character: dictionary.character(best), confidence, left: at, right: at });
         }
         previous = best;
     }
@@ -140,10 +141,12 @@ fn mean(glyphs: &[Glyph]) -> f32 {
 mod tests {
     use super::*;
 
-    const DICTIONARY: [char; 3] = ['甲', '乙', ' '];
+    fn dictionary() -> Dictionary {
+        Dictionary::new(vec!['甲', '乙', ' '])
+    }
 
     fn decoded(steps: &[[f32; 4]]) -> Vec<(char, f32)> {
-        decode(&steps.concat(), &DICTIONARY, 1.0).into_iter().map(|glyph| (glyph.character, glyph.confidence)).collect()
+        decode(&steps.concat(), &dictionary(), 1.0).into_iter().map(|glyph| (glyph.character, glyph.confidence)).collect()
     }
 
     const BLANK: [f32; 4] = [0.9, 0.1, 0.0, 0.0];
@@ -163,6 +166,13 @@ mod tests {
     }
 
     #[test]
+    fn forms_of_one_character_are_counted_together() {
+        let dictionary = Dictionary::new(vec!['廈', '厦', '夏']);
+        let glyphs = decode(&[0.0, 0.5, 0.375, 0.125], &dictionary, 1.0);
+        assert_eq!((glyphs[0].character, glyphs[0].confidence), ('廈', 0.875));
+    }
+
+    #[test]
     fn nothing_and_only_blanks_and_spaces_read_as_nothing() {
         assert_eq!(decoded(&[]), []);
         assert_eq!(decoded(&[BLANK, BLANK, SPACE]), []);
@@ -170,11 +180,11 @@ mod tests {
 
     #[test]
     fn characters_get_their_place_in_the_line() {
-        let glyphs = decode(&[A, BLANK, BLANK, B].concat(), &DICTIONARY, 1.0);
+        let glyphs = decode(&[A, BLANK, BLANK, B].concat(), &dictionary(), 1.0);
         assert!(glyphs[0].left < 0.2 && glyphs[0].right <= 0.5);
         assert!(glyphs[1].left >= 0.5 && glyphs[1].right > 0.8);
         // With padding, the second half of the steps lies outside the line.
-        let padded = decode(&[A, BLANK, BLANK, BLANK].concat(), &DICTIONARY, 2.0);
+        let padded = decode(&[A, BLANK, BLANK, BLANK].concat(), &dictionary(), 2.0);
         assert!((padded[0].left + padded[0].right) / 2.0 > 0.2);
     }
 }

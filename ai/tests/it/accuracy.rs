@@ -66,3 +66,21 @@ fn add(score: &mut Score, specimen: &Specimen) {
         }
     }
 }
+
+#[test]
+#[ignore]
+fn dump() {
+    for file in std::env::var("FILES").unwrap().split(',') {
+        let f = super::pipeline().run(&std::fs::read(file).unwrap(), &Default::default()).unwrap();
+        println!("== {file} {:?} {:.2} turn {} {:?} specimen {}", f.kind, f.kind_confidence, f.rotation_degrees, f.quality, f.specimen);
+        for l in &f.lines {
+            println!(
+                "  {:.2}/{:.2} [{:.0},{:.0} {:.0},{:.0}] {}",
+                l.confidence, l.confidence_min, l.quad[0][0], l.quad[0][1], l.quad[2][0], l.quad[2][1], l.text
+            );
+        }
+        for (n, x) in &f.fields {
+            println!("  {n} = {} ({:.2}) {:?}", x.value, x.confidence, x.checks.iter().map(|c| c.passed).collect::<Vec<_>>());
+        }
+    }
+}
