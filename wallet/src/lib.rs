@@ -7,5 +7,7 @@ pub mod base;
 pub mod channel;
 pub mod ledger;
 pub mod order;
+pub mod payment;
+pub mod refund;
 pub mod settlement;
 pub mod withdrawal;

@@ -77,12 +77,7 @@ pub async fn accept(
 }
 
 /// Locks waiting notices of a channel for this transaction, skipping those another worker holds. `only` narrows it to these ids.
-pub async fn lock_waiting_in_tx(
-    tx: &mut PgConnection,
-    channel: &str,
-    only: Option<&[String]>,
-    limit: i64,
-) -> sqlx::Result<Vec<Waiting>> {
+pub async fn lock_waiting_in_tx(tx: &mut PgConnection, channel: &str, only: Option<&[String]>, limit: i64) -> sqlx::Result<Vec<Waiting>> {
     repo::lock_waiting_in_tx(tx, channel, only, ATTEMPTS_MAX, limit).await
 }
 

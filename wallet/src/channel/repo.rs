@@ -82,7 +82,9 @@ pub async fn finish_in_tx(
 }
 
 pub async fn count_failure(db: &PgPool, channel: &str, notice_id: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE notices SET attempts = attempts + 1 WHERE channel = $1 AND notice_id = $2", channel, notice_id).execute(db).await?;
+    sqlx::query!("UPDATE notices SET attempts = attempts + 1 WHERE channel = $1 AND notice_id = $2", channel, notice_id)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -120,12 +122,9 @@ pub async fn resolve_in_tx(tx: &mut PgConnection, kind: &str, numbers: &[String]
     if numbers.is_empty() {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query!(
-        "SELECT request_no, book_id, subject_id FROM request_numbers WHERE kind = $1 AND request_no = ANY($2)",
-        kind,
-        numbers
-    )
-    .fetch_all(tx)
-    .await?;
+    let rows =
+        sqlx::query!("SELECT request_no, book_id, subject_id FROM request_numbers WHERE kind = $1 AND request_no = ANY($2)", kind, numbers)
+            .fetch_all(tx)
+            .await?;
     Ok(rows.into_iter().map(|r| (r.request_no, Numbered { book: BookId(r.book_id), subject: r.subject_id })).collect())
 }

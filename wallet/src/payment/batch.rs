@@ -1,0 +1,202 @@
+//! A batch of the channel's words, decided in memory: each sees what those before it changed. Pure; written out by `apply_in_tx`.
+
+use std::collections::{BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use super::repo::Binding;
+use super::rules::{self, AttemptStatus, Surplus, Verdict, Word, judge};
+use super::{Attempt, Outcome};
+use crate::analytics::DayDelta;
+use crate::base::clock::business_day;
+use crate::base::id::{AttemptId, OrderId, RefundId};
+use crate::base::money::Money;
+use crate::base::outbox::Event;
+use crate::ledger::Posting;
+use crate::ledger::recipe::{self, RefundSource};
+use crate::order::{Order, OrderStatus};
+use crate::refund::{Refund, RefundStatus};
+
+/// What was read under the locks, and what is to be written.
+#[derive(Debug, Default)]
+pub struct Batch {
+    orders: HashMap<OrderId, Order>,
+    attempts: HashMap<AttemptId, Attempt>,
+    attempts_of: HashMap<OrderId, Vec<AttemptId>>,
+    bound: HashMap<(String, String), AttemptId>,
+    changed_orders: BTreeSet<OrderId>,
+    changed_attempts: BTreeSet<AttemptId>,
+    pub postings: Vec<Posting>,
+    pub deltas: Vec<DayDelta>,
+    pub bindings: Vec<Binding>,
+    /// Refunds of surplus money, already funded by `postings`.
+    pub refunds: Vec<Refund>,
+    pub events: Vec<Event>,
+}
+
+impl Batch {
+    pub fn new(orders: Vec<Order>, attempts: Vec<Attempt>, bound: Vec<Binding>) -> Self {
+        let mut attempts_of: HashMap<OrderId, Vec<AttemptId>> = HashMap::new();
+        for attempt in &attempts {
+            attempts_of.entry(attempt.order).or_default().push(attempt.id);
+        }
+        Self {
+            orders: orders.into_iter().map(|o| (o.id, o)).collect(),
+            attempts: attempts.into_iter().map(|a| (a.id, a)).collect(),
+            attempts_of,
+            bound: bound.into_iter().map(|b| ((b.channel, b.transaction_id), b.attempt)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The orders to be written, in the order of their ids.
+    pub fn orders(&self) -> Vec<Order> {
+        self.changed_orders.iter().filter_map(|id| self.orders.get(id)).cloned().collect()
+    }
+
+    /// The attempts to be written, in the order of their ids.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        self.changed_attempts.iter().filter_map(|id| self.attempts.get(id)).cloned().collect()
+    }
+
+    /// Decides one outcome. None: there is no such attempt.
+    pub fn take_in(&mut self, outcome: &Outcome, now: DateTime<Utc>) -> Option<Verdict> {
+        let mut attempt = self.attempts.get(&outcome.attempt).filter(|a| a.merchant.book() == outcome.book)?.clone();
+        let mut order = self.orders.get(&attempt.order)?.clone();
+        let bound = match &outcome.word {
+            Word::Succeeded { transaction_id, .. } => self.bound.get(&(attempt.channel.clone(), transaction_id.clone())).copied(),
+            _ => None,
+        };
+        let verdict = judge(&order, &attempt, &outcome.word, bound, now);
+        match (verdict, &outcome.word) {
+            (Verdict::Pay, Word::Succeeded { transaction_id, at, .. }) => {
+                let fee = order.amount.share_bps_half_up(order.fee_bps);
+                self.book(&order, &mut attempt, transaction_id, *at, fee, now);
+                (order.status, order.paid_at) = (OrderStatus::Paid, Some(*at));
+                self.events.push(paid(&order, &attempt, fee, now));
+            }
+            (Verdict::GiveBack(why), Word::Succeeded { transaction_id, at, .. }) => {
+                attempt.surplus = true;
+                let none = Money { minor: 0, ..attempt.amount };
+                self.book(&order, &mut attempt, transaction_id, *at, none, now);
+                self.give_back(&order, &attempt, why, *at, now);
+                self.events.push(about("payment.surplus", &order, &attempt, now));
+            }
+            (Verdict::Conflict(code), Word::Succeeded { transaction_id, .. }) => {
+                tracing::error!(attempt_id = %attempt.id, code, "the channel took something else than was asked for");
+                attempt.transaction_id = Some(transaction_id.clone());
+                resolve(&mut attempt, AttemptStatus::Conflicted, Some(code), now);
+                self.events.push(about("payment.conflicted", &order, &attempt, now));
+            }
+            (Verdict::Fail, Word::Failed { code }) => {
+                resolve(&mut attempt, AttemptStatus::Failed, Some(code), now);
+                self.events.push(about("payment.failed", &order, &attempt, now));
+            }
+            (Verdict::Close, _) => resolve(&mut attempt, AttemptStatus::ClosedAtChannel, None, now),
+            (Verdict::Wait, Word::Pending { pay_url }) => {
+                (attempt.status, attempt.pay_url) = (AttemptStatus::UserPending, Some(pay_url.clone()));
+            }
+            (Verdict::Contradiction, _) => {
+                tracing::error!(attempt_id = %attempt.id, word = ?outcome.word, "the channel contradicts what it said of a payment");
+                return Some(verdict);
+            }
+            _ => return Some(verdict),
+        }
+        self.changed_attempts.insert(attempt.id);
+        self.attempts.insert(attempt.id, attempt);
+        self.settle(order, now);
+        Some(verdict)
+    }
+
+    /// Books money that came in.
+    fn book(&mut self, order: &Order, attempt: &mut Attempt, transaction_id: &str, at: DateTime<Utc>, fee: Money, now: DateTime<Utc>) {
+        resolve(attempt, AttemptStatus::Succeeded, None, now);
+        attempt.succeeded_at = Some(at);
+        attempt.transaction_id = Some(transaction_id.to_owned());
+        self.bound.insert((attempt.channel.clone(), transaction_id.to_owned()), attempt.id);
+        self.bindings.push(Binding {
+            channel: attempt.channel.clone(),
+            transaction_id: transaction_id.to_owned(),
+            merchant: attempt.merchant,
+            attempt: attempt.id,
+        });
+        let (book, day) = (attempt.merchant.book(), business_day(at));
+        let posting = recipe::payment(book, order.store, attempt.id, attempt.amount, fee, &attempt.channel, day);
+        self.deltas.extend(DayDelta::of(&posting));
+        self.postings.push(posting);
+    }
+
+    /// Takes surplus money out again on the day it came in, so that the day shows both and the payment counts as voided.
+    fn give_back(&mut self, order: &Order, attempt: &Attempt, why: Surplus, at: DateTime<Utc>, now: DateTime<Utc>) {
+        let refund = Refund {
+            id: RefundId::new(),
+            merchant: attempt.merchant,
+            order: order.id,
+            attempt: attempt.id,
+            amount: attempt.amount,
+            fee_back: Money { minor: 0, ..attempt.amount },
+            reason: why.reason().to_owned(),
+            status: RefundStatus::Funded,
+            error_code: None,
+            requested_by: None,
+            created_at: now,
+            sent_at: None,
+            resolved_at: None,
+        };
+        let (book, day) = (attempt.merchant.book(), business_day(at));
+        let posting = recipe::refund(book, order.store, refund.id, refund.amount, refund.fee_back, RefundSource::Pending, day);
+        self.deltas.extend(DayDelta::of(&posting).map(|delta| DayDelta { voided_count: 1, ..delta }));
+        self.postings.push(posting);
+        self.refunds.push(refund);
+    }
+
+    /// Brings the order's state in line with its attempts.
+    fn settle(&mut self, mut order: Order, now: DateTime<Utc>) {
+        let attempts = self.attempts_of.get(&order.id).into_iter().flatten().filter_map(|id| self.attempts.get(id));
+        let statuses: Vec<AttemptStatus> = attempts.map(|a| a.status).collect();
+        let status = rules::settle(&order, &statuses, now);
+        if status == OrderStatus::Closed && order.status != OrderStatus::Closed {
+            order.closed_at = Some(now);
+            self.events.push(closed(&order, now));
+        }
+        order.status = status;
+        self.changed_orders.insert(order.id);
+        self.orders.insert(order.id, order);
+    }
+}
+
+fn resolve(attempt: &mut Attempt, status: AttemptStatus, code: Option<&str>, now: DateTime<Utc>) {
+    (attempt.status, attempt.error_code, attempt.resolved_at) = (status, code.map(str::to_owned), Some(now));
+}
+
+fn paid(order: &Order, attempt: &Attempt, fee: Money, at: DateTime<Utc>) -> Event {
+    let mut event = about("order.paid", order, attempt, at);
+    event.payload["feeMinor"] = fee.minor.to_string().into();
+    event.payload["paidAt"] = serde_json::json!(order.paid_at);
+    event
+}
+
+/// An event about an order and one of its attempts; its subject is the order.
+fn about(kind: &'static str, order: &Order, attempt: &Attempt, at: DateTime<Utc>) -> Event {
+    Event {
+        book: order.merchant.book(),
+        kind,
+        subject: order.id.0,
+        payload: serde_json::json!({
+            "version": 1,
+            "storeId": order.store,
+            "attemptId": attempt.id,
+            "channel": attempt.channel,
+            "amountMinor": attempt.amount.minor.to_string(),
+            "currency": attempt.amount.currency,
+            "errorCode": attempt.error_code,
+        }),
+        at,
+    }
+}
+
+/// The event of an order that nobody can pay any more.
+pub fn closed(order: &Order, at: DateTime<Utc>) -> Event {
+    let payload = serde_json::json!({"version": 1, "storeId": order.store});
+    Event { book: order.merchant.book(), kind: "order.closed", subject: order.id.0, payload, at }
+}

@@ -1,0 +1,266 @@
+//! SQL of payment attempts. Attempts are locked after their orders; a lone attempt may change only from SENT or UNKNOWN.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Attempt, AttemptStatus};
+use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
+use crate::base::money::{Currency, Money};
+
+/// A row as it lies in the table.
+struct Row {
+    book_id: Uuid,
+    attempt_id: Uuid,
+    order_id: Uuid,
+    channel: String,
+    amount_minor: i64,
+    currency: Currency,
+    status: AttemptStatus,
+    pay_url: Option<String>,
+    channel_transaction_id: Option<String>,
+    error_code: Option<String>,
+    surplus: bool,
+    sent_at: DateTime<Utc>,
+    succeeded_at: Option<DateTime<Utc>>,
+    resolved_at: Option<DateTime<Utc>>,
+}
+
+impl From<Row> for Attempt {
+    fn from(r: Row) -> Self {
+        Self {
+            id: AttemptId(r.attempt_id),
+            merchant: MerchantId(r.book_id),
+            order: OrderId(r.order_id),
+            channel: r.channel,
+            amount: Money { minor: r.amount_minor, currency: r.currency },
+            status: r.status,
+            pay_url: r.pay_url,
+            transaction_id: r.channel_transaction_id,
+            error_code: r.error_code,
+            surplus: r.surplus,
+            sent_at: r.sent_at,
+            succeeded_at: r.succeeded_at,
+            resolved_at: r.resolved_at,
+        }
+    }
+}
+
+/// Opens an attempt of a locked order: the attempt, the number the channel will know it by, and the order's state. One statement.
+pub async fn open_in_tx(tx: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
+    sqlx::query!(
+        "WITH numbered AS (
+             INSERT INTO request_numbers (request_no, book_id, kind, subject_id) VALUES ($1, $2, 'PAYMENT', $3)
+         ), paying AS (
+             UPDATE orders SET status = 'PAYING' WHERE book_id = $2 AND order_id = $4
+         )
+         INSERT INTO payment_attempts (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at)
+         VALUES ($2, $3, $4, $5, $6, $7, $8, $9)",
+        attempt.id.simple(),
+        attempt.merchant.0,
+        attempt.id.0,
+        attempt.order.0,
+        attempt.channel,
+        attempt.amount.minor,
+        attempt.amount.currency.as_str(),
+        attempt.status.as_str(),
+        attempt.sent_at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Attempts of orders, oldest first.
+pub async fn of_orders(db: &PgPool, orders: &[(MerchantId, OrderId)]) -> sqlx::Result<Vec<Attempt>> {
+    let books: Vec<Uuid> = orders.iter().map(|(m, _)| m.0).collect();
+    let ids: Vec<Uuid> = orders.iter().map(|(_, o)| o.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT a.book_id, a.attempt_id, a.order_id, a.channel, a.amount_minor, a.currency AS "currency: Currency",
+                  a.status AS "status: AttemptStatus", a.pay_url, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
+                  a.succeeded_at, a.resolved_at
+           FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
+           JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.order_id = wanted.order_id
+           ORDER BY a.sent_at, a.attempt_id"#,
+        &books,
+        &ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Attempt::from).collect())
+}
+
+pub async fn by_ids(db: &PgPool, attempts: &[(MerchantId, AttemptId)]) -> sqlx::Result<Vec<Attempt>> {
+    let books: Vec<Uuid> = attempts.iter().map(|(m, _)| m.0).collect();
+    let ids: Vec<Uuid> = attempts.iter().map(|(_, a)| a.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT a.book_id, a.attempt_id, a.order_id, a.channel, a.amount_minor, a.currency AS "currency: Currency",
+                  a.status AS "status: AttemptStatus", a.pay_url, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
+                  a.succeeded_at, a.resolved_at
+           FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, attempt_id)
+           JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.attempt_id = wanted.attempt_id"#,
+        &books,
+        &ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Attempt::from).collect())
+}
+
+/// All attempts of locked orders, locked too.
+pub async fn lock_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> sqlx::Result<Vec<Attempt>> {
+    let books: Vec<Uuid> = orders.iter().map(|(b, _)| b.0).collect();
+    let ids: Vec<Uuid> = orders.iter().map(|(_, o)| o.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT book_id, attempt_id, order_id, channel, amount_minor, currency AS "currency: Currency",
+                  status AS "status: AttemptStatus", pay_url, channel_transaction_id, error_code, surplus, sent_at, succeeded_at, resolved_at
+           FROM payment_attempts
+           WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
+           ORDER BY book_id, attempt_id
+           FOR UPDATE"#,
+        &books,
+        &ids
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(Attempt::from).collect())
+}
+
+/// The orders that attempts belong to. Read before they are locked: an attempt never changes its order.
+pub async fn orders_of_in_tx(tx: &mut PgConnection, attempts: &[(BookId, AttemptId)]) -> sqlx::Result<Vec<(BookId, OrderId)>> {
+    let books: Vec<Uuid> = attempts.iter().map(|(b, _)| b.0).collect();
+    let ids: Vec<Uuid> = attempts.iter().map(|(_, a)| a.0).collect();
+    let rows = sqlx::query!(
+        "SELECT DISTINCT book_id, order_id FROM payment_attempts WHERE (book_id, attempt_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))",
+        &books,
+        &ids
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|r| (BookId(r.book_id), OrderId(r.order_id))).collect())
+}
+
+/// A channel's transaction and the attempt it belongs to (P4).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Binding {
+    pub channel: String,
+    pub transaction_id: String,
+    pub merchant: MerchantId,
+    pub attempt: AttemptId,
+}
+
+/// Which of these transactions belong to an attempt already.
+pub async fn bindings_in_tx(tx: &mut PgConnection, transactions: &[(String, String)]) -> sqlx::Result<Vec<Binding>> {
+    if transactions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let channels: Vec<String> = transactions.iter().map(|(c, _)| c.clone()).collect();
+    let ids: Vec<String> = transactions.iter().map(|(_, t)| t.clone()).collect();
+    let rows = sqlx::query!(
+        "SELECT channel, transaction_id, book_id, attempt_id FROM channel_transactions
+         WHERE (channel, transaction_id) IN (SELECT * FROM UNNEST($1::text[], $2::text[]))",
+        &channels,
+        &ids
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|r| Binding {
+            channel: r.channel,
+            transaction_id: r.transaction_id,
+            merchant: MerchantId(r.book_id),
+            attempt: AttemptId(r.attempt_id),
+        })
+        .collect())
+}
+
+/// Binds transactions to their attempts. Whether all were free: if not, another transaction was faster and the batch must be judged anew.
+pub async fn bind_in_tx(tx: &mut PgConnection, bindings: &[Binding]) -> sqlx::Result<bool> {
+    if bindings.is_empty() {
+        return Ok(true);
+    }
+    let channels: Vec<String> = bindings.iter().map(|b| b.channel.clone()).collect();
+    let ids: Vec<String> = bindings.iter().map(|b| b.transaction_id.clone()).collect();
+    let books: Vec<Uuid> = bindings.iter().map(|b| b.merchant.0).collect();
+    let attempts: Vec<Uuid> = bindings.iter().map(|b| b.attempt.0).collect();
+    let done = sqlx::query!(
+        "INSERT INTO channel_transactions (channel, transaction_id, book_id, attempt_id)
+         SELECT n.channel, n.transaction_id, n.book_id, n.attempt_id
+         FROM UNNEST($1::text[], $2::text[], $3::uuid[], $4::uuid[]) AS n (channel, transaction_id, book_id, attempt_id)
+         ORDER BY n.channel, n.transaction_id
+         ON CONFLICT (channel, transaction_id) DO NOTHING",
+        &channels,
+        &ids,
+        &books,
+        &attempts
+    )
+    .execute(tx)
+    .await?;
+    Ok(usize::try_from(done.rows_affected()).is_ok_and(|n| n == bindings.len()))
+}
+
+/// Writes what the channel's word changed. One statement.
+pub async fn update_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Result<()> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let books: Vec<Uuid> = attempts.iter().map(|a| a.merchant.0).collect();
+    let ids: Vec<Uuid> = attempts.iter().map(|a| a.id.0).collect();
+    let statuses: Vec<String> = attempts.iter().map(|a| a.status.as_str().to_owned()).collect();
+    let urls: Vec<Option<String>> = attempts.iter().map(|a| a.pay_url.clone()).collect();
+    let transactions: Vec<Option<String>> = attempts.iter().map(|a| a.transaction_id.clone()).collect();
+    let codes: Vec<Option<String>> = attempts.iter().map(|a| a.error_code.clone()).collect();
+    let surplus: Vec<bool> = attempts.iter().map(|a| a.surplus).collect();
+    let succeeded: Vec<Option<DateTime<Utc>>> = attempts.iter().map(|a| a.succeeded_at).collect();
+    let resolved: Vec<Option<DateTime<Utc>>> = attempts.iter().map(|a| a.resolved_at).collect();
+    sqlx::query!(
+        "UPDATE payment_attempts a
+         SET status = c.status, pay_url = c.pay_url, channel_transaction_id = c.transaction_id, error_code = c.error_code,
+             surplus = c.surplus, succeeded_at = c.succeeded_at, resolved_at = c.resolved_at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::timestamptz[], $9::timestamptz[])
+              AS c (book_id, attempt_id, status, pay_url, transaction_id, error_code, surplus, succeeded_at, resolved_at)
+         WHERE a.book_id = c.book_id AND a.attempt_id = c.attempt_id",
+        &books,
+        &ids,
+        &statuses,
+        &urls as &[Option<String>],
+        &transactions as &[Option<String>],
+        &codes as &[Option<String>],
+        &surplus,
+        &succeeded as &[Option<DateTime<Utc>>],
+        &resolved as &[Option<DateTime<Utc>>]
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Keeps the customer's address of an attempt that is still in `from`. Whether it was.
+pub async fn mark_pending_in_tx(tx: &mut PgConnection, attempt: &Attempt, from: AttemptStatus, pay_url: &str) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE payment_attempts SET status = 'USER_PENDING', pay_url = $3 WHERE book_id = $1 AND attempt_id = $2 AND status = $4",
+        attempt.merchant.0,
+        attempt.id.0,
+        pay_url,
+        from.as_str()
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Marks a sent attempt as unanswered.
+pub async fn mark_unknown(db: &PgPool, book: BookId, attempt: AttemptId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE payment_attempts SET status = 'UNKNOWN' WHERE book_id = $1 AND attempt_id = $2 AND status = 'SENT'",
+        book.0,
+        attempt.0
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

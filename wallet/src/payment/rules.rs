@@ -1,0 +1,384 @@
+//! What the channel's word means for an attempt and its order (P1 to P8), and whether an order may be paid. Pure.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Attempt, PaymentError};
+use crate::base::id::AttemptId;
+use crate::order::{Order, OrderStatus, rules::presented};
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AttemptStatus {
+    /// Stored before the call; the answer is to come.
+    Sent,
+    /// The channel waits for the customer.
+    UserPending,
+    /// Sent without a usable answer: only the channel's word resolves it, never time.
+    Unknown,
+    /// The channel has the money and it is in the books. Final.
+    Succeeded,
+    /// The channel refused or the customer declined.
+    Failed,
+    /// Closed at the channel; nobody can pay it any more.
+    ClosedAtChannel,
+    /// The channel took something else than we asked for: a person decides. Nothing is booked.
+    Conflicted,
+}
+
+impl AttemptStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "SENT",
+            Self::UserPending => "USER_PENDING",
+            Self::Unknown => "UNKNOWN",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+            Self::ClosedAtChannel => "CLOSED_AT_CHANNEL",
+            Self::Conflicted => "CONFLICTED",
+        }
+    }
+
+    /// Whether the customer may still pay it.
+    pub fn live(self) -> bool {
+        matches!(self, Self::Sent | Self::UserPending | Self::Unknown)
+    }
+
+    /// Whether it keeps its order from being paid anew or closed.
+    pub fn holds_order(self) -> bool {
+        self.live() || self == Self::Conflicted
+    }
+}
+
+/// What the channel says about an attempt. Amount and currency are as it states them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// It waits for the customer.
+    Pending {
+        pay_url: String,
+    },
+    Succeeded {
+        transaction_id: String,
+        amount_minor: i64,
+        currency: String,
+        at: DateTime<Utc>,
+    },
+    Failed {
+        code: String,
+    },
+    Closed,
+}
+
+/// Why money that came in is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Surplus {
+    /// The order was paid by another attempt (P2).
+    SecondSuccess,
+    /// The order was closed (P3).
+    OrderClosed,
+}
+
+impl Surplus {
+    /// What the refund's reason says, for merchant and customer.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::SecondSuccess => "重复支付，自动退回",
+            Self::OrderClosed => "订单关闭后到账，自动退回",
+        }
+    }
+}
+
+/// What is to be done about a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The order is paid: book it with the frozen fee.
+    Pay,
+    /// Book it without a fee and give it back at once.
+    GiveBack(Surplus),
+    /// Book nothing, call a person; the code says what differs.
+    Conflict(&'static str),
+    Fail,
+    Close,
+    /// The customer can go on paying.
+    Wait,
+    /// Said before, or overtaken.
+    Duplicate,
+    /// The opposite of what the channel said before: kept as it is, and a person is called.
+    Contradiction,
+}
+
+impl Verdict {
+    /// The word kept with a processed notice.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pay => "PAID",
+            Self::GiveBack(_) => "SURPLUS",
+            Self::Conflict(_) => "CONFLICTED",
+            Self::Fail => "FAILED",
+            Self::Close => "CLOSED",
+            Self::Wait => "WAITING",
+            Self::Duplicate => "DUPLICATE",
+            Self::Contradiction => "CONTRADICTION",
+        }
+    }
+}
+
+/// The amount differs from what was asked for.
+pub const AMOUNT_DIFFERS: &str = "AMOUNT_DIFFERS";
+/// The currency differs from what was asked for.
+pub const CURRENCY_DIFFERS: &str = "CURRENCY_DIFFERS";
+/// The channel's transaction already belongs to another attempt (P4).
+pub const TRANSACTION_REUSED: &str = "TRANSACTION_REUSED";
+
+/// Judges one word about `attempt` of `order`, both read under the order's lock. `bound` is the attempt that the channel's
+/// transaction already belongs to.
+///
+/// A success beats an earlier failure or closing, whatever order they arrive in: the money is there. It never changes a paid order.
+pub fn judge(order: &Order, attempt: &Attempt, word: &Word, bound: Option<AttemptId>, now: DateTime<Utc>) -> Verdict {
+    use AttemptStatus::{ClosedAtChannel, Conflicted, Failed, Sent, Succeeded, Unknown, UserPending};
+    match (word, attempt.status) {
+        (Word::Succeeded { transaction_id, .. }, Succeeded) => {
+            if attempt.transaction_id.as_ref() == Some(transaction_id) {
+                Verdict::Duplicate
+            } else {
+                Verdict::Contradiction
+            }
+        }
+        (_, Conflicted) => Verdict::Duplicate,
+        (Word::Succeeded { amount_minor, currency, .. }, _) => {
+            if *amount_minor != attempt.amount.minor {
+                Verdict::Conflict(AMOUNT_DIFFERS)
+            } else if currency != attempt.amount.currency.as_str() {
+                Verdict::Conflict(CURRENCY_DIFFERS)
+            } else if bound.is_some_and(|other| other != attempt.id) {
+                Verdict::Conflict(TRANSACTION_REUSED)
+            } else {
+                match presented(order.status, order.expires_at, now) {
+                    OrderStatus::Created | OrderStatus::Paying => Verdict::Pay,
+                    OrderStatus::Paid => Verdict::GiveBack(Surplus::SecondSuccess),
+                    OrderStatus::Closed => Verdict::GiveBack(Surplus::OrderClosed),
+                }
+            }
+        }
+        (Word::Failed { .. }, Sent | UserPending | Unknown) => Verdict::Fail,
+        (Word::Closed, Sent | UserPending | Unknown) => Verdict::Close,
+        (Word::Pending { .. }, Sent | Unknown) => Verdict::Wait,
+        (Word::Failed { .. } | Word::Closed, Succeeded) => Verdict::Contradiction,
+        (Word::Failed { .. } | Word::Closed, Failed | ClosedAtChannel) | (Word::Pending { .. }, _) => Verdict::Duplicate,
+    }
+}
+
+/// Where an order stands once its attempts are as given: paid and closed stay; while one holds it, it is being paid; else it is free,
+/// or closed if its time is over.
+pub fn settle(order: &Order, attempts: &[AttemptStatus], now: DateTime<Utc>) -> OrderStatus {
+    match order.status {
+        OrderStatus::Paid | OrderStatus::Closed => order.status,
+        _ if attempts.iter().any(|a| a.holds_order()) => OrderStatus::Paying,
+        _ => presented(OrderStatus::Created, order.expires_at, now),
+    }
+}
+
+/// How a payment of an order is to be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With a new attempt.
+    New,
+    /// The customer goes on with this attempt: one order has at most one live attempt, so that nobody is invited to pay twice.
+    GoOn(AttemptId),
+}
+
+/// Decides whether and how an order may be paid. `attempts` are all of the order's.
+pub fn start(order: &Order, attempts: &[Attempt], now: DateTime<Utc>) -> Result<Start, PaymentError> {
+    match order.status {
+        OrderStatus::Paid => return Err(PaymentError::OrderPaid),
+        OrderStatus::Closed => return Err(PaymentError::OrderClosed),
+        OrderStatus::Created | OrderStatus::Paying => {}
+    }
+    if attempts.iter().any(|a| a.status == AttemptStatus::Conflicted) {
+        return Err(PaymentError::UnderReview);
+    }
+    if order.expires_at <= now {
+        return Err(PaymentError::OrderExpired);
+    }
+    Ok(attempts.iter().find(|a| a.status.live()).map_or(Start::New, |a| Start::GoOn(a.id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::AttemptStatus::{ClosedAtChannel, Conflicted, Failed, Sent, Succeeded, Unknown, UserPending};
+    use super::OrderStatus::{Closed, Created, Paid, Paying};
+    use super::*;
+    use crate::base::id::{MerchantId, OrderId, StoreId};
+    use crate::base::money::Money;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-20T04:00:00Z".parse().unwrap()
+    }
+
+    fn order(status: OrderStatus) -> Order {
+        Order {
+            id: OrderId::new(),
+            merchant: MerchantId::new(),
+            store: StoreId::new(),
+            subject: "咖啡".to_owned(),
+            amount: Money::cny(1_250),
+            fee_bps: 38,
+            status,
+            refunded: Money::cny(0),
+            created_at: now(),
+            expires_at: now() + TimeDelta::minutes(30),
+            paid_at: (status == Paid).then(now),
+            closed_at: None,
+        }
+    }
+
+    fn attempt(status: AttemptStatus) -> Attempt {
+        Attempt {
+            id: AttemptId::new(),
+            merchant: MerchantId::new(),
+            order: OrderId::new(),
+            channel: "SANDBOX".to_owned(),
+            amount: Money::cny(1_250),
+            status,
+            pay_url: None,
+            transaction_id: (status == Succeeded).then(|| "t1".to_owned()),
+            error_code: None,
+            surplus: false,
+            sent_at: now(),
+            succeeded_at: None,
+            resolved_at: None,
+        }
+    }
+
+    fn success(transaction_id: &str, amount_minor: i64, currency: &str) -> Word {
+        Word::Succeeded { transaction_id: transaction_id.to_owned(), amount_minor, currency: currency.to_owned(), at: now() }
+    }
+
+    #[test]
+    fn a_success_is_booked_once_given_back_or_put_aside_but_never_dropped() {
+        let good = success("t1", 1_250, "CNY");
+        let (second, first) = (Verdict::GiveBack(Surplus::SecondSuccess), Verdict::Pay);
+        let late = Verdict::GiveBack(Surplus::OrderClosed);
+        let cases = [
+            // an open attempt of an open order
+            (Paying, Sent, &good, first),
+            (Paying, UserPending, &good, first),
+            (Paying, Unknown, &good, first),
+            // the channel had said no before
+            (Created, Failed, &good, first),
+            (Paying, Failed, &good, first),
+            (Paying, ClosedAtChannel, &good, first),
+            // P2: another attempt was faster
+            (Paid, UserPending, &good, second),
+            (Paid, Failed, &good, second),
+            (Paid, ClosedAtChannel, &good, second),
+            // P3: the order is gone
+            (Closed, UserPending, &good, late),
+            (Closed, ClosedAtChannel, &good, late),
+            (Closed, Failed, &good, late),
+            // told again
+            (Paid, Succeeded, &good, Verdict::Duplicate),
+            (Closed, Succeeded, &good, Verdict::Duplicate),
+            (Paid, Succeeded, &success("t2", 1_250, "CNY"), Verdict::Contradiction),
+            // not what we asked for
+            (Paying, UserPending, &success("t1", 1_249, "CNY"), Verdict::Conflict(AMOUNT_DIFFERS)),
+            (Paying, UserPending, &success("t1", 125_000, "CNY"), Verdict::Conflict(AMOUNT_DIFFERS)),
+            (Paying, UserPending, &success("t1", 1_250, "USD"), Verdict::Conflict(CURRENCY_DIFFERS)),
+            (Closed, ClosedAtChannel, &success("t1", 1, "CNY"), Verdict::Conflict(AMOUNT_DIFFERS)),
+            (Paying, Conflicted, &good, Verdict::Duplicate),
+        ];
+        for (order_status, attempt_status, word, expected) in cases {
+            let verdict = judge(&order(order_status), &attempt(attempt_status), word, None, now());
+            assert_eq!(verdict, expected, "{order_status:?} {attempt_status:?} {word:?}");
+        }
+    }
+
+    #[test]
+    fn a_channel_transaction_belongs_to_one_attempt() {
+        let (order, attempt) = (order(Paying), attempt(UserPending));
+        let word = success("t1", 1_250, "CNY");
+        assert_eq!(judge(&order, &attempt, &word, Some(attempt.id), now()), Verdict::Pay);
+        assert_eq!(judge(&order, &attempt, &word, Some(AttemptId::new()), now()), Verdict::Conflict(TRANSACTION_REUSED));
+    }
+
+    #[test]
+    fn an_order_that_nobody_was_paying_when_it_expired_takes_no_more_money() {
+        let word = success("t1", 1_250, "CNY");
+        let later = now() + TimeDelta::hours(1);
+        assert_eq!(judge(&order(Created), &attempt(Failed), &word, None, later), Verdict::GiveBack(Surplus::OrderClosed));
+        assert_eq!(judge(&order(Paying), &attempt(UserPending), &word, None, later), Verdict::Pay);
+    }
+
+    #[test]
+    fn words_without_money_only_move_open_attempts() {
+        let failed = Word::Failed { code: "DECLINED".to_owned() };
+        let pending = Word::Pending { pay_url: "u".to_owned() };
+        let cases = [
+            (Sent, &failed, Verdict::Fail),
+            (UserPending, &failed, Verdict::Fail),
+            (Unknown, &failed, Verdict::Fail),
+            (Failed, &failed, Verdict::Duplicate),
+            (ClosedAtChannel, &failed, Verdict::Duplicate),
+            (Succeeded, &failed, Verdict::Contradiction),
+            (Conflicted, &failed, Verdict::Duplicate),
+            (Sent, &Word::Closed, Verdict::Close),
+            (UserPending, &Word::Closed, Verdict::Close),
+            (Unknown, &Word::Closed, Verdict::Close),
+            (ClosedAtChannel, &Word::Closed, Verdict::Duplicate),
+            (Failed, &Word::Closed, Verdict::Duplicate),
+            (Succeeded, &Word::Closed, Verdict::Contradiction),
+            (Conflicted, &Word::Closed, Verdict::Duplicate),
+            (Sent, &pending, Verdict::Wait),
+            (Unknown, &pending, Verdict::Wait),
+            (UserPending, &pending, Verdict::Duplicate),
+            (Succeeded, &pending, Verdict::Duplicate),
+            (Failed, &pending, Verdict::Duplicate),
+        ];
+        for (status, word, expected) in cases {
+            assert_eq!(judge(&order(Paying), &attempt(status), word, None, now()), expected, "{status:?} {word:?}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_free_again_when_no_attempt_holds_it() {
+        let later = now() + TimeDelta::hours(1);
+        let cases: [(OrderStatus, &[AttemptStatus], DateTime<Utc>, OrderStatus); 8] = [
+            (Paying, &[Failed], now(), Created),
+            (Paying, &[Failed], later, Closed),
+            (Paying, &[ClosedAtChannel], later, Closed),
+            (Paying, &[Failed, UserPending], later, Paying),
+            (Created, &[Conflicted], now(), Paying),
+            (Paying, &[Conflicted], later, Paying),
+            (Paid, &[Succeeded, Failed], later, Paid),
+            (Closed, &[UserPending], now(), Closed),
+        ];
+        for (status, attempts, at, expected) in cases {
+            assert_eq!(settle(&order(status), attempts, at), expected, "{status:?} {attempts:?}");
+        }
+    }
+
+    #[test]
+    fn a_payment_starts_once_goes_on_or_is_refused() {
+        let (open, failed) = (attempt(UserPending), attempt(Failed));
+        let later = now() + TimeDelta::minutes(30);
+        let go_on = format!("{:?}", Ok::<_, PaymentError>(Start::GoOn(open.id)));
+        let cases: [(OrderStatus, &[Attempt], DateTime<Utc>, &str); 9] = [
+            (Created, &[], now(), "Ok(New)"),
+            (Created, std::slice::from_ref(&failed), now(), "Ok(New)"),
+            (Paying, &[failed.clone(), open.clone()], now(), &go_on),
+            (Created, &[], later, "Err(OrderExpired)"),
+            (Paying, std::slice::from_ref(&open), later, "Err(OrderExpired)"),
+            (Paid, &[attempt(Succeeded)], now(), "Err(OrderPaid)"),
+            (Paid, std::slice::from_ref(&open), now(), "Err(OrderPaid)"),
+            (Closed, &[], now(), "Err(OrderClosed)"),
+            (Paying, &[attempt(Conflicted)], now(), "Err(UnderReview)"),
+        ];
+        for (status, attempts, at, expected) in cases {
+            assert_eq!(format!("{:?}", start(&order(status), attempts, at)), expected, "{status:?} at {at}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Why a refund cannot be made, or not now.
+
+use crate::base::actor::Forbidden;
+use crate::base::db;
+use crate::base::idempotency::IdempotencyError;
+use crate::base::money::Money;
+use crate::ledger::{LedgerError, Rejection};
+
+#[derive(Debug, thiserror::Error)]
+pub enum RefundError {
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
+    #[error("there is no such order")]
+    NotFound,
+    #[error("the order has not been paid, so there is nothing to give back")]
+    OrderNotPaid,
+    #[error("the amount must be greater than zero")]
+    AmountInvalid,
+    #[error("the currency must be that of the order")]
+    CurrencyDiffers,
+    #[error("the reason must have 1 to 128 characters, without control characters")]
+    ReasonInvalid,
+    #[error("the amount exceeds what is left of the payment")]
+    AmountExceedsPaid { refundable: Money },
+    #[error("neither the pending nor the available balance covers the refund")]
+    InsufficientBalance { available: Money },
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
+    /// The channel refuses money that must go back whatever happens: a person has to look.
+    #[error("the channel refused with {code} to give back money that was paid too much")]
+    StillOwed { code: String },
+    /// The ledger refused what the state of the refund allows: a broken invariant, never the caller's doing.
+    #[error("the ledger refused the posting")]
+    Posting(#[source] Rejection),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("could not reach the database")]
+    Database(#[from] sqlx::Error),
+}
+
+impl RefundError {
+    /// Whether the whole transaction is worth running again.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Ledger(e) => e.retryable(),
+            Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => db::retryable(e),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! What may be given back, which part of the fee goes with it, and what the channel's word changes. Pure.
+
+use chrono::NaiveDate;
+use serde::{Deserialize, Serialize};
+
+use super::Refund;
+use super::error::RefundError;
+use crate::base::clock::business_day;
+use crate::base::money::Money;
+use crate::order::{Order, OrderStatus};
+
+/// Longest reason, in characters.
+pub const REASON_MAX: usize = 128;
+
+/// Where a refund stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RefundStatus {
+    /// Taken from the merchant, not yet sent to the channel.
+    Funded,
+    /// Sent; the channel's word is to come.
+    Sent,
+    /// Sent without an answer: the channel is asked until it gives its word.
+    Unknown,
+    /// The payer has the money. Final.
+    Succeeded,
+    /// The channel refused for good and the merchant has the money back. Final.
+    Failed,
+}
+
+impl RefundStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Funded => "FUNDED",
+            Self::Sent => "SENT",
+            Self::Unknown => "UNKNOWN",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// Whether the channel has given its word.
+    pub fn settled(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// Checks what the caller may choose freely.
+pub fn check(amount: Money, reason: &str) -> Result<(), RefundError> {
+    if amount.minor <= 0 {
+        return Err(RefundError::AmountInvalid);
+    }
+    let length = reason.chars().count();
+    if !(1..=REASON_MAX).contains(&length) || reason.trim().is_empty() || reason.chars().any(char::is_control) {
+        return Err(RefundError::ReasonInvalid);
+    }
+    Ok(())
+}
+
+/// What a refund to be made looks like beside those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The part of the fee that is given back with it.
+    pub fee_back: Money,
+    /// What is refunded of the order with it.
+    pub refunded: Money,
+    /// Whether it makes the payment count as voided: 1, or 0.
+    pub voided: i64,
+}
+
+/// Decides a refund (R1). `earlier` are the order's refunds on the attempt that paid it, read under the order's lock; `today` is the
+/// business day it is taken on.
+pub fn request(order: &Order, earlier: &[Refund], amount: Money, today: NaiveDate) -> Result<Plan, RefundError> {
+    let (OrderStatus::Paid, Some(paid_at)) = (order.status, order.paid_at) else { return Err(RefundError::OrderNotPaid) };
+    if amount.currency != order.amount.currency {
+        return Err(RefundError::CurrencyDiffers);
+    }
+    if amount.minor <= 0 {
+        return Err(RefundError::AmountInvalid);
+    }
+    let standing = || earlier.iter().filter(|r| r.status != RefundStatus::Failed);
+    let before: i64 = standing().map(|r| r.amount.minor).sum();
+    let refundable = order.amount.minor - before;
+    if amount.minor > refundable {
+        return Err(RefundError::AmountExceedsPaid { refundable: Money { minor: refundable, ..order.amount } });
+    }
+    let refunded = Money { minor: before + amount.minor, ..order.amount };
+    let given_back: i64 = standing().map(|r| r.fee_back.minor).sum();
+    let paid_on = business_day(paid_at);
+    let of_the_day = refunded_on(earlier, paid_on);
+    let after = of_the_day + if today == paid_on { amount.minor } else { 0 };
+    Ok(Plan {
+        fee_back: fee_back(refunded, given_back, amount, order.fee_bps),
+        refunded,
+        voided: crate::analytics::voided_change(order.amount.minor, of_the_day, after),
+    })
+}
+
+/// What standing refunds took back on `day`, in minor units.
+pub fn refunded_on(refunds: &[Refund], day: NaiveDate) -> i64 {
+    refunds.iter().filter(|r| r.status != RefundStatus::Failed && business_day(r.created_at) == day).map(|r| r.amount.minor).sum()
+}
+
+/// The part of the fee that goes back (R9): the fee's share of everything refunded so far, half a fen up, less what went back before.
+/// So the parts always add up, and the last refund of a payment brings back what is left of its fee, to the fen.
+///
+/// Never more than the refund itself, which matters only where the fee rate is close to the whole.
+fn fee_back(refunded: Money, given_back_minor: i64, amount: Money, fee_bps: i32) -> Money {
+    let due = refunded.share_bps_half_up(fee_bps).minor - given_back_minor;
+    Money { minor: due.clamp(0, amount.minor), ..amount }
+}
+
+/// What the channel says about a refund.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Taken in, result to come.
+    Accepted,
+    Succeeded {
+        at: chrono::DateTime<chrono::Utc>,
+    },
+    Failed {
+        code: String,
+    },
+}
+
+/// What is to be done about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The payer has the money.
+    Settle,
+    /// The merchant gets the money back.
+    Return,
+    /// Money that was paid too much must go back: the refund stays open and a person is called.
+    StillOwed,
+    /// Nothing final was said.
+    Wait,
+    /// Said before.
+    Duplicate,
+    /// The opposite was said before: kept as it is, and a person is called.
+    Contradiction,
+}
+
+impl Verdict {
+    /// The word kept with a processed notice.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Settle => "REFUNDED",
+            Self::Return => "RETURNED",
+            Self::StillOwed => "STILL_OWED",
+            Self::Wait => "WAITING",
+            Self::Duplicate => "DUPLICATE",
+            Self::Contradiction => "CONTRADICTION",
+        }
+    }
+}
+
+/// Judges the channel's word. `surplus`: the refund gives back what should never have been paid.
+pub fn judge(status: RefundStatus, surplus: bool, word: &Word) -> Verdict {
+    use RefundStatus::{Failed, Succeeded};
+    match (word, status) {
+        (Word::Accepted, Succeeded | Failed) => Verdict::Duplicate,
+        (Word::Accepted, _) => Verdict::Wait,
+        (Word::Succeeded { .. }, Succeeded) | (Word::Failed { .. }, Failed) => Verdict::Duplicate,
+        (Word::Succeeded { .. }, Failed) | (Word::Failed { .. }, Succeeded) => Verdict::Contradiction,
+        (Word::Succeeded { .. }, _) => Verdict::Settle,
+        (Word::Failed { .. }, _) if surplus => Verdict::StillOwed,
+        (Word::Failed { .. }, _) => Verdict::Return,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{DateTime, TimeDelta, Utc};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::id::{AttemptId, MerchantId, OrderId, RefundId, StoreId};
+
+    fn noon() -> DateTime<Utc> {
+        "2026-11-20T04:00:00Z".parse().unwrap()
+    }
+
+    fn order(minor: i64, fee_bps: i32, status: OrderStatus) -> Order {
+        let (created_at, amount) = (noon(), Money::cny(minor));
+        let paid_at = (status == OrderStatus::Paid).then_some(created_at);
+        Order {
+            id: OrderId::new(),
+            merchant: MerchantId::new(),
+            store: StoreId::new(),
+            subject: "咖啡".to_owned(),
+            amount,
+            fee_bps,
+            status,
+            refunded: Money::cny(0),
+            created_at,
+            expires_at: created_at + crate::order::rules::LIFETIME,
+            paid_at,
+            closed_at: None,
+        }
+    }
+
+    fn refund(order: &Order, minor: i64, fee_back: i64, status: RefundStatus, at: DateTime<Utc>) -> Refund {
+        Refund {
+            id: RefundId::new(),
+            merchant: order.merchant,
+            order: order.id,
+            attempt: AttemptId::new(),
+            amount: Money::cny(minor),
+            fee_back: Money::cny(fee_back),
+            reason: "退货".to_owned(),
+            status,
+            error_code: None,
+            requested_by: None,
+            created_at: at,
+            sent_at: None,
+            resolved_at: None,
+        }
+    }
+
+    #[test]
+    fn never_more_than_what_was_paid_is_given_back() {
+        use RefundStatus::{Failed, Funded, Sent, Succeeded, Unknown};
+        let order = order(1_000, 38, OrderStatus::Paid);
+        let cases: [(&[(i64, RefundStatus)], i64, Result<i64, i64>); 9] = [
+            (&[], 1_000, Ok(1_000)),
+            (&[], 1_001, Err(1_000)),
+            (&[(400, Succeeded)], 600, Ok(1_000)),
+            (&[(400, Succeeded)], 601, Err(600)),
+            (&[(400, Funded)], 601, Err(600)),
+            (&[(400, Sent), (1, Unknown)], 600, Err(599)),
+            (&[(1_000, Failed)], 1_000, Ok(1_000)),
+            (&[(1_000, Failed), (1_000, Succeeded)], 1, Err(0)),
+            (&[(999, Unknown)], 1, Ok(1_000)),
+        ];
+        for (earlier, minor, expected) in cases {
+            let earlier: Vec<_> = earlier.iter().map(|(minor, status)| refund(&order, *minor, 0, *status, noon())).collect();
+            let decided = match request(&order, &earlier, Money::cny(minor), business_day(noon())) {
+                Ok(plan) => Ok(plan.refunded.minor),
+                Err(RefundError::AmountExceedsPaid { refundable }) => Err(refundable.minor),
+                Err(other) => panic!("{other}"),
+            };
+            assert_eq!(decided, expected, "{minor} after {earlier:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_paid_order_is_refunded() {
+        for status in [OrderStatus::Created, OrderStatus::Paying, OrderStatus::Closed] {
+            let refused = request(&order(1_000, 38, status), &[], Money::cny(1), business_day(noon()));
+            assert!(matches!(refused, Err(RefundError::OrderNotPaid)), "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_payment_is_voided_when_refunds_of_its_own_day_add_up_to_it() {
+        let order = order(1_000, 38, OrderStatus::Paid);
+        let (today, tomorrow) = (noon(), noon() + TimeDelta::days(1));
+        let cases: [(&[(i64, DateTime<Utc>)], i64, DateTime<Utc>, i64); 5] = [
+            (&[], 1_000, today, 1),
+            (&[], 999, today, 0),
+            (&[(400, today)], 600, today, 1),
+            (&[(400, today)], 600, tomorrow, 0),
+            (&[], 1_000, tomorrow, 0),
+        ];
+        for (earlier, minor, at, voided) in cases {
+            let earlier: Vec<_> = earlier.iter().map(|(minor, at)| refund(&order, *minor, 0, RefundStatus::Succeeded, *at)).collect();
+            let plan = request(&order, &earlier, Money::cny(minor), business_day(at)).unwrap();
+            assert_eq!(plan.voided, voided, "{minor} at {at} after {earlier:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_caller_writes_is_checked() {
+        let long = "退".repeat(REASON_MAX + 1);
+        let cases = [
+            (1, "退货", true),
+            (0, "退货", false),
+            (-5, "退货", false),
+            (1, "", false),
+            (1, " ", false),
+            (1, "a\u{7}", false),
+            (1, &long, false),
+        ];
+        for (minor, reason, accepted) in cases {
+            assert_eq!(check(Money::cny(minor), reason).is_ok(), accepted, "{minor} {reason:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_channels_first_final_word_counts() {
+        use RefundStatus::{Failed, Funded, Sent, Succeeded, Unknown};
+        let (ok, failed) = (Word::Succeeded { at: noon() }, Word::Failed { code: "NO".to_owned() });
+        let cases = [
+            (Sent, false, &Word::Accepted, Verdict::Wait),
+            (Unknown, false, &Word::Accepted, Verdict::Wait),
+            (Succeeded, false, &Word::Accepted, Verdict::Duplicate),
+            (Funded, false, &ok, Verdict::Settle),
+            (Sent, false, &ok, Verdict::Settle),
+            (Unknown, true, &ok, Verdict::Settle),
+            (Succeeded, false, &ok, Verdict::Duplicate),
+            (Failed, false, &ok, Verdict::Contradiction),
+            (Sent, false, &failed, Verdict::Return),
+            (Unknown, false, &failed, Verdict::Return),
+            (Sent, true, &failed, Verdict::StillOwed),
+            (Failed, false, &failed, Verdict::Duplicate),
+            (Succeeded, false, &failed, Verdict::Contradiction),
+        ];
+        for (status, surplus, word, expected) in cases {
+            assert_eq!(judge(status, surplus, word), expected, "{status:?} {surplus} {word:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn partial_refunds_bring_back_the_whole_fee(
+            parts in prop::collection::vec(1_i64..5_000, 1..12),
+            fee_bps in 0_i32..5_000,
+        ) {
+            let order = order(parts.iter().sum(), fee_bps, OrderStatus::Paid);
+            let mut earlier = Vec::new();
+            for part in parts {
+                let plan = request(&order, &earlier, Money::cny(part), business_day(noon())).unwrap();
+                prop_assert!((0..=part).contains(&plan.fee_back.minor));
+                earlier.push(refund(&order, part, plan.fee_back.minor, RefundStatus::Funded, noon()));
+            }
+            let back: i64 = earlier.iter().map(|r| r.fee_back.minor).sum();
+            prop_assert_eq!(back, order.amount.share_bps_half_up(fee_bps).minor);
+        }
+
+        #[test]
+        fn after_a_failed_refund_the_rest_still_brings_back_the_whole_fee(
+            first in 100_i64..5_000, second in 100_i64..5_000, fee_bps in 0_i32..1_000,
+        ) {
+            let order = order(first + second, fee_bps, OrderStatus::Paid);
+            let day = business_day(noon());
+            let mut earlier = Vec::new();
+            for part in [first, second] {
+                let plan = request(&order, &earlier, Money::cny(part), day).unwrap();
+                earlier.push(refund(&order, part, plan.fee_back.minor, RefundStatus::Funded, noon()));
+            }
+            earlier[0].status = RefundStatus::Failed;
+            let again = request(&order, &earlier, Money::cny(first), day).unwrap();
+            prop_assert_eq!(again.fee_back.minor + earlier[1].fee_back.minor, order.amount.share_bps_half_up(fee_bps).minor);
+        }
+    }
+}
