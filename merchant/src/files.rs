@@ -1,5 +1,5 @@
 //! The file store (影像库): images of papers, sealed by the vault, under random keys, in any store that object_store reaches.
-//! A file is written before the row that names it; a crash between leaves an unreadable file, never a row without one.
+//! A file is written before the row that names it; a crash between leaves a sealed file that no row names, never a row without its file.
 
 use std::path::Path as FolderPath;
 use std::sync::Arc;

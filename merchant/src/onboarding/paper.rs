@@ -1,6 +1,8 @@
 //! Taking papers in: an uploaded image with what was typed, or corrected claims for the image that is there. Either is a new version,
 //! which supersedes an open review task and, once the application was submitted, is judged anew.
 
+use std::fmt;
+
 use ai::document::DocumentKind;
 use ai::image::ImageError;
 use ai::review::Claims;
@@ -24,14 +26,20 @@ use crate::files::FileStore;
 use crate::merchants::rules::Reach;
 use crate::review;
 
-/// Hands a paper in.
-#[derive(Clone, Debug)]
+/// Hands a paper in. `Debug` shows neither claims nor image.
+#[derive(Clone)]
 pub struct Attach {
     pub application: ApplicationId,
     pub kind: DocumentKind,
     pub claims: Vec<ClaimInput>,
     /// The file as it was uploaded; the caller has bounded its size.
     pub image: Bytes,
+}
+
+impl fmt::Debug for Attach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Attach({} to {}, {} bytes)", self.kind, self.application, self.image.len())
+    }
 }
 
 /// An uploaded image made safe to keep.
