@@ -1,0 +1,154 @@
+//! The services of one process, wired once: what `serve` answers with and `work` works with.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::TimeDelta;
+use merchant::files::FileStore;
+use merchant::identity::{DevelopmentLogin, Identity};
+use merchant::merchants::Merchants;
+use merchant::onboarding::Applications;
+use merchant::review::Reviews;
+use merchant::vault::Vault;
+use sqlx::PgPool;
+use uuid::Uuid;
+use wallet::analytics::Board;
+use wallet::base::actor::Actor;
+use wallet::base::clock::Clock;
+use wallet::base::{audit, db};
+use wallet::channel::sandbox::sign::{Signer, Verifier};
+use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, SandboxAcquirer, SandboxBank};
+use wallet::ledger::Wallets;
+use wallet::order::{Order, Orders};
+use wallet::payment::Payments;
+use wallet::refund::Refunds;
+use wallet::settlement::Settlements;
+use wallet::withdrawal::Withdrawals;
+
+use crate::config::Config;
+use crate::fanout::Fanout;
+use crate::launcher;
+use crate::ticket::Tickets;
+
+/// How long after its expiry an order's ticket still shows what became of it.
+const TICKET_AFTER_EXPIRY: TimeDelta = TimeDelta::days(30);
+
+/// Everything a request or a job needs.
+#[derive(Debug)]
+pub struct App {
+    pub config: Config,
+    pub db: PgPool,
+    pub clock: Clock,
+    pub fanout: Fanout,
+    pub tickets: Tickets,
+    pub identity: Identity,
+    pub merchants: Merchants,
+    pub applications: Applications,
+    pub reviews: Reviews,
+    pub orders: Orders,
+    pub payments: Payments,
+    pub refunds: Refunds,
+    pub wallets: Wallets,
+    pub withdrawals: Withdrawals,
+    pub settlements: Settlements,
+    pub board: Board,
+}
+
+impl App {
+    /// Connects to the database and reads the keys. Fails in one sentence that says what is missing.
+    pub async fn connect(config: &Config) -> anyhow::Result<Arc<Self>> {
+        if config.database.url.is_empty() {
+            return Err(anyhow!("no database: set DATABASE_URL, or start everything with `haodian up`"));
+        }
+        // one connection first: it says in one sentence what is wrong with the address
+        drop(launcher::database::open(&config.database.url).await?);
+        let db = db::connect(&config.database.url, config.database.connections_max).await.context("no connection to the database")?;
+        let clock = Clock::default();
+        let keys = config.keys_dir();
+        let vault = Vault::new(&secret(&keys, "data.key")?);
+        let tickets = Tickets::new(&secret(&keys, "ticket.key")?);
+        let files = FileStore::local(&config.files_dir(), vault.clone()).context("the file store cannot be opened")?;
+        let signer = Arc::new(Signer::load(PLATFORM_KEY, &keys.join("platform.pk8")).context("the platform's signing key cannot be read")?);
+        let link = |key_id: &str, file: &str, notices: &str| -> anyhow::Result<Link> {
+            let verifier = Verifier::load(key_id, &keys.join(file)).with_context(|| format!("the public key {file} cannot be read"))?;
+            Ok(Link::try_new(
+                &config.channel.sandbox_url,
+                signer.clone(),
+                verifier,
+                &config.channel.merchant_no,
+                &format!("{}{notices}", config.http.public_url),
+                Duration::from_millis(config.channel.timeout_ms),
+            )?)
+        };
+        let acquirer = SandboxAcquirer::new(link(ACQUIRER_KEY, "acquirer.pub", "/notices/sandbox")?);
+        let bank = SandboxBank::new(link(BANK_KEY, "bank.pub", "/notices/bank")?);
+        let query_after = Duration::from_millis(config.channel.query_after_ms);
+        let login = if config.development() { DevelopmentLogin::Allowed } else { DevelopmentLogin::Off };
+        Ok(Arc::new(Self {
+            fanout: Fanout::open(&config.redis.url)?,
+            tickets,
+            identity: Identity::new(db.clone(), clock.clone(), login),
+            merchants: Merchants::new(db.clone(), clock.clone(), vault.clone()),
+            applications: Applications::new(db.clone(), clock.clone(), vault.clone(), files.clone()),
+            reviews: Reviews::new(db.clone(), clock.clone(), vault, files),
+            orders: Orders::new(db.clone(), clock.clone()),
+            payments: Payments::new(db.clone(), clock.clone(), acquirer.clone(), query_after),
+            refunds: Refunds::new(db.clone(), clock.clone(), acquirer, query_after),
+            wallets: Wallets::new(db.clone()),
+            withdrawals: Withdrawals::new(db.clone(), clock.clone(), bank),
+            settlements: Settlements::new(db.clone(), clock.clone()),
+            board: Board::new(db.clone(), clock.clone()),
+            config: config.clone(),
+            db,
+            clock,
+        }))
+    }
+
+    /// The ticket of an order. The same order always has the same one.
+    pub fn order_ticket(&self, order: &Order) -> String {
+        self.tickets.order(order.merchant.book(), order.id, order.expires_at + TICKET_AFTER_EXPIRY)
+    }
+
+    /// The page on which an order is paid.
+    pub fn cashier_url(&self, order: &Order) -> String {
+        self.cashier_link(&self.order_ticket(order))
+    }
+
+    /// The page that a ticket opens.
+    pub fn cashier_link(&self, ticket: &str) -> String {
+        format!("{}/cashier/{ticket}", self.config.http.public_url)
+    }
+
+    /// Moves business time for every process: the row is the truth, each process follows it.
+    pub async fn set_sandbox_clock(&self, actor: &Actor, offset_ms: i64) -> sqlx::Result<()> {
+        let mut tx = self.db.begin().await?;
+        repo::set_sandbox_clock_in_tx(&mut tx, offset_ms).await?;
+        let detail = serde_json::json!({ "offset_ms": offset_ms });
+        audit::record_in_tx(&mut tx, actor, "sandbox.clock_set", Uuid::nil(), detail, Clock::wall()).await?;
+        tx.commit().await?;
+        self.clock.set_offset_ms(offset_ms);
+        Ok(())
+    }
+
+    /// Follows the sandbox clock's row. Development only; production has no row and no shift.
+    pub async fn follow_sandbox_clock(&self) -> sqlx::Result<()> {
+        if let Some(offset_ms) = repo::sandbox_clock(&self.db).await? {
+            self.clock.set_offset_ms(offset_ms);
+        }
+        Ok(())
+    }
+}
+
+/// Reads a key file of 32 bytes in base64.
+fn secret(keys: &Path, name: &str) -> anyhow::Result<[u8; 32]> {
+    let text = std::fs::read_to_string(keys.join(name))
+        .with_context(|| format!("the key file {name} cannot be read; `haodian doctor` says how to make it"))?;
+    let bytes = STANDARD.decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    bytes.ok_or_else(|| anyhow!("the key file {name} does not hold 32 bytes in base64"))
+}
+
+mod repo;

@@ -1,0 +1,184 @@
+//! Loaders of one request: what many nodes ask for one by one is read in one statement each.
+//!
+//! They belong to the request and its caller; shared ones would hand one tenant's rows to another.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_graphql::Context;
+use async_graphql::dataloader::{DataLoader, Loader};
+use merchant::merchants::{Merchant, Store};
+use merchant::onboarding::{Application, Document};
+use wallet::base::actor::Actor;
+use wallet::base::id::{ApplicationId, MerchantId, OrderId, StoreId};
+use wallet::payment::Attempt;
+use wallet::refund::Refund;
+
+use super::error::{internal, login_required};
+use crate::app::App;
+
+/// Keys gathered this long are read together; resolvers of one level run at once, so the shortest tick is enough.
+const DELAY: Duration = Duration::from_micros(100);
+
+/// The loaders of one request. Nobody's request has none.
+pub struct Loaders(Option<DataLoader<Batch>>);
+
+impl Loaders {
+    /// Loaders that see what `actor` may see.
+    pub fn new(app: &Arc<App>, actor: Option<Actor>) -> Self {
+        Self(actor.map(|actor| DataLoader::new(Batch { app: app.clone(), actor }, tokio::spawn).delay(DELAY)))
+    }
+
+    async fn one<K>(&self, key: K) -> async_graphql::Result<Option<<Batch as Loader<K>>::Value>>
+    where
+        K: Send + Sync + Hash + Eq + Clone + 'static,
+        Batch: Loader<K, Error = Failure>,
+    {
+        let loader = self.0.as_ref().ok_or_else(login_required)?;
+        loader.load_one(key).await.map_err(|Failure(error)| internal(error.as_ref()))
+    }
+
+    pub async fn merchant(&self, id: MerchantId) -> async_graphql::Result<Option<Merchant>> {
+        self.one(id).await
+    }
+
+    pub async fn store(&self, id: StoreId) -> async_graphql::Result<Option<Store>> {
+        self.one(id).await
+    }
+
+    pub async fn stores_of_merchant(&self, id: MerchantId) -> async_graphql::Result<Vec<Store>> {
+        Ok(self.one(StoresOf(id)).await?.unwrap_or_default())
+    }
+
+    pub async fn application_of_merchant(&self, id: MerchantId) -> async_graphql::Result<Option<Application>> {
+        self.one(ApplicationOf(id)).await
+    }
+
+    pub async fn documents_of_application(&self, id: ApplicationId) -> async_graphql::Result<Vec<Document>> {
+        Ok(self.one(DocumentsOf(id)).await?.unwrap_or_default())
+    }
+
+    pub async fn attempts_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Vec<Attempt>> {
+        Ok(self.one(AttemptsOf(merchant, order)).await?.unwrap_or_default())
+    }
+
+    pub async fn refunds_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Vec<Refund>> {
+        Ok(self.one(RefundsOf(merchant, order)).await?.unwrap_or_default())
+    }
+}
+
+impl std::fmt::Debug for Loaders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Loaders(..)")
+    }
+}
+
+/// The loaders of the running request.
+pub(super) fn loaders<'a>(ctx: &Context<'a>) -> &'a Loaders {
+    ctx.data_unchecked::<Loaders>()
+}
+
+struct Batch {
+    app: Arc<App>,
+    actor: Actor,
+}
+
+/// A failed batch, shared by all who waited for it.
+#[derive(Clone)]
+struct Failure(Arc<dyn std::error::Error + Send + Sync>);
+
+fn failure(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
+    Failure(Arc::new(error))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct StoresOf(MerchantId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct ApplicationOf(MerchantId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct DocumentsOf(ApplicationId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct AttemptsOf(MerchantId, OrderId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct RefundsOf(MerchantId, OrderId);
+
+impl Loader<MerchantId> for Batch {
+    type Value = Merchant;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[MerchantId]) -> Result<HashMap<MerchantId, Merchant>, Failure> {
+        self.app.merchants.merchants_by_ids(&self.actor, keys).await.map_err(failure)
+    }
+}
+
+impl Loader<StoreId> for Batch {
+    type Value = Store;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[StoreId]) -> Result<HashMap<StoreId, Store>, Failure> {
+        self.app.merchants.stores_by_ids(&self.actor, keys).await.map_err(failure)
+    }
+}
+
+impl Loader<StoresOf> for Batch {
+    type Value = Vec<Store>;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[StoresOf]) -> Result<HashMap<StoresOf, Vec<Store>>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| k.0).collect();
+        let found = self.app.merchants.stores_of_merchants(&self.actor, &ids).await.map_err(failure)?;
+        Ok(found.into_iter().map(|(id, stores)| (StoresOf(id), stores)).collect())
+    }
+}
+
+impl Loader<ApplicationOf> for Batch {
+    type Value = Application;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[ApplicationOf]) -> Result<HashMap<ApplicationOf, Application>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| k.0).collect();
+        let found = self.app.applications.applications_of_merchants(&self.actor, &ids).await.map_err(failure)?;
+        Ok(found.into_iter().map(|(id, application)| (ApplicationOf(id), application)).collect())
+    }
+}
+
+impl Loader<DocumentsOf> for Batch {
+    type Value = Vec<Document>;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[DocumentsOf]) -> Result<HashMap<DocumentsOf, Vec<Document>>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| k.0).collect();
+        let found = self.app.applications.documents_of_applications(&self.actor, &ids).await.map_err(failure)?;
+        Ok(found.into_iter().map(|(id, documents)| (DocumentsOf(id), documents)).collect())
+    }
+}
+
+impl Loader<AttemptsOf> for Batch {
+    type Value = Vec<Attempt>;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[AttemptsOf]) -> Result<HashMap<AttemptsOf, Vec<Attempt>>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| (k.0, k.1)).collect();
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        for attempt in self.app.payments.of_orders(&ids).await.map_err(failure)? {
+            found.entry(AttemptsOf(attempt.merchant, attempt.order)).or_default().push(attempt);
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<RefundsOf> for Batch {
+    type Value = Vec<Refund>;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[RefundsOf]) -> Result<HashMap<RefundsOf, Vec<Refund>>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| (k.0, k.1)).collect();
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        for refund in self.app.refunds.of_orders(&ids).await.map_err(failure)? {
+            found.entry(RefundsOf(refund.merchant, refund.order)).or_default().push(refund);
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,68 @@
+//! Money outside: a decimal string and a currency. Never an Int or a Float.
+
+use async_graphql::{Enum, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
+use wallet::base::money::{Currency, Money};
+
+/// A decimal number in a string, such as "12.50". Exact; never a float.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decimal(pub String);
+
+#[Scalar]
+impl ScalarType for Decimal {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            // what it must look like is said per field, with the field's name
+            Value::String(text) if text.len() <= 40 => Ok(Self(text)),
+            Value::Number(_) => Err(InputValueError::custom("send the amount as a string, such as \"12.50\"")),
+            other => Err(InputValueError::expected_type(other)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(self.0.clone())
+    }
+}
+
+/// A currency of ISO 4217.
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+#[graphql(name = "Currency")]
+pub enum CurrencyCode {
+    /// Renminbi (人民币).
+    Cny,
+}
+
+impl From<Currency> for CurrencyCode {
+    fn from(currency: Currency) -> Self {
+        match currency {
+            Currency::Cny => Self::Cny,
+        }
+    }
+}
+
+impl From<CurrencyCode> for Currency {
+    fn from(currency: CurrencyCode) -> Self {
+        match currency {
+            CurrencyCode::Cny => Self::Cny,
+        }
+    }
+}
+
+/// An amount of money.
+#[derive(SimpleObject, Clone, Debug)]
+#[graphql(name = "Money")]
+pub struct MoneyNode {
+    /// With two decimal places, such as "1234.50".
+    amount: Decimal,
+    currency: CurrencyCode,
+}
+
+impl From<Money> for MoneyNode {
+    fn from(money: Money) -> Self {
+        Self { amount: Decimal(money.decimal()), currency: money.currency.into() }
+    }
+}
+
+/// A rate in basis points as a percentage: 38 becomes "0.38".
+pub fn percent_of_bps(bps: i64) -> Decimal {
+    Decimal(Money::cny(bps).decimal())
+}
