@@ -159,7 +159,8 @@ impl Config {
             config.database.bin_dir = PathBuf::from(dir);
         }
         for dir in [&mut config.data_dir, &mut config.documents.models_dir] {
-            *dir = std::path::absolute(&dir).map_err(|e| ConfigError::Invalid(format!("{} cannot be made absolute ({e})", dir.display())))?;
+            *dir =
+                std::path::absolute(&dir).map_err(|e| ConfigError::Invalid(format!("{} cannot be made absolute ({e})", dir.display())))?;
         }
         config.validate()?;
         Ok(config)
@@ -223,4 +224,29 @@ fn given() -> Result<Figment, ConfigError> {
 /// A figment error as part of a sentence: what is wrong, at which key, from where.
 fn one_line(error: &figment::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_file_names_every_key_with_its_built_in_value() {
+        let example: toml::Value = toml::from_str(include_str!("../../haodian.example.toml")).unwrap();
+        let mut built_in = Config::default();
+        built_in.data_dir = PathBuf::from(".data");
+        built_in.documents.models_dir = PathBuf::from("models/cache");
+        assert_eq!(example, toml::Value::try_from(&built_in).unwrap());
+    }
+
+    #[test]
+    fn production_refuses_what_is_for_development() {
+        let mut config = Config { environment: Environment::Production, ..Config::default() };
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "documents.allow_specimen = true is not allowed when environment is production; remove it"
+        );
+        config.documents.allow_specimen = false;
+        config.validate().unwrap();
+    }
 }

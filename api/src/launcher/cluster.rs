@@ -108,8 +108,15 @@ impl Cluster {
             let mark = process::log_length(&log);
             let child = spawn(&binaries, home, account, port, durability)?;
             let pid = child.id().unwrap_or(0);
-            let mut cluster =
-                Self { home: home.to_owned(), port, major: binaries.major, found_running: false, password: password.clone(), pid, child: Some(child) };
+            let mut cluster = Self {
+                home: home.to_owned(),
+                port,
+                major: binaries.major,
+                found_running: false,
+                password: password.clone(),
+                pid,
+                child: Some(child),
+            };
             let Err(error) = cluster.wait_until_ready(mark).await else {
                 state::write(&home.join("state.json"), &State { port })?;
                 return Ok(cluster);
@@ -219,7 +226,8 @@ pub fn installed(bin_dir: &Path) -> Result<Vec<Binaries>, LauncherError> {
             .map(|major| Binaries { dir: PathBuf::from(format!("/usr/lib/postgresql/{major}/bin")), major })
             .filter(|binaries| complete(&binaries.dir))
             .collect();
-        if let Some(dir) = process::in_path("initdb").and_then(|file| file.canonicalize().ok()).and_then(|file| Some(file.parent()?.to_owned()))
+        if let Some(dir) =
+            process::in_path("initdb").and_then(|file| file.canonicalize().ok()).and_then(|file| Some(file.parent()?.to_owned()))
             && complete(&dir)
             && let Some(major) = version(&dir)
             && (15..=18).contains(&major)

@@ -62,6 +62,11 @@ pub struct Migrated {
     pub took: Duration,
 }
 
+/// The version of the newest migration this program knows.
+pub fn newest_migration() -> Option<i64> {
+    MIGRATIONS.iter().map(|migration| migration.version).max()
+}
+
 /// `user@host:port/database` of an address, without its password.
 pub fn masked(url: &str) -> String {
     match parse(url) {

@@ -24,7 +24,9 @@ pub fn ensure(dir: &Path) -> Result<usize, LauncherError> {
     let mut created = 0;
     for name in SIGNERS {
         let secret = dir.join(format!("{name}.pk8"));
-        created += usize::from(put(&secret, || Ok(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| LauncherError::Random)?.as_ref().to_vec()))?);
+        created += usize::from(put(&secret, || {
+            Ok(Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| LauncherError::Random)?.as_ref().to_vec())
+        })?);
         let pair = fs::read(&secret).map_err(|e| LauncherError::file("read", &secret, e))?;
         let pair = Ed25519KeyPair::from_pkcs8(&pair).map_err(|_| LauncherError::BadKey { path: secret })?;
         let public = BASE64.encode(pair.public_key());

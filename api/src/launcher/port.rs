@@ -88,10 +88,7 @@ mod tests {
     #[test]
     fn a_port_that_was_asked_for_never_moves() {
         let error = choose_from(at(8080), true, "http.listen", |address| address.port() != 8080).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "port 8080 is taken by another program; stop that program, or give http.listen another port"
-        );
+        assert_eq!(error.to_string(), "port 8080 is taken by another program; stop that program, or give http.listen another port");
     }
 
     #[test]

@@ -109,12 +109,8 @@ mod tests {
 
     #[test]
     fn names_with_brackets_and_zombies_are_told_apart() {
-        let cases = [
-            ("7 (postgres) S 1 7 7", Some(("postgres", 'S'))),
-            ("7 (a (b) c) Z 1 7", Some(("a (b) c", 'Z'))),
-            ("7", None),
-            ("", None),
-        ];
+        let cases =
+            [("7 (postgres) S 1 7 7", Some(("postgres", 'S'))), ("7 (a (b) c) Z 1 7", Some(("a (b) c", 'Z'))), ("7", None), ("", None)];
         for (line, expected) in cases {
             assert_eq!(name_and_state(line), expected, "{line}");
         }

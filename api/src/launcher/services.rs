@@ -100,7 +100,8 @@ impl Services {
                 let cluster = self.start_cluster().await?;
                 let url = cluster.ensure_database().await?;
                 let verb = if cluster.found_running { "already runs" } else { "started" };
-                let text = format!("PostgreSQL {} {verb} on 127.0.0.1:{} (private, {})", cluster.major, cluster.port, cluster.home().display());
+                let text =
+                    format!("PostgreSQL {} {verb} on 127.0.0.1:{} (private, {})", cluster.major, cluster.port, cluster.home().display());
                 say(Line { text, took: step.elapsed() });
                 self.cluster = Some(cluster);
                 url

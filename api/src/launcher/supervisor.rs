@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::port::{self, Choice};
 use super::services::Line;
-use super::{Lifetime, LauncherError, Services, database, keys, process, sample, state};
+use super::{LauncherError, Lifetime, Services, database, keys, process, sample, state};
 use crate::config::{Config, Environment};
 
 /// The variable that tells a process its supervisor's process id: it ends when that one has gone.
@@ -93,13 +93,7 @@ pub async fn up(mut config: Config, options: Options) -> Result<(), LauncherErro
     outcome
 }
 
-async fn run(
-    config: &Config,
-    options: Options,
-    services: &mut Services,
-    family: &mut Family,
-    begun: Instant,
-) -> Result<(), LauncherError> {
+async fn run(config: &Config, options: Options, services: &mut Services, family: &mut Family, begun: Instant) -> Result<(), LauncherError> {
     let migrated = database::migrate(&services.database_url).await?;
     line(&format!("schema: {} of {} migrations applied now", migrated.applied, migrated.total), migrated.took);
     for index in 0..family.members.len() {
@@ -143,7 +137,8 @@ async fn seed(config: &Config, services: &Services, family: &Family) -> Result<(
     println!("first start: running the demo through the public API");
     let started = Instant::now();
     let mut command = family.command("seed")?;
-    let status = command.kill_on_drop(true).status().await.map_err(|source| LauncherError::Run { program: "haodian seed".to_owned(), source })?;
+    let status =
+        command.kill_on_drop(true).status().await.map_err(|source| LauncherError::Run { program: "haodian seed".to_owned(), source })?;
     if !status.success() {
         return Err(LauncherError::SeedFailed { logs: config.data_dir.join("logs") });
     }
@@ -251,11 +246,7 @@ impl Family {
             ("HAODIAN_CHANNEL__SANDBOX_URL", config.channel.sandbox_url.clone()),
             (SUPERVISED, std::process::id().to_string()),
         ];
-        let members = vec![
-            member("sim", Ready::Listens(places.sim)),
-            member("serve", Ready::Answers(readyz)),
-            member("work", Ready::Runs),
-        ];
+        let members = vec![member("sim", Ready::Listens(places.sim)), member("serve", Ready::Answers(readyz)), member("work", Ready::Runs)];
         Self { members, environment, places }
     }
 
@@ -317,7 +308,12 @@ impl Family {
                 if member.started.elapsed() > STEADY_AFTER {
                     member.pause = PAUSE_FIRST;
                 }
-                println!("{} ended ({status}); it starts again in {:.1} s (log: {})", member.name, member.pause.as_secs_f64(), member.log.display());
+                println!(
+                    "{} ended ({status}); it starts again in {:.1} s (log: {})",
+                    member.name,
+                    member.pause.as_secs_f64(),
+                    member.log.display()
+                );
                 member.again_at = Some(Instant::now() + member.pause);
                 member.pause = (member.pause * 2).min(PAUSE_MAX);
             }
