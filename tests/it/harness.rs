@@ -13,7 +13,6 @@ async fn every_test_has_a_database_of_its_own_and_the_application_may_not_change
     .await
     .unwrap();
     assert_eq!(may, (true, false, false));
-    let owner: bool =
-        sqlx::query_scalar("SELECT has_table_privilege('entries', 'DELETE')").fetch_one(one.owner_pool()).await.unwrap();
+    let owner: bool = sqlx::query_scalar("SELECT has_table_privilege('entries', 'DELETE')").fetch_one(one.owner_pool()).await.unwrap();
     assert!(owner);
 }

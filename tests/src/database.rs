@@ -27,6 +27,7 @@ const TEMPLATE_LOCK: i64 = 0x6861_6f64_6961_6e01;
 #[derive(Debug)]
 pub struct TestDatabase {
     name: String,
+    admin_url: String,
     url: String,
     pool: PgPool,
     owner: PgPool,
@@ -40,20 +41,41 @@ pub async fn database() -> TestDatabase {
     let admin_url = admin_url();
     static TEMPLATE: OnceCell<String> = OnceCell::const_new();
     let template = TEMPLATE.get_or_init(|| build_template(&admin_url)).await;
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name =
-        format!("haodian_test_{}_{}_{}", now_s(), std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let mut admin = connect_admin(&admin_url).await;
-    run(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
-    let _ = admin.close().await;
-    let options = options(&admin_url).database(&name);
-    let url = options.to_url_lossy().to_string();
-    let pool = wallet::base::db::connect(&url, POOL_MAX).await.expect("the fresh database takes connections");
-    let owner = PgPoolOptions::new().max_connections(POOL_MAX).connect_with(options).await.expect("the owner may connect");
-    TestDatabase { name, url, pool, owner }
+    TestDatabase::copied(&admin_url, template).await
+}
+
+/// The same on a cluster of the test's own, which it may kill.
+pub async fn database_on(admin_url: &str) -> TestDatabase {
+    let template = build_template(admin_url).await;
+    TestDatabase::copied(admin_url, &template).await
 }
 
 impl TestDatabase {
+    async fn copied(admin_url: &str, template: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("haodian_test_{}_{}_{}", now_s(), std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut admin = connect_admin(admin_url).await;
+        run(&mut admin, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+        let _ = admin.close().await;
+        let options = options(admin_url).database(&name);
+        let url = options.to_url_lossy().to_string();
+        let pool = wallet::base::db::connect(&url, POOL_MAX).await.expect("the fresh database takes connections");
+        let owner = PgPoolOptions::new().max_connections(POOL_MAX).connect_with(options).await.expect("the owner may connect");
+        Self { name, admin_url: admin_url.to_owned(), url, pool, owner }
+    }
+
+    /// A copy with everything in it. Whoever is connected to this one is thrown out for it; pools come back by themselves.
+    pub async fn copy(&self) -> Self {
+        let mut admin = connect_admin(&self.admin_url).await;
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1")
+            .bind(&self.name)
+            .execute(&mut admin)
+            .await
+            .expect("the owner may end connections");
+        let _ = admin.close().await;
+        Self::copied(&self.admin_url, &self.name).await
+    }
+
     /// The application's own rights: `haodian_app`.
     pub fn pool(&self) -> &PgPool {
         &self.pool
@@ -72,12 +94,12 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let name = self.name.clone();
+        let (name, admin_url) = (self.name.clone(), self.admin_url.clone());
         // A test's runtime may be gone already, so the statement gets one of its own. Best effort: the next run sweeps.
         let dropped = std::thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             runtime.block_on(async {
-                if let Ok(mut admin) = options(&admin_url()).connect().await {
+                if let Ok(mut admin) = options(&admin_url).connect().await {
                     let _ = admin.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))).await;
                 }
             });
@@ -129,7 +151,9 @@ fn left_over(name: &str) -> bool {
 fn admin_url() -> String {
     match std::env::var(URL_VARIABLE) {
         Ok(url) if !url.is_empty() => url,
-        _ => panic!("{URL_VARIABLE} is not set; run `make test`, or `haodian services -- cargo test -p tests`, which start PostgreSQL and Redis"),
+        _ => panic!(
+            "{URL_VARIABLE} is not set; run `make test`, or `haodian services -- cargo test -p tests`, which start PostgreSQL and Redis"
+        ),
     }
 }
 

@@ -1,0 +1,492 @@
+//! Bad input to every mutation and to the upload: a typed error with its field, nothing changed, nothing leaked.
+
+use serde_json::{Value, json};
+use tests::papers;
+use tests::{Answer, Caller, Shop, TestApp, key};
+
+/// A mutation with a good input, and ways to spoil it.
+struct Mutation {
+    name: &'static str,
+    caller: Caller,
+    good: Value,
+    selection: &'static str,
+    /// (what, changed values, expected code, expected field)
+    bad: Vec<(&'static str, Value, &'static str, &'static str)>,
+}
+
+/// The document or a variable does not fit the schema: refused before anything ran.
+const UNFIT: &str = "INPUT_DOCUMENT";
+const INVALID: &str = "INPUT_INVALID";
+const MISSING: &str = "NOT_FOUND";
+const ACCOUNT: &str = "6222020200001123456";
+
+#[tokio::test]
+async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
+    let app = TestApp::start().await;
+    let shop = app.signed_merchant().await;
+    let other = app.signed_merchant_of(app.stranger().await, "别家", "6222020200001129999").await;
+    let (paid, open) = (app.order(&shop, "100.00").await, app.order(&shop, "20.00").await);
+    app.pay(&paid).await;
+    let theirs = app.order(&other, "5.00").await;
+    let application = app.application_in_review(&shop.owner).await;
+    app.drained().await;
+    app.stop_work();
+
+    let mut table = accounts(&app, &shop, &application).await;
+    table.extend(papers_and_reviews(&app, &shop, &application).await);
+    table.extend(money(&shop, &other, &paid.id, &open.id, &open.ticket, &theirs.id));
+    table.extend(operations(&app, &shop).await);
+    let listed: Vec<&str> = table.iter().map(|m| m.name).collect();
+    for name in [
+        "login",
+        "applicationCreate",
+        "uploadTicketCreate",
+        "documentClaimsCorrect",
+        "applicationSubmit",
+        "storeCreate",
+        "reviewClaim",
+        "reviewRelease",
+        "reviewDecide",
+        "orderCreate",
+        "orderClose",
+        "paymentStart",
+        "refundRequest",
+        "withdrawalRequest",
+        "sandboxClockSet",
+    ] {
+        assert!(listed.contains(&name), "{name} has no bad input in this table");
+    }
+
+    let before = app.state().await;
+    let mut wrong = Vec::new();
+    for mutation in &table {
+        for (what, change, code, field) in spoilt(mutation) {
+            let mut input = mutation.good.clone();
+            merge(&mut input, &change);
+            let answer = app.mutate(&mutation.caller, mutation.name, input, mutation.selection).await;
+            if let Some(trouble) = unlike(&answer, mutation.name, code, field) {
+                wrong.push(format!("{}, {what}: {trouble}: {} {}", mutation.name, answer.status, answer.text));
+            }
+            if leaks(&answer) {
+                wrong.push(format!("{}, {what}: tells of our insides: {}", mutation.name, answer.text));
+            }
+        }
+        if app.state().await != before {
+            wrong.push(format!("{} changed something", mutation.name));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    app.start_work();
+    app.finish().await;
+}
+
+/// The ways to spoil a mutation: its own, and each value missing or of the wrong type.
+fn spoilt(mutation: &Mutation) -> Vec<(String, Value, &'static str, &'static str)> {
+    let mut all: Vec<_> =
+        mutation.bad.iter().map(|(what, change, code, field)| ((*what).to_owned(), change.clone(), *code, *field)).collect();
+    let optional = ["ticket", "orderId", "currency", "reasonCode", "note"];
+    for name in mutation.good.as_object().unwrap().keys() {
+        if !(optional.contains(&name.as_str()) && mutation.name != "orderClose" && mutation.name != "refundRequest") && name != "currency" {
+            all.push((format!("without {name}"), json!({ name: null }), UNFIT, ""));
+        }
+        all.push((format!("{name} of the wrong type"), json!({ name: {"a": [1]} }), UNFIT, ""));
+    }
+    all.push(("with a field too many".to_owned(), json!({ "isAdmin": true }), UNFIT, ""));
+    all
+}
+
+async fn accounts(app: &TestApp, shop: &Shop, application: &str) -> Vec<Mutation> {
+    vec![
+        Mutation {
+            name: "login",
+            caller: Caller::nobody(),
+            good: json!({ "code": "dev:owner:alice" }),
+            selection: "accessToken",
+            bad: vec![
+                ("no such role", json!({ "code": "dev:root:alice" }), INVALID, "code"),
+                ("oversized", json!({ "code": format!("dev:owner:{}", "a".repeat(10_000)) }), INVALID, "code"),
+                ("control characters", json!({ "code": "dev:owner:a\u{0}b" }), INVALID, "code"),
+            ],
+        },
+        Mutation {
+            name: "applicationCreate",
+            caller: shop.owner.clone(),
+            good: json!({ "merchantName": "新商户", "settlementAccountName": "新商户", "settlementAccountNumber": "6222020200001123456" }),
+            selection: "application { id }",
+            bad: vec![
+                ("an empty name", json!({ "merchantName": "" }), INVALID, "merchantName"),
+                ("an oversized name", json!({ "merchantName": "店".repeat(65) }), INVALID, "merchantName"),
+                ("control characters", json!({ "merchantName": "好\u{0}店" }), INVALID, "merchantName"),
+                ("a name already used", json!({ "merchantName": "好店便利" }), "STATE_NAME_TAKEN", "merchantName"),
+                ("an empty account name", json!({ "settlementAccountName": " " }), INVALID, "settlementAccountName"),
+                ("letters in the account", json!({ "settlementAccountNumber": "6222-0202-0000" }), INVALID, "settlementAccountNumber"),
+                ("an oversized account", json!({ "settlementAccountNumber": "6".repeat(1_000) }), INVALID, "settlementAccountNumber"),
+            ],
+        },
+        Mutation {
+            name: "storeCreate",
+            caller: shop.owner.clone(),
+            good: json!({ "merchantId": shop.merchant, "name": "城南店", "address": "杭州市上城区 1 号" }),
+            selection: "store { id }",
+            bad: vec![
+                ("a name of one character", json!({ "name": "店" }), INVALID, "name"),
+                ("an oversized address", json!({ "address": "路".repeat(129) }), INVALID, "address"),
+                ("a name already used", json!({ "name": "城西店" }), "STATE_NAME_TAKEN", "name"),
+                ("an id of another type", json!({ "merchantId": application }), MISSING, "merchantId"),
+                ("garbage for an id", json!({ "merchantId": "'; DROP TABLE stores; --" }), MISSING, "merchantId"),
+                (
+                    "a merchant not signed",
+                    json!({ "merchantId": app.applying_merchant(&shop.owner, "未签约", ACCOUNT).await.1 }),
+                    "STATE_NOT_SIGNED",
+                    "merchantId",
+                ),
+            ],
+        },
+    ]
+}
+
+async fn papers_and_reviews(app: &TestApp, shop: &Shop, application: &str) -> Vec<Mutation> {
+    let reviewer = app.reviewer().await;
+    let queue = app.read(&reviewer, "reviewQueue", "{ reviewQueue(first: 1) { nodes { id } } }", json!({})).await;
+    let task = queue["nodes"][0]["id"].clone();
+    let shown = app.application(&shop.owner, application).await;
+    let of_kind = |kind: &str| shown["documents"].as_array().unwrap().iter().find(|d| d["kind"] == kind).unwrap()["id"].clone();
+    let (card, licence) = (of_kind("ID_FRONT"), of_kind("BUSINESS_LICENCE"));
+    let claims = json!([{ "name": "name", "value": "张三" }, { "name": "id_number", "value": "11010519491231002X" }]);
+    let licence_claims = papers::demo()[0].printed();
+    let bad_claims = || {
+        vec![
+            ("a claim of another paper", json!({ "claims": [{ "name": "holder", "value": "张三" }] }), INVALID, "claims.holder"),
+            ("a claim left out", json!({ "claims": [{ "name": "name", "value": "张三" }] }), INVALID, "claims.id_number"),
+            (
+                "a claim without value",
+                json!({ "claims": [{ "name": "name", "value": "" }, { "name": "id_number", "value": "1" }] }),
+                INVALID,
+                "claims.name",
+            ),
+            (
+                "an oversized claim",
+                json!({ "claims": [{ "name": "name", "value": "三".repeat(257) }, { "name": "id_number", "value": "1" }] }),
+                INVALID,
+                "claims.name",
+            ),
+            ("too many claims", json!({ "claims": vec![json!({ "name": "name", "value": "张三" }); 33] }), INVALID, "claims"),
+        ]
+    };
+    let decide = json!({ "taskId": task, "decision": "REJECT", "reasonCode": "UNREADABLE", "note": "看不清" });
+    vec![
+        Mutation {
+            name: "uploadTicketCreate",
+            caller: shop.owner.clone(),
+            good: json!({ "applicationId": application, "kind": "ID_FRONT", "claims": claims }),
+            selection: "ticket { url }",
+            bad: [
+                bad_claims(),
+                vec![
+                    ("an unknown kind", json!({ "kind": "PASSPORT" }), UNFIT, ""),
+                    ("a paper already approved", json!({ "kind": "BUSINESS_LICENCE", "claims": licence_claims }), "STATE_APPROVED", ""),
+                    ("another type of id", json!({ "applicationId": shop.merchant }), MISSING, "applicationId"),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "documentClaimsCorrect",
+            caller: shop.owner.clone(),
+            good: json!({ "documentId": card, "claims": claims }),
+            selection: "document { id }",
+            bad: [
+                bad_claims(),
+                vec![
+                    ("a paper already approved", json!({ "documentId": licence, "claims": licence_claims }), "STATE_APPROVED", ""),
+                    ("garbage for an id", json!({ "documentId": "x" }), MISSING, "documentId"),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "applicationSubmit",
+            caller: shop.owner.clone(),
+            good: json!({ "applicationId": application }),
+            selection: "application { id }",
+            bad: vec![
+                ("submitted before", json!({}), "STATE_ALREADY_SUBMITTED", ""),
+                (
+                    "nothing handed in",
+                    json!({ "applicationId": app.applying_merchant(&shop.owner, "空白申请", ACCOUNT).await.0 }),
+                    "STATE_PAPERS_MISSING",
+                    "",
+                ),
+                ("garbage for an id", json!({ "applicationId": "" }), MISSING, "applicationId"),
+            ],
+        },
+        Mutation {
+            name: "reviewClaim",
+            caller: reviewer.clone(),
+            good: json!({ "taskId": task }),
+            selection: "task { id }",
+            bad: vec![("garbage for an id", json!({ "taskId": "x" }), MISSING, "taskId")],
+        },
+        Mutation {
+            name: "reviewRelease",
+            caller: reviewer.clone(),
+            good: json!({ "taskId": task }),
+            selection: "task { id }",
+            bad: vec![
+                ("not claimed", json!({}), "STATE_NOT_CLAIMED", ""),
+                ("garbage for an id", json!({ "taskId": "x" }), MISSING, "taskId"),
+            ],
+        },
+        Mutation {
+            name: "reviewDecide",
+            caller: reviewer,
+            good: decide,
+            selection: "task { id }",
+            bad: vec![
+                ("not claimed", json!({}), "STATE_NOT_CLAIMED", ""),
+                ("no reason", json!({ "reasonCode": null }), INVALID, "reasonCode"),
+                ("an unknown reason", json!({ "reasonCode": "BECAUSE" }), INVALID, "reasonCode"),
+                ("an unknown decision", json!({ "decision": "MAYBE" }), UNFIT, ""),
+                ("an oversized note", json!({ "note": "字".repeat(501) }), INVALID, "note"),
+            ],
+        },
+    ]
+}
+
+fn money(shop: &Shop, other: &Shop, paid: &str, open: &str, ticket: &str, theirs: &str) -> Vec<Mutation> {
+    let amounts = |too_much: &'static str| {
+        vec![
+            ("zero", json!({ "amount": "0.00" }), INVALID, "amount"),
+            ("negative", json!({ "amount": "-1.00" }), INVALID, "amount"),
+            ("three places", json!({ "amount": "1.001" }), INVALID, "amount"),
+            ("an exponent", json!({ "amount": "1e3" }), INVALID, "amount"),
+            ("full-width digits", json!({ "amount": "１.00" }), INVALID, "amount"),
+            ("no number", json!({ "amount": "NaN" }), INVALID, "amount"),
+            ("too much", json!({ "amount": "10000000000.01" }), too_much, "amount"),
+            ("a float", json!({ "amount": 1.5 }), UNFIT, ""),
+            ("another currency", json!({ "currency": "USD" }), UNFIT, ""),
+        ]
+    };
+    let keys = || {
+        vec![
+            ("a key that is no UUID", json!({ "idempotencyKey": "1" }), UNFIT, ""),
+            ("an empty key", json!({ "idempotencyKey": "" }), UNFIT, ""),
+        ]
+    };
+    let owner = || shop.owner.clone();
+    vec![
+        Mutation {
+            name: "orderCreate",
+            caller: owner(),
+            good: json!({ "storeId": shop.stores[0], "amount": "1.00", "currency": "CNY", "subject": "早餐", "idempotencyKey": key() }),
+            selection: "order { id }",
+            bad: [
+                amounts(INVALID),
+                keys(),
+                vec![
+                    ("an empty subject", json!({ "subject": "" }), INVALID, "subject"),
+                    ("an oversized subject", json!({ "subject": "早".repeat(129) }), INVALID, "subject"),
+                    ("control characters", json!({ "subject": "早\u{7}餐" }), INVALID, "subject"),
+                    ("somebody else's store", json!({ "storeId": other.stores[0] }), MISSING, "storeId"),
+                    ("a merchant for a store", json!({ "storeId": shop.merchant }), MISSING, "storeId"),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "orderClose",
+            caller: owner(),
+            good: json!({ "orderId": open, "idempotencyKey": key() }),
+            selection: "order { id }",
+            bad: [
+                keys(),
+                vec![
+                    ("already paid", json!({ "orderId": paid }), "STATE_PAID", ""),
+                    ("somebody else's order", json!({ "orderId": theirs }), MISSING, "orderId"),
+                    ("garbage for an id", json!({ "orderId": "x" }), MISSING, "orderId"),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "paymentStart",
+            caller: Caller::nobody(),
+            good: json!({ "ticket": ticket, "idempotencyKey": key() }),
+            selection: "attempt { id }",
+            bad: [
+                keys(),
+                vec![
+                    ("neither ticket nor order", json!({ "ticket": null }), INVALID, "ticket"),
+                    ("both ticket and order", json!({ "orderId": open }), INVALID, "ticket"),
+                    ("a forged ticket", json!({ "ticket": format!("{}A", &ticket[..ticket.len() - 2]) }), "TICKET_INVALID", "ticket"),
+                    ("an oversized ticket", json!({ "ticket": "A".repeat(20_000) }), "TICKET_INVALID", "ticket"),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "refundRequest",
+            caller: owner(),
+            good: json!({ "orderId": paid, "amount": "1.00", "currency": "CNY", "reason": "退货", "idempotencyKey": key() }),
+            selection: "refund { id }",
+            bad: [
+                amounts(INVALID),
+                keys(),
+                vec![
+                    ("more than was paid", json!({ "amount": "100.01" }), "AMOUNT_EXCEEDS_PAID", "amount"),
+                    ("not paid", json!({ "orderId": open }), "STATE_NOT_PAID", "orderId"),
+                    ("no reason", json!({ "reason": " " }), INVALID, "reason"),
+                    ("an oversized reason", json!({ "reason": "退".repeat(129) }), INVALID, "reason"),
+                    ("somebody else's order", json!({ "orderId": theirs }), MISSING, "orderId"),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "withdrawalRequest",
+            caller: owner(),
+            good: json!({ "merchantId": shop.merchant, "amount": "1.00", "currency": "CNY", "idempotencyKey": key() }),
+            selection: "withdrawal { id }",
+            bad: [
+                amounts(INVALID),
+                keys(),
+                vec![
+                    ("more than is available", json!({}), "AMOUNT_EXCEEDS_AVAILABLE", "amount"),
+                    ("somebody else's merchant", json!({ "merchantId": other.merchant }), MISSING, "merchantId"),
+                ],
+            ]
+            .concat(),
+        },
+    ]
+}
+
+async fn operations(app: &TestApp, _shop: &Shop) -> Vec<Mutation> {
+    vec![Mutation {
+        name: "sandboxClockSet",
+        caller: app.operator().await,
+        good: json!({ "offsetMs": "0" }),
+        selection: "sandbox { today }",
+        bad: vec![
+            ("no number", json!({ "offsetMs": "tomorrow" }), INVALID, "offsetMs"),
+            ("a thousand years", json!({ "offsetMs": "31536000000000" }), INVALID, "offsetMs"),
+            ("more than fits", json!({ "offsetMs": "99999999999999999999999" }), INVALID, "offsetMs"),
+        ],
+    }]
+}
+
+/// How the answer differs from what was expected, if it does.
+fn unlike(answer: &Answer, name: &str, code: &str, field: &str) -> Option<String> {
+    let codes = answer.codes();
+    if code == UNFIT {
+        // Either the variable does not fit its type, or a scalar inside it refuses the value.
+        let fits = codes.first().is_some_and(|c| c == UNFIT || c == "INPUT_VALUE") && answer.body["data"][name].is_null();
+        return (!fits).then(|| format!("expected {UNFIT}, got {codes:?}"));
+    }
+    let told = &answer.body["data"][name]["userErrors"][0];
+    if codes.len() != 1 || codes[0] != code {
+        return Some(format!("expected {code}, got {codes:?}"));
+    }
+    if !field.is_empty() && told["field"] != field {
+        return Some(format!("expected the field {field}, got {}", told["field"]));
+    }
+    if told["message"].as_str().is_none_or(str::is_empty) {
+        return Some("there is no message".to_owned());
+    }
+    None
+}
+
+/// Whether an answer tells something about the program that made it.
+fn leaks(answer: &Answer) -> bool {
+    let text = answer.text.to_lowercase();
+    ["sqlx", "postgres", "constraint", "panicked", "::", ".rs:", "syntax error at"].iter().any(|word| text.contains(word))
+}
+
+fn merge(input: &mut Value, change: &Value) {
+    for (name, value) in change.as_object().unwrap() {
+        match value {
+            Value::Null => drop(input.as_object_mut().unwrap().remove(name)),
+            value => input[name] = value.clone(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_bad_upload_is_refused_with_a_code_and_stores_nothing() {
+    let app = TestApp::start().await;
+    app.stop_work();
+    let owner = app.owner().await;
+    let application = app.applying_merchant(&owner, "空白申请", ACCOUNT).await.0;
+    let paper = papers::clean().iter().find(|p| p.kind == "ID_FRONT").unwrap();
+    let ticket = ticket(&app, &owner, &application).await;
+    let stranger = app.stranger().await;
+    let image = || paper.image.clone();
+    let before = (app.state().await, stored_files(&app));
+
+    // (what, caller, ticket, content type, bytes, status, code)
+    let jpeg = "image/jpeg";
+    let cases: Vec<(&str, &Caller, &str, &str, Vec<u8>, u16, &str)> = vec![
+        ("an empty file", &owner, &ticket, jpeg, Vec::new(), 422, "INPUT_EMPTY"),
+        ("a PDF named .jpg", &owner, &ticket, jpeg, b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n".to_vec(), 415, "INPUT_IMAGE_TYPE"),
+        ("a web page", &owner, &ticket, jpeg, b"<html><script>alert(1)</script>".to_vec(), 415, "INPUT_IMAGE_TYPE"),
+        ("a GIF", &owner, &ticket, jpeg, b"GIF89a\x01\x00\x01\x00\x00\x00\x00;".to_vec(), 415, "INPUT_IMAGE_TYPE"),
+        ("a truncated JPEG", &owner, &ticket, jpeg, image()[..image().len() / 2].to_vec(), 422, "INPUT_IMAGE_TRUNCATED"),
+        ("a JPEG cut after its first bytes", &owner, &ticket, jpeg, image()[..20].to_vec(), 422, "INPUT_IMAGE_TRUNCATED"),
+        ("200 megapixels", &owner, &ticket, jpeg, header_of(20_000, 10_000), 422, "INPUT_IMAGE_TOO_LARGE"),
+        ("65535 × 65535 pixels", &owner, &ticket, jpeg, header_of(65_535, 65_535), 422, "INPUT_IMAGE_TOO_LARGE"),
+        ("a stamp", &owner, &ticket, jpeg, header_of(100, 80), 422, "INPUT_IMAGE_TOO_SMALL"),
+        ("16 MiB", &owner, &ticket, jpeg, vec![0xFF; 16 * 1024 * 1024], 413, "LIMIT_UPLOAD"),
+        ("a form", &owner, &ticket, "multipart/form-data; boundary=x", image(), 415, "INPUT_IMAGE_TYPE"),
+        ("no content type", &owner, &ticket, "", image(), 415, "INPUT_IMAGE_TYPE"),
+        ("no ticket", &owner, "", jpeg, image(), 403, "AUTH_TICKET_INVALID"),
+        ("a forged ticket", &owner, "AAAA", jpeg, image(), 403, "AUTH_TICKET_INVALID"),
+        ("somebody else's ticket", &stranger, &ticket, jpeg, image(), 403, "AUTH_TICKET_INVALID"),
+    ];
+    for (what, caller, ticket, content_type, bytes, status, code) in cases {
+        let answer = app.upload(caller, ticket, content_type, bytes).await;
+        let error = &answer.body["error"];
+        assert_eq!((answer.status, error["code"].as_str()), (status, Some(code)), "{what}: {}", answer.body);
+        assert!(error["message"].as_str().is_some_and(|m| !m.is_empty()), "{what}: {}", answer.body);
+    }
+    let nobody = app.upload(&Caller::nobody(), &ticket, jpeg, image()).await;
+    assert_eq!((nobody.status, nobody.body["error"]["code"].as_str()), (401, Some("AUTH_TOKEN_INVALID")));
+    assert_eq!((app.state().await, stored_files(&app)), before, "a refused upload leaves nothing behind");
+
+    // The same ticket with the good picture, and again: replaced, not doubled.
+    for version in 1..=2 {
+        let taken = app.upload(&owner, &ticket, jpeg, image()).await;
+        assert_eq!(taken.status, 201, "{}", taken.body);
+        let shown = app.application(&owner, &application).await;
+        assert_eq!((shown["documents"].as_array().unwrap().len(), &shown["documents"][0]["version"]), (1, &json!(version)), "{shown}");
+    }
+    app.start_work();
+    app.finish().await;
+}
+
+async fn ticket(app: &TestApp, owner: &Caller, application: &str) -> String {
+    let claims = json!([{ "name": "name", "value": "张三" }, { "name": "id_number", "value": "11010519491231002X" }]);
+    let answer = app.upload_ticket(owner, application, "ID_FRONT", &claims).await;
+    tests::text(&answer.field("uploadTicketCreate")["ticket"]["token"])
+}
+
+/// How many files the store holds.
+fn stored_files(app: &TestApp) -> usize {
+    fn count(folder: &std::path::Path) -> usize {
+        let Ok(entries) = folder.read_dir() else { return 0 };
+        entries.flatten().map(|e| if e.path().is_dir() { count(&e.path()) } else { 1 }).sum()
+    }
+    count(&app.data_dir().join("files"))
+}
+
+/// A JPEG that says it has this size, and has no pixels.
+fn header_of(width: u16, height: u16) -> Vec<u8> {
+    let mut bytes = vec![0xFF, 0xD8, 0xFF, 0xE0, 0x00, 0x10];
+    bytes.extend_from_slice(b"JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00");
+    bytes.extend_from_slice(&[0xFF, 0xC0, 0x00, 0x11, 0x08]);
+    bytes.extend_from_slice(&height.to_be_bytes());
+    bytes.extend_from_slice(&width.to_be_bytes());
+    bytes.extend_from_slice(&[3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]);
+    bytes.extend_from_slice(&[0xFF, 0xDA, 0x00, 0x0C, 3, 1, 0, 2, 0x11, 3, 0x11, 0, 0x3F, 0]);
+    bytes.extend_from_slice(&[0; 64]);
+    bytes.extend_from_slice(&[0xFF, 0xD9]);
+    bytes
+}
