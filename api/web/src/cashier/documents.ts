@@ -1,0 +1,36 @@
+// What the cashier asks of the API. A customer holds nothing but the ticket in the address.
+import { document, type UserError } from '../shared/client'
+import type { CashierOrder } from './state'
+
+const ORDER = `fragment OrderParts on CashierOrder {
+  merchantName
+  storeName
+  subject
+  amount { amount currency }
+  status
+  expiresAt
+  paidAt
+  serverTime
+  attempt { status payUrl errorCode }
+}`
+
+export const CASHIER = document<{ cashier: CashierOrder | null }, { ticket: string }>(
+  `query Cashier($ticket: String!) { cashier(ticket: $ticket) { ...OrderParts } }\n${ORDER}`,
+)
+
+export interface PaymentStartInput {
+  ticket: string
+  idempotencyKey: string
+}
+
+export const PAYMENT_START = document<
+  { paymentStart: { order: CashierOrder | null; userErrors: UserError[] } },
+  { input: PaymentStartInput }
+>(
+  `mutation PaymentStart($input: PaymentStartInput!) {
+  paymentStart(input: $input) {
+    order { ...OrderParts }
+    userErrors { code message field retryable }
+  }
+}\n${ORDER}`,
+)
