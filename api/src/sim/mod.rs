@@ -1,1 +1,154 @@
-//! sim
+//! `haodian sim`: the sandbox acquirer and bank (模拟收单机构与银行), a process of its own that is reached over HTTP like a real one.
+//!
+//! It shares with the adapter only the wire types and the signatures. Its state is in memory and in a journal, so that a restart
+//! remembers; it holds at most [`state::PAYMENTS_MAX`] payments and refuses further ones. Development and tests only.
+
+mod control;
+mod exchange;
+mod journal;
+mod notify;
+mod page;
+mod payer;
+mod record;
+mod state;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use anyhow::Context;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use wallet::base::clock::Clock;
+use wallet::channel::sandbox::sign::{Signer, Verifier};
+use wallet::channel::sandbox::wire::BODY_MAX;
+use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, PLATFORM_KEY};
+
+use crate::config::Config;
+use journal::Journal;
+use state::State;
+
+/// Who of the two is speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Party {
+    Acquirer,
+    Bank,
+}
+
+/// The two counterparties with their keys and their memory.
+#[derive(Debug)]
+pub struct Sim {
+    clock: Clock,
+    acquirer: Signer,
+    bank: Signer,
+    platform: Verifier,
+    merchant_no: String,
+    /// How a customer reaches the payer's page.
+    public_url: String,
+    state: Mutex<State>,
+    notifier: notify::Notifier,
+}
+
+/// The keys of both counterparties, and the one they know the platform by.
+#[derive(Debug)]
+pub struct Keys {
+    pub acquirer: Signer,
+    pub bank: Signer,
+    pub platform: Verifier,
+}
+
+impl Keys {
+    /// Reads `acquirer.pk8`, `bank.pk8` and `platform.pub`.
+    pub fn load(dir: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            acquirer: Signer::load(ACQUIRER_KEY, &dir.join("acquirer.pk8"))?,
+            bank: Signer::load(BANK_KEY, &dir.join("bank.pk8"))?,
+            platform: Verifier::load(PLATFORM_KEY, &dir.join("platform.pub"))?,
+        })
+    }
+}
+
+impl Sim {
+    /// Remembers what `journal` holds, and takes up what was still to be sent.
+    pub fn load(keys: Keys, merchant_no: &str, public_url: &str, journal: &Path) -> anyhow::Result<Arc<Self>> {
+        let (journal, lines) = Journal::open(journal)?;
+        let state = State::remember(lines, journal);
+        let clock = Clock::default();
+        clock.set_offset_ms(state.offset_ms());
+        let sim = Arc::new(Self {
+            clock,
+            acquirer: keys.acquirer,
+            bank: keys.bank,
+            platform: keys.platform,
+            merchant_no: merchant_no.to_owned(),
+            public_url: public_url.trim_end_matches('/').to_owned(),
+            state: Mutex::new(state),
+            notifier: notify::Notifier::try_new()?,
+        });
+        notify::take_up(&sim);
+        Ok(sim)
+    }
+
+    /// Everything the simulator answers to.
+    pub fn router(self: Arc<Self>) -> Router {
+        Router::new()
+            .route("/acquirer/v1/payments", post(exchange::pay))
+            .route("/acquirer/v1/payments/{request_no}", get(exchange::payment))
+            .route("/acquirer/v1/payments/{request_no}/close", post(exchange::close))
+            .route("/acquirer/v1/refunds", post(exchange::refund))
+            .route("/acquirer/v1/refunds/{request_no}", get(exchange::refunded))
+            .route("/bank/v1/payouts", post(exchange::pay_out))
+            .route("/bank/v1/payouts/{request_no}", get(exchange::payout))
+            .route("/pay/{transaction_id}", get(payer::show))
+            .route("/pay/{transaction_id}/confirm", post(payer::confirm))
+            .route("/pay/{transaction_id}/decline", post(payer::decline))
+            .route("/control/clock", post(control::clock))
+            .route("/livez", get(|| async { "ok" }))
+            .layer(DefaultBodyLimit::max(BODY_MAX))
+            .with_state(self)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while the simulator's state is held")
+    }
+
+    fn signer(&self, party: Party) -> &Signer {
+        match party {
+            Party::Acquirer => &self.acquirer,
+            Party::Bank => &self.bank,
+        }
+    }
+}
+
+/// Runs the simulator until it is told to stop.
+pub async fn run(config: &Config) -> anyhow::Result<()> {
+    anyhow::ensure!(config.development(), "the simulator runs only when environment is development");
+    let keys = Keys::load(&config.keys_dir())?;
+    let journal = config.data_dir.join("sim/journal.jsonl");
+    let sim = Sim::load(keys, &config.channel.merchant_no, &config.channel.sandbox_url, &journal)?;
+    let listen = config.sim.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("sim.listen = {listen} cannot be listened on; is it taken?"))?;
+    tracing::info!(%listen, "the sandbox acquirer and bank listen");
+    axum::serve(listener, sim.router()).with_graceful_shutdown(stopped()).await.context("the simulator's listener failed")
+}
+
+async fn stopped() {
+    let mut term = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(term) => term,
+        // without it only Ctrl-C stops
+        Err(error) => {
+            tracing::warn!(error = %error, "the stop signal cannot be waited for");
+            _ = tokio::signal::ctrl_c().await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

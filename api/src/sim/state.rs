@@ -1,0 +1,420 @@
+//! What the counterparties know and decide. Every change is one line of the journal, written before it counts.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+use wallet::channel::sandbox::wire::{
+    self, NoticeKind, NoticeStatus, PaymentRequest, PaymentStatus, PayoutRequest, RefundRequest, TransferStatus, code,
+};
+
+use super::Party;
+use super::journal::Journal;
+use super::record::{Line, Notice, Payment, Payout, Refund};
+
+/// Payments, refunds and payouts each that are remembered, some hundred megabytes together.
+pub const PAYMENTS_MAX: usize = 300_000;
+
+/// Why a request is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    NotFound,
+    /// The number stands for other content.
+    Reused,
+    /// A field is missing, too long or out of range.
+    Invalid(&'static str),
+    /// The payment to be refunded is not there or not paid.
+    NotPaid,
+    /// More than what was paid.
+    ExceedsPayment,
+    /// The simulator holds no more.
+    Full,
+    /// The journal cannot be written.
+    Unavailable,
+}
+
+impl Refused {
+    /// HTTP status and code of the refusal.
+    pub fn wire(self) -> (u16, &'static str) {
+        match self {
+            Self::NotFound => (404, code::NOT_FOUND),
+            Self::Reused => (409, code::REQUEST_NO_REUSED),
+            Self::Invalid(_) => (422, "REQUEST_INVALID"),
+            Self::NotPaid => (422, "PAYMENT_NOT_PAID"),
+            Self::ExceedsPayment => (422, "AMOUNT_EXCEEDS_PAYMENT"),
+            Self::Full => (503, "SANDBOX_FULL"),
+            Self::Unavailable => (503, "SANDBOX_UNAVAILABLE"),
+        }
+    }
+}
+
+/// The memory of both counterparties.
+#[derive(Debug)]
+pub struct State {
+    payments: HashMap<String, Payment>,
+    number_of: HashMap<String, String>,
+    refunds: HashMap<String, Refund>,
+    /// What was taken of each payment for refunds. None ever fails here.
+    refunded_minor: HashMap<String, i64>,
+    payouts: HashMap<String, Payout>,
+    notices: HashMap<String, Notice>,
+    offset_ms: i64,
+    journal: Journal,
+}
+
+impl State {
+    /// From the lines of a journal; the last line of each thing wins.
+    pub fn remember(lines: Vec<Line>, journal: Journal) -> Self {
+        let mut state = Self {
+            payments: HashMap::new(),
+            number_of: HashMap::new(),
+            refunds: HashMap::new(),
+            refunded_minor: HashMap::new(),
+            payouts: HashMap::new(),
+            notices: HashMap::new(),
+            offset_ms: 0,
+            journal,
+        };
+        for line in lines {
+            state.keep(line);
+        }
+        state
+    }
+
+    fn keep(&mut self, line: Line) {
+        match line {
+            Line::Payment(p) => {
+                self.number_of.insert(p.transaction_id.clone(), p.request.request_no.clone());
+                self.payments.insert(p.request.request_no.clone(), p);
+            }
+            Line::Refund(r) => {
+                let (payment, minor) = (r.request.payment_request_no.clone(), r.request.amount_minor);
+                if self.refunds.insert(r.request.request_no.clone(), r).is_none() {
+                    *self.refunded_minor.entry(payment).or_default() += minor;
+                }
+            }
+            Line::Payout(p) => _ = self.payouts.insert(p.request_no.clone(), p),
+            Line::Notice(n) => _ = self.notices.insert(n.notice_id.clone(), n),
+            Line::Left { notice_id, left: 0 } => _ = self.notices.remove(&notice_id),
+            Line::Left { notice_id, left } => {
+                if let Some(notice) = self.notices.get_mut(&notice_id) {
+                    notice.left = left;
+                }
+            }
+            Line::Clock { offset_ms } => self.offset_ms = offset_ms,
+        }
+    }
+
+    /// Writes and then remembers.
+    fn change(&mut self, lines: Vec<Line>) -> Result<(), Refused> {
+        self.journal.append(&lines).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the simulator's journal cannot be written");
+            Refused::Unavailable
+        })?;
+        for line in lines {
+            self.keep(line);
+        }
+        Ok(())
+    }
+
+    pub fn offset_ms(&self) -> i64 {
+        self.offset_ms
+    }
+
+    pub fn set_offset_ms(&mut self, offset_ms: i64) -> Result<(), Refused> {
+        self.change(vec![Line::Clock { offset_ms }])
+    }
+
+    pub fn payment(&self, request_no: &str) -> Option<&Payment> {
+        self.payments.get(request_no)
+    }
+
+    /// The payment behind a payer's page.
+    pub fn payment_of(&self, transaction_id: &str) -> Option<&Payment> {
+        self.number_of.get(transaction_id).and_then(|number| self.payments.get(number))
+    }
+
+    pub fn refund(&self, request_no: &str) -> Option<&Refund> {
+        self.refunds.get(request_no)
+    }
+
+    pub fn payout(&self, request_no: &str) -> Option<&Payout> {
+        self.payouts.get(request_no)
+    }
+
+    /// Takes in a payment, or gives the one the number stands for.
+    pub fn pay(&mut self, request: PaymentRequest) -> Result<Payment, Refused> {
+        if let Some(known) = self.payments.get(&request.request_no) {
+            return if known.barred || known.same_content(&request) { Ok(known.clone()) } else { Err(Refused::Reused) };
+        }
+        check(&request.request_no, request.amount_minor, &request.currency)?;
+        if !(1..=128).contains(&request.description.chars().count()) {
+            return Err(Refused::Invalid("description must have 1 to 128 characters"));
+        }
+        web(&request.notify_url)?;
+        request.return_url.as_deref().map(web).transpose()?;
+        self.room(self.payments.len())?;
+        let payment = Payment {
+            request,
+            transaction_id: reference("T"),
+            status: PaymentStatus::UserPending,
+            success_time: None,
+            error_code: None,
+            barred: false,
+            silent_until_asked: false,
+        };
+        self.change(vec![Line::Payment(payment.clone())])?;
+        Ok(payment)
+    }
+
+    /// Closes a payment nobody has paid, or bars a number that was never asked for. Gives it as it stands now.
+    pub fn close(&mut self, merchant_no: &str, request_no: &str) -> Result<Payment, Refused> {
+        let closed = match self.payments.get(request_no) {
+            Some(known) if known.status != PaymentStatus::UserPending => return Ok(known.clone()),
+            Some(known) => Payment { status: PaymentStatus::Closed, ..known.clone() },
+            None => {
+                check(request_no, 1, "CNY")?;
+                self.room(self.payments.len())?;
+                Payment {
+                    request: PaymentRequest {
+                        merchant_no: merchant_no.to_owned(),
+                        request_no: request_no.to_owned(),
+                        amount_minor: 0,
+                        currency: "CNY".to_owned(),
+                        description: String::new(),
+                        notify_url: String::new(),
+                        return_url: None,
+                    },
+                    transaction_id: reference("T"),
+                    status: PaymentStatus::Closed,
+                    success_time: None,
+                    error_code: None,
+                    barred: true,
+                    silent_until_asked: false,
+                }
+            }
+        };
+        self.change(vec![Line::Payment(closed.clone())])?;
+        Ok(closed)
+    }
+
+    /// The payer says yes. Gives the notice to be delivered `deliveries` times; none when it waits for a question, or was said before.
+    pub fn confirm(&mut self, transaction_id: &str, deliveries: u32, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        let payment = self.payment_of(transaction_id).ok_or(Refused::NotFound)?.clone();
+        if payment.status != PaymentStatus::UserPending {
+            return Ok(None);
+        }
+        let silent_until_asked = deliveries == 0;
+        let paid = Payment { status: PaymentStatus::Succeeded, success_time: Some(now), silent_until_asked, ..payment };
+        self.conclude_payment(paid, deliveries)
+    }
+
+    /// The payer says no.
+    pub fn decline(&mut self, transaction_id: &str, error_code: &str) -> Result<Option<Notice>, Refused> {
+        let payment = self.payment_of(transaction_id).ok_or(Refused::NotFound)?.clone();
+        if payment.status != PaymentStatus::UserPending {
+            return Ok(None);
+        }
+        self.conclude_payment(Payment { status: PaymentStatus::Failed, error_code: Some(error_code.to_owned()), ..payment }, 1)
+    }
+
+    /// The platform has asked: a notice that was held back may come, late.
+    pub fn asked(&mut self, request_no: &str) -> Result<Option<Notice>, Refused> {
+        match self.payments.get(request_no) {
+            Some(payment) if payment.silent_until_asked => {
+                let payment = Payment { silent_until_asked: false, ..payment.clone() };
+                self.conclude_payment(payment, 1)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn conclude_payment(&mut self, payment: Payment, deliveries: u32) -> Result<Option<Notice>, Refused> {
+        let status = if payment.status == PaymentStatus::Succeeded { NoticeStatus::Succeeded } else { NoticeStatus::Failed };
+        let notice = (deliveries > 0).then(|| {
+            let body = wire::Notice {
+                notice_id: reference("N"),
+                kind: NoticeKind::Payment,
+                merchant_no: payment.request.merchant_no.clone(),
+                request_no: payment.request.request_no.clone(),
+                transaction_id: payment.transaction_id.clone(),
+                status,
+                amount_minor: payment.request.amount_minor,
+                currency: payment.request.currency.clone(),
+                success_time: payment.success_time,
+                error_code: payment.error_code.clone(),
+            };
+            envelope(Party::Acquirer, &payment.request.notify_url, &body, deliveries)
+        });
+        let mut lines = vec![Line::Payment(payment)];
+        lines.extend(notice.clone().map(Line::Notice));
+        self.change(lines)?;
+        Ok(notice)
+    }
+
+    /// Takes in a refund, or gives the one the number stands for.
+    pub fn take_refund(&mut self, request: RefundRequest) -> Result<Refund, Refused> {
+        if let Some(known) = self.refunds.get(&request.request_no) {
+            return if known.same_content(&request) { Ok(known.clone()) } else { Err(Refused::Reused) };
+        }
+        check(&request.request_no, request.amount_minor, &request.currency)?;
+        web(&request.notify_url)?;
+        let payment = self.payments.get(&request.payment_request_no).filter(|p| p.status == PaymentStatus::Succeeded);
+        let payment = payment.ok_or(Refused::NotPaid)?;
+        let refunded = self.refunded_minor.get(&request.payment_request_no).copied().unwrap_or_default();
+        if request.currency != payment.request.currency || request.amount_minor > payment.request.amount_minor - refunded {
+            return Err(Refused::ExceedsPayment);
+        }
+        self.room(self.refunds.len())?;
+        let refund =
+            Refund { request, transaction_id: reference("R"), status: TransferStatus::Accepted, success_time: None, error_code: None };
+        self.change(vec![Line::Refund(refund.clone())])?;
+        Ok(refund)
+    }
+
+    /// The payer has the money back.
+    pub fn settle_refund(&mut self, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        let refund = self.refunds.get(request_no).ok_or(Refused::NotFound)?.clone();
+        if refund.status != TransferStatus::Accepted {
+            return Ok(None);
+        }
+        let refund = Refund { status: TransferStatus::Succeeded, success_time: Some(now), ..refund };
+        let body = wire::Notice {
+            notice_id: reference("N"),
+            kind: NoticeKind::Refund,
+            merchant_no: refund.request.merchant_no.clone(),
+            request_no: refund.request.request_no.clone(),
+            transaction_id: refund.transaction_id.clone(),
+            status: NoticeStatus::Succeeded,
+            amount_minor: refund.request.amount_minor,
+            currency: refund.request.currency.clone(),
+            success_time: refund.success_time,
+            error_code: None,
+        };
+        let notice = envelope(Party::Acquirer, &refund.request.notify_url, &body, 1);
+        self.change(vec![Line::Refund(refund), Line::Notice(notice.clone())])?;
+        Ok(Some(notice))
+    }
+
+    /// Takes in a payout, or gives the one the number stands for.
+    pub fn pay_out(&mut self, request: &PayoutRequest) -> Result<Payout, Refused> {
+        let payee = fingerprint(request);
+        if let Some(known) = self.payouts.get(&request.request_no) {
+            let same = known.payee == payee
+                && known.merchant_no == request.merchant_no
+                && known.amount_minor == request.amount_minor
+                && known.currency == request.currency;
+            return if same { Ok(known.clone()) } else { Err(Refused::Reused) };
+        }
+        check(&request.request_no, request.amount_minor, &request.currency)?;
+        web(&request.notify_url)?;
+        if request.payee_name.is_empty() || !(4..=32).contains(&request.payee_account.len()) {
+            return Err(Refused::Invalid("payee_name and payee_account must be given"));
+        }
+        self.room(self.payouts.len())?;
+        let payout = Payout {
+            merchant_no: request.merchant_no.clone(),
+            request_no: request.request_no.clone(),
+            amount_minor: request.amount_minor,
+            currency: request.currency.clone(),
+            notify_url: request.notify_url.clone(),
+            payee,
+            account_closed: request.payee_account.ends_with("0001"),
+            bank_reference: reference("B"),
+            status: TransferStatus::Accepted,
+            success_time: None,
+            error_code: None,
+        };
+        self.change(vec![Line::Payout(payout.clone())])?;
+        Ok(payout)
+    }
+
+    /// The bank has paid, or found the account closed.
+    pub fn settle_payout(&mut self, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        let payout = self.payouts.get(request_no).ok_or(Refused::NotFound)?.clone();
+        if payout.status != TransferStatus::Accepted {
+            return Ok(None);
+        }
+        let (status, notified) = if payout.account_closed {
+            (TransferStatus::Failed, NoticeStatus::Failed)
+        } else {
+            (TransferStatus::Succeeded, NoticeStatus::Succeeded)
+        };
+        let payout = Payout {
+            status,
+            success_time: (!payout.account_closed).then_some(now),
+            error_code: payout.account_closed.then(|| code::ACCOUNT_CLOSED.to_owned()),
+            ..payout
+        };
+        let body = wire::Notice {
+            notice_id: reference("N"),
+            kind: NoticeKind::Payout,
+            merchant_no: payout.merchant_no.clone(),
+            request_no: payout.request_no.clone(),
+            transaction_id: payout.bank_reference.clone(),
+            status: notified,
+            amount_minor: payout.amount_minor,
+            currency: payout.currency.clone(),
+            success_time: payout.success_time,
+            error_code: payout.error_code.clone(),
+        };
+        let notice = envelope(Party::Bank, &payout.notify_url, &body, 1);
+        self.change(vec![Line::Payout(payout), Line::Notice(notice.clone())])?;
+        Ok(Some(notice))
+    }
+
+    /// A notice was delivered, or is given up with `left` of zero.
+    pub fn delivered(&mut self, notice_id: &str, left: u32) -> Result<(), Refused> {
+        self.change(vec![Line::Left { notice_id: notice_id.to_owned(), left }])
+    }
+
+    /// What a restart has to take up: notices under way, and the numbers of refunds and payouts without a result.
+    pub fn unfinished(&self) -> (Vec<Notice>, Vec<String>, Vec<String>) {
+        let open = |status: TransferStatus| status == TransferStatus::Accepted;
+        (
+            self.notices.values().cloned().collect(),
+            self.refunds.values().filter(|r| open(r.status)).map(|r| r.request.request_no.clone()).collect(),
+            self.payouts.values().filter(|p| open(p.status)).map(|p| p.request_no.clone()).collect(),
+        )
+    }
+
+    fn room(&self, taken: usize) -> Result<(), Refused> {
+        if taken < PAYMENTS_MAX { Ok(()) } else { Err(Refused::Full) }
+    }
+}
+
+fn check(request_no: &str, amount_minor: i64, currency: &str) -> Result<(), Refused> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !(8..=64).contains(&request_no.len()) || !request_no.bytes().all(plain) {
+        return Err(Refused::Invalid("request_no must have 8 to 64 letters, digits, dashes or underscores"));
+    }
+    if !(1..=wallet::base::money::AMOUNT_MINOR_MAX).contains(&amount_minor) {
+        return Err(Refused::Invalid("amount_minor is out of range"));
+    }
+    if currency != "CNY" {
+        return Err(Refused::Invalid("currency must be CNY"));
+    }
+    Ok(())
+}
+
+fn web(url: &str) -> Result<(), Refused> {
+    if url.len() <= 1_024 && (url.starts_with("http://") || url.starts_with("https://")) && !url.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(Refused::Invalid("addresses must begin with http:// or https://"))
+    }
+}
+
+fn envelope(party: Party, url: &str, body: &wire::Notice, deliveries: u32) -> Notice {
+    let text = serde_json::to_string(body).expect("wire types are plain data and serialise");
+    Notice { notice_id: body.notice_id.clone(), party, url: url.to_owned(), body: text, left: deliveries }
+}
+
+fn reference(prefix: &str) -> String {
+    format!("{prefix}{}", Uuid::now_v7().simple())
+}
+
+fn fingerprint(request: &PayoutRequest) -> String {
+    use aws_lc_rs::digest::{SHA256, digest};
+    hex::encode(digest(&SHA256, format!("{}\n{}", request.payee_name, request.payee_account).as_bytes()))
+}
