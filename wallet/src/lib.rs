@@ -5,6 +5,7 @@
 pub mod analytics;
 pub mod base;
 pub mod channel;
+pub mod check;
 pub mod ledger;
 pub mod order;
 pub mod payment;

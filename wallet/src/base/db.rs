@@ -33,6 +33,15 @@ pub fn retryable(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(e) if matches!(e.code().as_deref(), Some("40001" | "40P01")))
 }
 
+/// Whether the failure is only that others are in the way: worth another try by the caller, later.
+pub fn busy(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Database(e) => retryable(error) || e.code().as_deref() == Some("55P03"),
+        _ => false,
+    }
+}
+
 /// Times a whole transaction is run before its deadlock or serialization failure is the caller's.
 const TRIES_MAX: u32 = 4;
 

@@ -9,9 +9,9 @@
 //! | 4 | which of these were posted before (a fresh snapshot, after the lock) | always |
 //! | 5 | write postings, entries and balances (one statement with data-modifying CTEs) | unless every member was rejected |
 //!
-//! Between 4 and 5 the batch is decided in memory ([`rules::decide`]) in input order. What bounds a batch is the 65,535 rows a
-//! statement may sensibly carry and the time its locks are held; callers keep to some thousands. Entries of an account are in
-//! commit order, numbered without gaps.
+//! Between 4 and 5 the batch is decided in memory ([`rules::decide`]) in input order. What bounds a batch is how long others may
+//! wait for its locks: callers keep to some thousands of postings. The entries of an account are numbered in commit order,
+//! without gaps. A service that posts does it in one call per transaction: a second call would lock out of order.
 //!
 //! Promises kept by the database as well: a posting once per (book, kind, reference), the ceiling of a balance, and no
 //! `UPDATE` or `DELETE` grant on postings and entries.

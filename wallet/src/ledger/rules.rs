@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::account::{AccountKind, AccountName};
+use super::account::AccountName;
 use super::error::Rejection;
-use super::posting::{Posted, Posting, PostingKind};
+use super::posting::{Leg, Posted, Posting, PostingKind};
 use crate::base::id::{AccountId, BookId, PostingId};
 use crate::base::money::{Currency, Money};
 
@@ -61,13 +61,13 @@ pub fn decide(
     mut next_id: impl FnMut() -> PostingId,
 ) -> Plan {
     let before: Vec<i64> = accounts.iter().map(|a| a.seq).collect();
-    let places = places(&accounts);
+    let places = places(postings, &accounts);
     let mut posted = already_posted;
     let (mut accepted, mut entries, mut outcomes) = (Vec::new(), Vec::new(), Vec::with_capacity(postings.len()));
-    for (index, posting) in postings.iter().enumerate() {
+    for (index, (posting, places)) in postings.iter().zip(&places).enumerate() {
         let first_entry = entries.len();
         let id = next_id();
-        let outcome = check(posting, &posted).and_then(|()| apply(posting, id, &places, &mut accounts, &mut entries));
+        let outcome = check(posting, &posted).and_then(|()| apply(posting, id, places, &mut accounts, &mut entries));
         match outcome {
             Ok(()) => {
                 posted.insert(identity(posting));
@@ -75,7 +75,7 @@ pub fn decide(
                 outcomes.push(Ok(Posted { posting: id }));
             }
             Err(rejection) => {
-                undo(&mut accounts, &places, posting, &entries.split_off(first_entry));
+                undo(&mut accounts, places, &entries.split_off(first_entry));
                 outcomes.push(Err(rejection));
             }
         }
@@ -84,14 +84,12 @@ pub fn decide(
     Plan { accepted, entries, touched, outcomes }
 }
 
-type Places = HashMap<(BookId, AccountKind, String, Currency), usize>;
-
-fn places(accounts: &[Account]) -> Places {
-    accounts.iter().enumerate().map(|(i, a)| ((a.book, a.name.kind, a.name.subject.clone(), a.name.currency), i)).collect()
-}
-
-fn place(places: &Places, book: BookId, leg: &super::posting::Leg) -> Option<usize> {
-    places.get(&(book, leg.account, leg.subject.clone(), leg.amount.currency)).copied()
+/// Where the account of each leg stands among the locked ones; none where it is missing. One row per posting.
+fn places(postings: &[Posting], accounts: &[Account]) -> Vec<Vec<Option<usize>>> {
+    let by_name: HashMap<_, usize> =
+        accounts.iter().enumerate().map(|(place, a)| ((a.book, a.name.kind, a.name.subject.as_str(), a.name.currency), place)).collect();
+    let place = |book, leg: &Leg| by_name.get(&(book, leg.account, leg.subject.as_str(), leg.amount.currency)).copied();
+    postings.iter().map(|posting| posting.legs.iter().map(|leg| place(posting.book, leg)).collect()).collect()
 }
 
 /// What can be said without looking at a balance: new, at least two legs, none zero, each currency sums to zero.
@@ -115,13 +113,12 @@ fn check(posting: &Posting, posted: &HashSet<Identity>) -> Result<(), Rejection>
 fn apply(
     posting: &Posting,
     id: PostingId,
-    places: &Places,
+    places: &[Option<usize>],
     accounts: &mut [Account],
     entries: &mut Vec<PlannedEntry>,
 ) -> Result<(), Rejection> {
-    for (leg, line) in posting.legs.iter().zip(1_i16..) {
-        let place = place(places, posting.book, leg).ok_or(Rejection::AccountMissing)?;
-        let account = &mut accounts[place];
+    for ((leg, place), line) in posting.legs.iter().zip(places).zip(1_i16..) {
+        let account = &mut accounts[place.ok_or(Rejection::AccountMissing)?];
         let balance = account.balance_minor.checked_add(leg.amount.minor).ok_or(Rejection::Overflow)?;
         if let Some(ceiling) = account.ceiling_minor
             && leg.amount.minor > 0
@@ -146,11 +143,9 @@ fn apply(
 }
 
 /// Takes back the legs that went through before one was rejected.
-fn undo(accounts: &mut [Account], places: &Places, posting: &Posting, applied: &[PlannedEntry]) {
-    for (leg, entry) in posting.legs.iter().zip(applied) {
-        if let Some(place) = place(places, posting.book, leg) {
-            accounts[place].balance_minor -= entry.amount_minor;
-            accounts[place].seq -= 1;
-        }
+fn undo(accounts: &mut [Account], places: &[Option<usize>], applied: &[PlannedEntry]) {
+    for (place, entry) in places.iter().flatten().zip(applied) {
+        accounts[*place].balance_minor -= entry.amount_minor;
+        accounts[*place].seq -= 1;
     }
 }

@@ -37,15 +37,19 @@ pub enum WithdrawalError {
 impl WithdrawalError {
     /// Whether the whole transaction is worth running again.
     pub fn retryable(&self) -> bool {
-        match self {
-            Self::Ledger(e) => e.retryable(),
-            Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => db::retryable(e),
-            _ => false,
-        }
+        self.database().is_some_and(db::retryable)
     }
 
     /// After the last try: what passes by itself is told as such.
     pub(super) fn or_busy(self) -> Self {
-        if self.retryable() { Self::Busy } else { self }
+        if self.database().is_some_and(db::busy) { Self::Busy } else { self }
+    }
+
+    /// The database's failure behind it, if that is what it is.
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Ledger(LedgerError::Database(e)) | Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => Some(e),
+            _ => None,
+        }
     }
 }

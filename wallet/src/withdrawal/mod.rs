@@ -151,7 +151,7 @@ impl Withdrawals {
     /// the bank knows a withdrawal by one number only.
     ///
     /// No answer is no error: the withdrawal is UNKNOWN until a query or a notice says more.
-    pub async fn submit(&self, id: WithdrawalId, book: BookId, payee: Payee) -> Result<Withdrawal, WithdrawalError> {
+    pub async fn submit(&self, book: BookId, id: WithdrawalId, payee: Payee) -> Result<Withdrawal, WithdrawalError> {
         let first = self.begin_submission(book, id).await?;
         let withdrawal = self.fetch(book, id).await?;
         if withdrawal.status.is_final() {
@@ -195,7 +195,7 @@ impl Withdrawals {
     /// Asks the bank what became of a withdrawal (the job [`QUERY_JOB`]) and says whether to ask again.
     ///
     /// A bank that does not know the number never got the request: it is sent again under the same number.
-    pub async fn query(&self, id: WithdrawalId, book: BookId) -> Result<Progress, WithdrawalError> {
+    pub async fn query(&self, book: BookId, id: WithdrawalId) -> Result<Progress, WithdrawalError> {
         let withdrawal = self.fetch(book, id).await?;
         let age = self.clock.now() - withdrawal.submitted_at.unwrap_or(withdrawal.created_at);
         if withdrawal.status.is_final() {

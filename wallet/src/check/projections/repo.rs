@@ -1,0 +1,103 @@
+//! The SQL of the rules about outbox and rollup.
+
+use sqlx::PgConnection;
+
+use crate::check::Found;
+
+/// Facts that never change again, with the event each must have. What an attempt did is told about its order; the event names the attempt.
+pub(super) async fn outbox_complete(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH facts AS (
+               SELECT book_id, 'order.created' AS kind, order_id AS subject_id FROM orders
+               UNION ALL
+               SELECT book_id, 'order.paid', order_id FROM orders WHERE status = 'PAID'
+               UNION ALL
+               SELECT book_id, 'order.closed', order_id FROM orders WHERE status = 'CLOSED'
+               UNION ALL
+               SELECT book_id, 'payment.surplus', attempt_id FROM payment_attempts WHERE surplus AND status = 'SUCCEEDED'
+               UNION ALL
+               SELECT book_id, 'payment.conflicted', attempt_id FROM payment_attempts WHERE status = 'CONFLICTED'
+               UNION ALL
+               SELECT book_id, CASE status WHEN 'SUCCEEDED' THEN 'refund.succeeded' ELSE 'refund.failed' END, refund_id
+               FROM refunds WHERE status IN ('SUCCEEDED', 'FAILED')
+               UNION ALL
+               SELECT book_id, CASE status WHEN 'SUCCEEDED' THEN 'withdrawal.succeeded' ELSE 'withdrawal.failed' END, withdrawal_id
+               FROM withdrawals WHERE status IN ('SUCCEEDED', 'FAILED')
+               UNION ALL
+               SELECT book_id, 'settlement.released', batch_id FROM settlement_batches WHERE released_minor > 0
+           ), told AS (
+               SELECT book_id, kind, count(*) AS times,
+                      CASE WHEN kind LIKE 'payment.%' THEN (payload ->> 'attemptId')::uuid ELSE subject_id END AS subject_id
+               FROM outbox
+               WHERE kind IN ('order.created', 'order.paid', 'order.closed', 'payment.surplus', 'payment.conflicted', 'refund.succeeded',
+                              'refund.failed', 'withdrawal.succeeded', 'withdrawal.failed', 'settlement.released')
+               GROUP BY book_id, kind, 4
+           ), compared AS (
+               SELECT book_id, kind, subject_id, COALESCE(t.times, 0) AS times, f.kind IS NOT NULL AS happened
+               FROM facts f
+               FULL JOIN told t USING (book_id, kind, subject_id)
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT CASE
+                            WHEN happened THEN format('%s of %s of book %s is told %s times', kind, subject_id, book_id, times)
+                            ELSE format('%s of %s of book %s is told, but did not happen', kind, subject_id, book_id)
+                        END
+                        FROM compared WHERE times <> 1 OR NOT happened
+                        LIMIT 21) AS "violations!"
+           FROM compared"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn rollup_is_recount(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH legs AS (
+               SELECT p.book_id, p.business_date AS day, p.store_id, a.currency, p.posting_id, p.kind, p.reference_id,
+                      COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'CHANNEL_RECEIVABLE'), 0) AS received_minor,
+                      -COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'REFUND_PAYABLE'), 0) AS taken_back_minor,
+                      -COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'FEE_INCOME'), 0) AS fee_minor
+               FROM postings p
+               JOIN entries e USING (book_id, posting_id)
+               JOIN accounts a USING (book_id, account_id)
+               WHERE p.store_id IS NOT NULL AND p.kind IN ('PAYMENT', 'REFUND', 'REFUND_RETURNED')
+               GROUP BY p.book_id, p.posting_id, a.currency
+           ), taken_back AS (
+               SELECT l.book_id, l.day, l.currency, r.attempt_id, sum(l.taken_back_minor) AS taken_back_minor
+               FROM legs l
+               JOIN refunds r ON r.book_id = l.book_id AND r.refund_id = l.reference_id
+               WHERE l.kind <> 'PAYMENT'
+               GROUP BY l.book_id, l.day, l.currency, r.attempt_id
+           ), recount AS (
+               SELECT l.book_id, l.day, l.store_id, l.currency,
+                      COALESCE(sum(l.received_minor) FILTER (WHERE l.kind = 'PAYMENT'), 0) AS paid_minor,
+                      count(*) FILTER (WHERE l.kind = 'PAYMENT') AS paid_count,
+                      COALESCE(sum(l.taken_back_minor) FILTER (WHERE l.kind <> 'PAYMENT'), 0) AS refunded_minor,
+                      count(*) FILTER (WHERE l.kind = 'REFUND') - count(*) FILTER (WHERE l.kind = 'REFUND_RETURNED') AS refunded_count,
+                      sum(l.fee_minor) AS fee_minor,
+                      count(*) FILTER (WHERE l.kind = 'PAYMENT' AND t.taken_back_minor = l.received_minor) AS voided_count
+               FROM legs l
+               LEFT JOIN taken_back t ON l.kind = 'PAYMENT' AND t.book_id = l.book_id AND t.day = l.day AND t.currency = l.currency
+                                     AND t.attempt_id = l.reference_id
+               GROUP BY l.book_id, l.day, l.store_id, l.currency
+           ), compared AS (
+               SELECT book_id, day, store_id, currency,
+                      ARRAY[COALESCE(k.paid_minor, 0), COALESCE(k.paid_count, 0), COALESCE(k.refunded_minor, 0),
+                            COALESCE(k.refunded_count, 0), COALESCE(k.fee_minor, 0), COALESCE(k.voided_count, 0)]::numeric[] AS kept,
+                      ARRAY[COALESCE(r.paid_minor, 0), COALESCE(r.paid_count, 0), COALESCE(r.refunded_minor, 0),
+                            COALESCE(r.refunded_count, 0), COALESCE(r.fee_minor, 0), COALESCE(r.voided_count, 0)]::numeric[] AS counted
+               FROM book_days k
+               FULL JOIN recount r USING (book_id, day, store_id, currency)
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('store %s of book %s on %s: kept %s, counted %s (paid, count, refunded, count, fee, voided)',
+                                      store_id, book_id, day, kept, counted)
+                        FROM compared WHERE kept <> counted
+                        LIMIT 21) AS "violations!"
+           FROM compared"#
+    )
+    .fetch_one(tx)
+    .await
+}

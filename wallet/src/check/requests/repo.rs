@@ -1,0 +1,286 @@
+//! The SQL of the rules between business rows and the books.
+
+use sqlx::PgConnection;
+
+use crate::check::Found;
+
+/// Compares the postings of some kinds with the business rows that must have caused them: book, kind, reference, amount and store.
+pub(super) async fn booked_once(tx: &mut PgConnection, kinds: &[&str]) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH asked AS (
+               SELECT t.book_id, 'PAYMENT' AS kind, t.attempt_id AS reference_id, t.amount_minor, o.store_id
+               FROM payment_attempts t JOIN orders o USING (book_id, order_id)
+               WHERE t.status = 'SUCCEEDED'
+               UNION ALL
+               SELECT r.book_id, k.kind, r.refund_id, r.amount_minor, o.store_id
+               FROM refunds r
+               JOIN orders o USING (book_id, order_id)
+               JOIN (VALUES ('REFUND', NULL), ('REFUND_SETTLED', 'SUCCEEDED'), ('REFUND_RETURNED', 'FAILED')) AS k (kind, status)
+                   ON k.status IS NULL OR k.status = r.status
+               UNION ALL
+               SELECT book_id, 'SETTLEMENT_RELEASE', batch_id, released_minor, NULL FROM settlement_batches WHERE released_minor > 0
+               UNION ALL
+               SELECT w.book_id, k.kind, w.withdrawal_id, w.amount_minor, NULL
+               FROM withdrawals w
+               JOIN (VALUES ('WITHDRAWAL_HOLD', NULL), ('WITHDRAWAL_PAID', 'SUCCEEDED'), ('WITHDRAWAL_RETURNED', 'FAILED')) AS k (kind, status)
+                   ON k.status IS NULL OR k.status = w.status
+           ), booked AS (
+               SELECT p.book_id, p.kind, p.reference_id, count(DISTINCT p.posting_id) AS times,
+                      COALESCE(sum(e.amount_minor) FILTER (WHERE e.amount_minor > 0), 0) AS amount_minor, min(p.store_id::text)::uuid AS store_id
+               FROM postings p
+               LEFT JOIN entries e USING (book_id, posting_id)
+               WHERE p.kind = ANY($1)
+               GROUP BY p.book_id, p.kind, p.reference_id
+           ), compared AS (
+               SELECT book_id, kind, reference_id, a.amount_minor AS asked_minor, b.amount_minor AS booked_minor, b.times,
+                      a.store_id AS asked_store, b.store_id AS booked_store
+               FROM (SELECT * FROM asked WHERE kind = ANY($1)) a
+               FULL JOIN booked b USING (book_id, kind, reference_id)
+           ), bad AS (
+               SELECT CASE
+                   WHEN times IS NULL THEN format('%s %s of book %s is not booked', kind, reference_id, book_id)
+                   WHEN asked_minor IS NULL THEN format('%s %s of book %s is booked, but nobody asked for it', kind, reference_id, book_id)
+                   WHEN times > 1 THEN format('%s %s of book %s is booked %s times', kind, reference_id, book_id, times)
+                   WHEN asked_minor <> booked_minor
+                       THEN format('%s %s of book %s is booked with %s instead of %s', kind, reference_id, book_id, booked_minor, asked_minor)
+                   ELSE format('%s %s of book %s is booked for another store', kind, reference_id, book_id)
+               END AS violation
+               FROM compared
+               WHERE times IS DISTINCT FROM 1 OR asked_minor IS DISTINCT FROM booked_minor OR asked_store IS DISTINCT FROM booked_store
+           )
+           SELECT (SELECT count(*) FROM compared) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#,
+        kinds as &[&str]
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Postings of kinds that no business row could have caused.
+pub(super) async fn kinds_are_known(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"SELECT (SELECT count(*) FROM postings) AS "checked!",
+                  ARRAY(SELECT format('posting %s of book %s is of kind %s', posting_id, book_id, kind)
+                        FROM postings
+                        WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'SETTLEMENT_RELEASE',
+                                           'WITHDRAWAL_HOLD', 'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED')
+                        LIMIT 21) AS "violations!""#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn surplus_given_back(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH surplus AS (
+               SELECT t.book_id, t.attempt_id, t.amount_minor, COALESCE(sum(r.amount_minor), 0) AS given_back_minor
+               FROM payment_attempts t
+               LEFT JOIN refunds r ON r.book_id = t.book_id AND r.attempt_id = t.attempt_id AND r.status <> 'FAILED'
+               WHERE t.surplus AND t.status = 'SUCCEEDED'
+               GROUP BY t.book_id, t.attempt_id
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('of surplus payment %s of book %s, %s of %s is given back', attempt_id, book_id, given_back_minor, amount_minor)
+                        FROM surplus WHERE given_back_minor <> amount_minor
+                        LIMIT 21) AS "violations!"
+           FROM surplus"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn transactions_belong(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH paid AS (
+               SELECT book_id, attempt_id, channel, channel_transaction_id AS transaction_id FROM payment_attempts WHERE status = 'SUCCEEDED'
+           ), bad AS (
+               SELECT format('attempt %s of book %s says transaction %s, which is not bound to it', p.attempt_id, p.book_id,
+                             COALESCE(p.transaction_id, 'none')) AS violation
+               FROM paid p
+               LEFT JOIN channel_transactions c USING (channel, transaction_id)
+               WHERE (c.book_id, c.attempt_id) IS DISTINCT FROM (p.book_id, p.attempt_id)
+               UNION ALL
+               SELECT format('transaction %s of %s is bound to attempt %s of book %s, which it did not pay',
+                             c.transaction_id, c.channel, c.attempt_id, c.book_id)
+               FROM channel_transactions c
+               LEFT JOIN paid p USING (channel, transaction_id)
+               WHERE (c.book_id, c.attempt_id) IS DISTINCT FROM (p.book_id, p.attempt_id)
+           )
+           SELECT (SELECT count(*) FROM paid) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn paid_orders(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH counted AS (
+               SELECT o.book_id, o.order_id, o.status, o.amount_minor,
+                      count(t.attempt_id) AS payments, COALESCE(sum(t.amount_minor), 0) AS paid_minor
+               FROM orders o
+               LEFT JOIN payment_attempts t ON t.book_id = o.book_id AND t.order_id = o.order_id AND t.status = 'SUCCEEDED' AND NOT t.surplus
+               GROUP BY o.book_id, o.order_id
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('order %s of book %s is %s with %s payments of %s together, for %s',
+                                      order_id, book_id, status, payments, paid_minor, amount_minor)
+                        FROM counted
+                        WHERE CASE WHEN status = 'PAID' THEN payments <> 1 OR paid_minor <> amount_minor ELSE payments <> 0 END
+                        LIMIT 21) AS "violations!"
+           FROM counted"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn refunds_within_payments(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH by_attempt AS (
+               SELECT r.book_id, r.order_id, r.attempt_id, t.status, t.surplus, t.amount_minor, t.order_id AS paid_order_id,
+                      COALESCE(sum(r.amount_minor) FILTER (WHERE r.status <> 'FAILED'), 0) AS refunded_minor,
+                      count(*) AS refunds
+               FROM refunds r
+               LEFT JOIN payment_attempts t USING (book_id, attempt_id)
+               GROUP BY r.book_id, r.order_id, r.attempt_id, t.status, t.surplus, t.amount_minor, t.order_id
+           ), by_order AS (
+               SELECT o.book_id, o.order_id, o.refunded_minor AS said_minor,
+                      COALESCE(sum(b.refunded_minor) FILTER (WHERE NOT b.surplus), 0) AS refunded_minor
+               FROM orders o
+               LEFT JOIN by_attempt b USING (book_id, order_id)
+               GROUP BY o.book_id, o.order_id
+           ), bad AS (
+               SELECT format('refunds of attempt %s of book %s take %s of %s', attempt_id, book_id, refunded_minor, COALESCE(amount_minor, 0)) AS violation
+               FROM by_attempt
+               WHERE status IS DISTINCT FROM 'SUCCEEDED' OR refunded_minor > amount_minor OR order_id <> paid_order_id
+               UNION ALL
+               SELECT format('order %s of book %s says %s was refunded, its refunds take %s', order_id, book_id, said_minor, refunded_minor)
+               FROM by_order WHERE said_minor <> refunded_minor
+           )
+           SELECT (SELECT count(*) FROM refunds) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn batches_in_order(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH batches AS (
+               SELECT b.*, lag(b.cutoff_seq) OVER (PARTITION BY b.book_id, b.currency ORDER BY b.day) AS cutoff_before, a.seq AS last_seq
+               FROM settlement_batches b
+               LEFT JOIN accounts a ON a.book_id = b.book_id AND a.kind = 'MERCHANT_PENDING' AND a.subject = '' AND a.currency = b.currency
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('batch %s of book %s for %s ends at entry %s after %s, of %s, made on %s', batch_id, book_id, day,
+                                      cutoff_seq, COALESCE(cutoff_before, 0), COALESCE(last_seq, 0), created_at)
+                        FROM batches
+                        WHERE cutoff_seq < COALESCE(cutoff_before, 0) OR cutoff_seq > COALESCE(last_seq, 0)
+                           OR day >= (created_at AT TIME ZONE 'Asia/Shanghai')::date
+                        LIMIT 21) AS "violations!"
+           FROM batches"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn transit_is_open(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH open_rows AS (
+               SELECT book_id, 'PAYOUT_TRANSIT' AS kind, currency, amount_minor FROM withdrawals WHERE status NOT IN ('SUCCEEDED', 'FAILED')
+               UNION ALL
+               SELECT book_id, 'REFUND_PAYABLE', currency, amount_minor FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED')
+           ), open_sums AS (
+               SELECT book_id, kind, currency, sum(amount_minor) AS sum_minor FROM open_rows GROUP BY book_id, kind, currency
+           ), transit AS (
+               SELECT book_id, kind, currency, -sum(balance_minor) AS balance_minor
+               FROM accounts WHERE kind IN ('PAYOUT_TRANSIT', 'REFUND_PAYABLE')
+               GROUP BY book_id, kind, currency
+           ), compared AS (
+               SELECT book_id, kind, currency, COALESCE(t.balance_minor, 0) AS balance_minor, COALESCE(o.sum_minor, 0) AS sum_minor
+               FROM transit t
+               FULL JOIN open_sums o USING (book_id, kind, currency)
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('%s of book %s is %s %s, what is open adds up to %s', kind, book_id, balance_minor, currency, sum_minor)
+                        FROM compared WHERE balance_minor <> sum_minor
+                        LIMIT 21) AS "violations!"
+           FROM compared"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// The keys of money commands. One order, refund or withdrawal has one key at most; an attempt may have been asked for with several.
+pub(super) async fn keys_point_somewhere(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH keys AS (
+               SELECT k.tenant_id, k.operation, k.key, k.entity_id,
+                      CASE k.operation
+                          WHEN 'orderCreate' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
+                          WHEN 'orderClose' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
+                          WHEN 'paymentStart' THEN EXISTS (SELECT 1 FROM payment_attempts WHERE book_id = k.tenant_id AND attempt_id = k.entity_id)
+                          WHEN 'refundRequest' THEN EXISTS (SELECT 1 FROM refunds WHERE book_id = k.tenant_id AND refund_id = k.entity_id)
+                          ELSE EXISTS (SELECT 1 FROM withdrawals WHERE book_id = k.tenant_id AND withdrawal_id = k.entity_id)
+                      END AS exists
+               FROM idempotency_keys k
+               WHERE k.operation IN ('orderCreate', 'orderClose', 'paymentStart', 'refundRequest', 'withdrawalRequest')
+           ), bad AS (
+               SELECT format('key %s of %s of %s points at %s, which does not exist', key, operation, tenant_id, entity_id) AS violation
+               FROM keys WHERE NOT exists
+               UNION ALL
+               SELECT format('%s of %s made %s under %s keys', operation, tenant_id, entity_id, count(*))
+               FROM keys WHERE operation IN ('orderCreate', 'refundRequest', 'withdrawalRequest')
+               GROUP BY tenant_id, operation, entity_id
+               HAVING count(*) > 1
+               UNION ALL
+               SELECT format('order %s of book %s was made without a key', o.order_id, o.book_id)
+               FROM orders o
+               WHERE NOT EXISTS (SELECT 1 FROM keys k
+                                 WHERE k.operation = 'orderCreate' AND k.tenant_id = o.book_id AND k.entity_id = o.order_id)
+               UNION ALL
+               SELECT format('withdrawal %s of book %s was made without a key', w.withdrawal_id, w.book_id)
+               FROM withdrawals w
+               WHERE NOT EXISTS (SELECT 1 FROM keys k
+                                 WHERE k.operation = 'withdrawalRequest' AND k.tenant_id = w.book_id AND k.entity_id = w.withdrawal_id)
+           )
+           SELECT (SELECT count(*) FROM keys) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+pub(super) async fn numbers_given_out(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH wanted AS (
+               SELECT book_id, 'PAYMENT' AS kind, attempt_id AS subject_id FROM payment_attempts
+               UNION ALL
+               SELECT book_id, 'REFUND', refund_id FROM refunds
+               UNION ALL
+               SELECT book_id, 'WITHDRAWAL', withdrawal_id FROM withdrawals
+           ), compared AS (
+               SELECT kind, subject_id, w.book_id AS wanted_book, n.book_id AS numbered_book, n.request_no
+               FROM wanted w
+               FULL JOIN request_numbers n USING (kind, subject_id)
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT CASE
+                            WHEN request_no IS NULL THEN format('%s %s of book %s has no number', kind, subject_id, wanted_book)
+                            WHEN wanted_book IS NULL THEN format('number %s stands for %s %s, which does not exist', request_no, kind, subject_id)
+                            ELSE format('%s %s of book %s goes by number %s of book %s', kind, subject_id, wanted_book, request_no, numbered_book)
+                        END
+                        FROM compared
+                        WHERE wanted_book IS DISTINCT FROM numbered_book OR request_no IS DISTINCT FROM replace(subject_id::text, '-', '')
+                        LIMIT 21) AS "violations!"
+           FROM compared"#
+    )
+    .fetch_one(tx)
+    .await
+}
