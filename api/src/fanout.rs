@@ -1,0 +1,288 @@
+//! Fan-out: "this changed, look again", from whoever committed to whoever watches. Through Redis between processes, or within this one.
+//!
+//! A signal carries no data and may be lost: the watcher reloads through a service, with its permission check, and looks again by itself
+//! now and then. So several signals for one topic may melt into one, a broken Redis costs delay and never a request, and after a
+//! reconnection every watcher is woken once, since what was said meanwhile is gone.
+//!
+//! One Redis channel carries the topics of all processes as messages; each process keeps one subscription whatever its watchers.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use wallet::base::outbox;
+
+/// The Redis channel all processes of a system share.
+const CHANNEL: &str = "haodian:changed";
+
+/// Longest a publish may take before its signals are given up.
+const PUBLISH_MAX: Duration = Duration::from_millis(500);
+
+/// Pause between two tries to subscribe again, growing from the first to the second.
+const RECONNECT_MIN: Duration = Duration::from_millis(100);
+const RECONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// Where signals go.
+#[derive(Clone, Debug)]
+pub enum Fanout {
+    /// Between all processes that name the same Redis.
+    Redis(RedisFanout),
+    /// Within this process: the twin for a system without Redis.
+    Local(LocalFanout),
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("redis.url cannot be read; it should look like redis://127.0.0.1:6379/0")]
+pub struct BadRedisUrl(#[from] redis::RedisError);
+
+impl Fanout {
+    /// Redis where `url` names one, else the twin. Does not wait for Redis: one that is down is tried again in the background.
+    pub fn open(url: &str) -> Result<Self, BadRedisUrl> {
+        if url.is_empty() { Ok(Self::Local(LocalFanout::default())) } else { Ok(Self::Redis(RedisFanout::open(url)?)) }
+    }
+
+    /// Tells every watcher of the topics. Never fails: a lost signal is repaired by the watcher's own next look.
+    pub async fn publish(&self, topics: &[String]) {
+        match self {
+            Self::Redis(fanout) => fanout.publish(topics).await,
+            Self::Local(fanout) => topics.iter().for_each(|topic| fanout.signal(topic)),
+        }
+    }
+
+    /// Watches one topic. What is published after this call wakes the watcher.
+    pub fn watch(&self, topic: &str) -> Watcher {
+        match self {
+            Self::Redis(fanout) => fanout.local.watch(topic),
+            Self::Local(fanout) => fanout.watch(topic),
+        }
+    }
+
+    /// Whether signals get through now. The twin always says yes.
+    pub async fn healthy(&self) -> bool {
+        match self {
+            Self::Redis(fanout) => fanout.ping().await,
+            Self::Local(_) => true,
+        }
+    }
+}
+
+/// Who watches what within this process.
+#[derive(Clone, Debug, Default)]
+pub struct LocalFanout {
+    topics: Arc<Mutex<HashMap<String, watch::Sender<()>>>>,
+}
+
+impl LocalFanout {
+    fn topics(&self) -> MutexGuard<'_, HashMap<String, watch::Sender<()>>> {
+        // nothing under this lock can panic half-way through a change
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self, topic: &str) -> Watcher {
+        let changed = self.topics().entry(topic.to_owned()).or_insert_with(|| watch::Sender::new(())).subscribe();
+        Watcher { topic: topic.to_owned(), changed: Some(changed), home: self.clone() }
+    }
+
+    fn signal(&self, topic: &str) {
+        if let Some(sender) = self.topics().get(topic) {
+            sender.send_replace(());
+        }
+    }
+
+    fn signal_all(&self) {
+        for sender in self.topics().values() {
+            sender.send_replace(());
+        }
+    }
+}
+
+/// One watcher of one topic; dropping it ends the watch.
+#[derive(Debug)]
+pub struct Watcher {
+    topic: String,
+    changed: Option<watch::Receiver<()>>,
+    home: LocalFanout,
+}
+
+impl Watcher {
+    /// Waits for a signal since the last one seen. Cancel-safe.
+    pub async fn changed(&mut self) {
+        let told = match &mut self.changed {
+            Some(receiver) => receiver.changed().await.is_ok(),
+            None => false,
+        };
+        // the sender lives in the map as long as it has watchers, so this is not reached
+        if !told {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Watcher {
+    /// How many watch the same topic in this process, this one included.
+    pub fn watchers(&self) -> usize {
+        self.home.topics().get(&self.topic).map_or(0, watch::Sender::receiver_count)
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        let mut topics = self.home.topics();
+        self.changed = None;
+        if topics.get(&self.topic).is_some_and(|sender| sender.receiver_count() == 0) {
+            topics.remove(&self.topic);
+        }
+    }
+}
+
+/// Signals through Redis publish/subscribe.
+#[derive(Clone)]
+pub struct RedisFanout {
+    publisher: ConnectionManager,
+    local: LocalFanout,
+    _subscription: Arc<AbortOnDrop>,
+}
+
+impl std::fmt::Debug for RedisFanout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RedisFanout(..)")
+    }
+}
+
+#[derive(Debug)]
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl RedisFanout {
+    fn open(url: &str) -> Result<Self, BadRedisUrl> {
+        let client = redis::Client::open(url)?;
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_connection_timeout(Some(PUBLISH_MAX))
+            .set_response_timeout(Some(PUBLISH_MAX));
+        let publisher = client.get_connection_manager_lazy(config)?;
+        let local = LocalFanout::default();
+        let subscription = tokio::spawn(subscribe(client, local.clone()));
+        Ok(Self { publisher, local, _subscription: Arc::new(AbortOnDrop(subscription.abort_handle())) })
+    }
+
+    /// One round trip, whatever the number of topics.
+    async fn publish(&self, topics: &[String]) {
+        if topics.is_empty() {
+            return;
+        }
+        let mut pipeline = redis::pipe();
+        for topic in topics {
+            pipeline.cmd("PUBLISH").arg(CHANNEL).arg(topic).ignore();
+        }
+        let mut publisher = self.publisher.clone();
+        let sent: Result<redis::RedisResult<()>, _> = tokio::time::timeout(PUBLISH_MAX, pipeline.query_async(&mut publisher)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            // watchers of this process need no Redis to hear of it
+            topics.iter().for_each(|topic| self.local.signal(topic));
+            metrics::counter!("haodian_fanout_lost_total").increment(topics.len() as u64);
+            tracing::warn!(topics = topics.len(), "redis took no signals; watchers elsewhere will notice at their next look");
+        }
+    }
+
+    async fn ping(&self) -> bool {
+        let mut publisher = self.publisher.clone();
+        let command = redis::cmd("PING");
+        let answer = command.query_async::<String>(&mut publisher);
+        matches!(tokio::time::timeout(PUBLISH_MAX, answer).await, Ok(Ok(_)))
+    }
+}
+
+/// Keeps the subscription: hands each message to this process's watchers, and subscribes again whenever it breaks.
+async fn subscribe(client: redis::Client, local: LocalFanout) {
+    let mut pause = RECONNECT_MIN;
+    loop {
+        match tokio::time::timeout(RECONNECT_MAX, subscription(&client)).await {
+            Ok(Ok(pubsub)) => {
+                pause = RECONNECT_MIN;
+                // what was said while nobody listened is gone
+                local.signal_all();
+                let mut messages = pubsub.into_on_message();
+                while let Some(message) = messages.next().await {
+                    if let Ok(topic) = message.get_payload::<String>() {
+                        local.signal(&topic);
+                    }
+                }
+                tracing::warn!("the redis subscription ended; subscribing again");
+            }
+            Ok(Err(error)) => tracing::warn!(error = %error, "redis cannot be subscribed to; trying again"),
+            Err(_) => tracing::warn!("redis does not answer; trying again"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RECONNECT_MAX);
+    }
+}
+
+async fn subscription(client: &redis::Client) -> redis::RedisResult<redis::aio::PubSub> {
+    let mut pubsub = client.get_async_pubsub().await?;
+    pubsub.subscribe(CHANNEL).await?;
+    Ok(pubsub)
+}
+
+/// The topic of an order, as watchers and the relay spell it.
+pub fn order_topic(order: wallet::base::id::OrderId) -> String {
+    format!("order:{order}")
+}
+
+/// Which topics an event wakes: `order.paid` wakes `order:<id>` of its subject, and what its payload says it belongs to: a refund's order,
+/// a document's application.
+pub fn topics_of(event: &outbox::Stored) -> Vec<String> {
+    let noun = event.kind.split('.').next().unwrap_or_default();
+    let mut topics = vec![format!("{noun}:{}", event.subject)];
+    for (field, owner) in [("orderId", "order"), ("application_id", "application")] {
+        if let Some(id) = event.payload.get(field).and_then(|id| id.as_str()).filter(|_| noun != owner) {
+            topics.push(format!("{owner}:{id}"));
+        }
+    }
+    topics
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+    use wallet::base::id::BookId;
+
+    use super::*;
+
+    #[test]
+    fn an_event_wakes_its_subject_and_its_order() {
+        let (subject, order) = (Uuid::now_v7(), Uuid::now_v7());
+        let event = |kind: &str, payload| outbox::Stored { book: BookId::new(), kind: kind.to_owned(), subject, payload };
+        let cases = [
+            (event("order.paid", serde_json::json!({})), vec![format!("order:{subject}")]),
+            (event("order.paid", serde_json::json!({ "orderId": subject })), vec![format!("order:{subject}")]),
+            (
+                event("refund.succeeded", serde_json::json!({ "orderId": order })),
+                vec![format!("refund:{subject}"), format!("order:{order}")],
+            ),
+        ];
+        for (event, topics) in cases {
+            assert_eq!(topics_of(&event), topics, "{}", event.kind);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_without_watchers_is_forgotten() {
+        let local = LocalFanout::default();
+        let first = local.watch("order:a");
+        let second = local.watch("order:a");
+        drop(first);
+        assert_eq!(local.topics().len(), 1);
+        drop(second);
+        assert!(local.topics().is_empty());
+    }
+}

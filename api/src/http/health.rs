@@ -1,0 +1,87 @@
+//! `/livez`: the process runs. `/readyz`: it can serve. `/metrics`: what it measured.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use metrics::gauge;
+use serde_json::json;
+
+use super::{Edge, repo};
+use crate::jobs::RELAY;
+use crate::telemetry;
+
+/// Longest one look at a dependency may take.
+const LOOK_MAX: Duration = Duration::from_secs(2);
+
+/// `GET /livez`: answers as long as the process can.
+pub async fn livez() -> &'static str {
+    "ok"
+}
+
+/// `GET /readyz`: 200 when the database answers with a schema as new as this program's, the fan-out gets through, and no stop was asked for.
+pub async fn readyz(State(edge): State<Edge>) -> Response {
+    let (database, schema) = database(&edge).await;
+    let checks =
+        [("database", database), ("schema", schema), ("fanout", edge.app.fanout.healthy().await), ("running", !edge.stop.is_cancelled())];
+    let ready = checks.iter().all(|(_, fine)| *fine);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let checks: serde_json::Map<_, _> = checks.into_iter().map(|(name, fine)| (name.to_owned(), fine.into())).collect();
+    (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(json!({ "ready": ready, "checks": checks }))).into_response()
+}
+
+/// Whether the database answers, and whether its schema is new enough. A schema never goes back, so a good one is looked at once.
+async fn database(edge: &Edge) -> (bool, bool) {
+    static SCHEMA_FINE: AtomicBool = AtomicBool::new(false);
+    let db = &edge.app.db;
+    if SCHEMA_FINE.load(Ordering::Relaxed) {
+        return (look(repo::ping(db)).await.is_some(), true);
+    }
+    let Some(version) = look(repo::schema_version(db)).await else {
+        return (look(repo::ping(db)).await.is_some(), false);
+    };
+    let newest = crate::launcher::database::newest_migration();
+    let fine = version >= newest;
+    SCHEMA_FINE.store(fine, Ordering::Relaxed);
+    (true, fine)
+}
+
+async fn look<T>(question: impl Future<Output = sqlx::Result<T>>) -> Option<T> {
+    match tokio::time::timeout(LOOK_MAX, question).await {
+        Ok(Ok(answer)) => Some(answer),
+        Ok(Err(error)) => {
+            tracing::warn!(error = %error, "the database does not answer as it should");
+            None
+        }
+        Err(_) => {
+            tracing::warn!("the database does not answer");
+            None
+        }
+    }
+}
+
+/// `GET /metrics`: Prometheus text. What a queue holds is asked of the database now; where it does not answer, the last figures stand.
+pub async fn metrics(State(edge): State<Edge>) -> Response {
+    let db = &edge.app.db;
+    gauge!("haodian_db_connections", "state" => "idle").set(count(db.num_idle()));
+    gauge!("haodian_db_connections", "state" => "used").set(count((db.size() as usize).saturating_sub(db.num_idle())));
+    if let Some(queues) = look(repo::queues(db, RELAY)).await {
+        gauge!("haodian_notices_waiting").set(queues.notices_waiting as f64);
+        gauge!("haodian_jobs_dead").set(queues.jobs_dead as f64);
+        gauge!("haodian_outbox_lag_events").set(queues.outbox_lag as f64);
+    }
+    if let Some(waiting) = look(repo::jobs_waiting(db)).await {
+        for kind in crate::jobs::KINDS {
+            let jobs = waiting.iter().find(|(name, _)| name == kind).map_or(0, |(_, jobs)| *jobs);
+            gauge!("haodian_jobs_waiting", "kind" => kind).set(jobs as f64);
+        }
+    }
+    let text = telemetry::recorder().render();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text).into_response()
+}
+
+fn count(connections: usize) -> f64 {
+    f64::from(u32::try_from(connections).unwrap_or(u32::MAX))
+}

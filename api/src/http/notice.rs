@@ -1,0 +1,70 @@
+//! `POST /notices/…`: what a channel tells us by itself. Checked on the raw bytes, stored, answered 2xx, and only then processed.
+//!
+//! A channel sends again until it hears 2xx, so an answer of 2xx means that the notice lies in the inbox. The body of any other answer
+//! says nothing: whoever forges notices learns no more than that they were refused.
+
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use bytes::Bytes;
+use wallet::channel::inbox::{Delivery, NoticeError};
+
+use super::Edge;
+use super::body::{self, BodyError, Limits};
+use super::problem::chain;
+
+/// Most bytes of a notice, and the longest they may take to come.
+const BODY: Limits = Limits { bytes_max: wallet::channel::sandbox::wire::BODY_MAX, time_max: Duration::from_secs(10) };
+
+/// `POST /notices/sandbox`: the acquirer speaks.
+pub async fn acquirer(State(edge): State<Edge>, request: Request) -> StatusCode {
+    let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE };
+    let (headers, bytes) = match read(request).await {
+        Ok(read) => read,
+        Err(status) => return status,
+    };
+    let taken = edge.app.payments.accept_notice(&headers, &bytes).await;
+    answer(&edge, "sandbox", taken)
+}
+
+/// `POST /notices/bank`: the bank speaks.
+pub async fn bank(State(edge): State<Edge>, request: Request) -> StatusCode {
+    let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE };
+    let (headers, bytes) = match read(request).await {
+        Ok(read) => read,
+        Err(status) => return status,
+    };
+    let taken = edge.app.withdrawals.accept_notice(&headers, &bytes).await;
+    answer(&edge, "bank", taken)
+}
+
+async fn read(request: Request) -> Result<(HeaderMap, Bytes), StatusCode> {
+    let (parts, body) = request.into_parts();
+    match body::read(&parts.headers, body, BODY).await {
+        Ok(bytes) => Ok((parts.headers, bytes)),
+        Err(BodyError::TooLong) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(BodyError::TooSlow) => Err(StatusCode::REQUEST_TIMEOUT),
+        Err(BodyError::Broken) => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+fn answer(edge: &Edge, sender: &'static str, taken: Result<Delivery, NoticeError>) -> StatusCode {
+    let (status, outcome) = match &taken {
+        Ok(Delivery::First) => (StatusCode::NO_CONTENT, "first"),
+        Ok(Delivery::Again) => (StatusCode::NO_CONTENT, "again"),
+        Ok(Delivery::Conflict) => (StatusCode::NO_CONTENT, "conflict"),
+        Err(NoticeError::Signature(_)) => (StatusCode::UNAUTHORIZED, "unsigned"),
+        Err(NoticeError::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        Err(NoticeError::Malformed) => (StatusCode::BAD_REQUEST, "malformed"),
+        Err(NoticeError::Database(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+    };
+    metrics::counter!("haodian_notices_total", "sender" => sender, "outcome" => outcome).increment(1);
+    match &taken {
+        Ok(Delivery::First) => edge.inbox.notify_one(),
+        Ok(_) => {}
+        Err(error @ NoticeError::Database(_)) => tracing::error!(sender, error = %chain(error), "a notice could not be stored"),
+        Err(error) => tracing::warn!(sender, error = %chain(error), "a notice was refused"),
+    }
+    status
+}

@@ -1,0 +1,90 @@
+//! Reads and judges one paper: bytes → pipeline → decision → one transaction. Blocking work runs beside the async threads, bounded by the pool.
+//!
+//! A paper is never lost to a machine's trouble: when the pipeline cannot be loaded or breaks down, the job is tried a few times and the
+//! paper then goes to a person, with the reason.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ai::pipeline::{Findings, Options, Pipeline};
+use ai::review::{self, Decision, Policy};
+use anyhow::Context as _;
+use merchant::onboarding::{Applied, ForReview, Judgement};
+use tokio::sync::OnceCell;
+use wallet::base::id::DocumentId;
+use wallet::base::job::Job;
+
+use super::pool::Step;
+use crate::app::App;
+use crate::config::Documents;
+use crate::http::chain;
+
+/// Tries before a paper that the machine cannot look at goes to a person: about ten seconds of back-off.
+const TRIES_MAX: i32 = 3;
+
+/// The pipeline, loaded with the first paper and shared by all. A load that failed is tried again with the next.
+#[derive(Debug)]
+pub(super) struct Reader {
+    models_dir: PathBuf,
+    policy: Policy,
+    pipeline: OnceCell<Arc<Pipeline>>,
+}
+
+impl Reader {
+    pub(super) fn new(config: &Documents) -> Self {
+        let policy = Policy { allow_specimen: config.allow_specimen, ..Policy::default() };
+        Self { models_dir: config.models_dir.clone(), policy, pipeline: OnceCell::new() }
+    }
+
+    async fn pipeline(&self) -> anyhow::Result<Arc<Pipeline>> {
+        let load = || async {
+            let dir = self.models_dir.clone();
+            let pipeline = tokio::task::spawn_blocking(move || Pipeline::load(&dir)).await.context("loading was interrupted")??;
+            anyhow::Ok(Arc::new(pipeline))
+        };
+        self.pipeline.get_or_try_init(load).await.cloned()
+    }
+}
+
+/// Judges the version that waits, if one still does.
+pub(super) async fn run(app: &App, reader: &Reader, job: &Job) -> anyhow::Result<Step> {
+    let started = Instant::now();
+    let Some(paper) = app.applications.load_for_review(DocumentId(job.subject)).await? else {
+        return Ok(Step::Done);
+    };
+    let (document, version) = (paper.document, paper.version);
+    let (findings, decision) = match judge(app, reader, paper).await {
+        Ok(judged) => judged,
+        Err(error) if job.attempts < TRIES_MAX => return Err(error),
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "a paper could not be looked at and goes to a person");
+            (None, review::unread())
+        }
+    };
+    let verdict = decision.verdict.as_str();
+    let took_ms = u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX);
+    let applied = app.applications.apply_decision(document, version, Judgement { findings, decision, took_ms }).await?;
+    match applied {
+        Applied::Done { .. } => tracing::info!(verdict, took_ms, "paper judged"),
+        Applied::AlreadyJudged | Applied::Superseded => tracing::debug!(verdict, ?applied, "a verdict came too late"),
+    }
+    Ok(Step::Done)
+}
+
+/// Findings and decision. A stage that failed is a decision, too; what is an error here is the machine's.
+async fn judge(app: &App, reader: &Reader, paper: ForReview) -> anyhow::Result<(Option<Findings>, Decision)> {
+    let pipeline = reader.pipeline().await.context("the pipeline could not be loaded")?;
+    let image = paper.image.clone();
+    let read = tokio::task::spawn_blocking(move || pipeline.run(&image, &Options::default())).await.context("reading was interrupted")?;
+    Ok(match read {
+        Ok(findings) => {
+            let decision = review::decide(&findings, paper.kind, &paper.claims, &reader.policy, app.clock.today());
+            (Some(findings), decision)
+        }
+        Err(error) => {
+            tracing::warn!(stage = error.stage.as_str(), error = %chain(&error), "a stage failed");
+            (None, review::stage_failed(&error))
+        }
+    })
+}
