@@ -173,6 +173,13 @@ pub fn stage_failed(error: &StageError) -> Decision {
     Decision { verdict, reasons: vec![reason], comparisons: Vec::new() }
 }
 
+/// The decision when the pipeline itself could not be had: nobody has looked at the page, so a person does.
+pub fn unread() -> Decision {
+    let code = "STAGE_FAILED";
+    let reason = Reason { code: code.to_owned(), field: None, message: message::of(code, DocumentKind::Other, None) };
+    Decision { verdict: Verdict::Review, reasons: vec![reason], comparisons: Vec::new() }
+}
+
 /// A decision in the making: the gravest verdict so far, and why.
 struct Case {
     expected: DocumentKind,
