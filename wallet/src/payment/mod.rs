@@ -11,7 +11,6 @@ mod batch;
 mod error;
 mod process;
 pub(crate) mod repo;
-pub(crate) mod retry;
 pub mod rules;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,6 +24,7 @@ pub use rules::{AttemptStatus, Verdict, Word};
 
 use crate::base::actor::Actor;
 use crate::base::clock::Clock;
+use crate::base::db::retrying;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job::{self, NewJob};
@@ -32,7 +32,6 @@ use crate::base::money::Money;
 use crate::channel::sandbox::{PaymentOrder, PaymentState, PaymentWord, SandboxAcquirer};
 use crate::channel::{ChannelError, SANDBOX};
 use crate::order::{self, Order};
-use retry::retrying;
 
 /// Kind of the job that asks what became of an attempt.
 pub const QUERY_JOB: &str = "payment_query";

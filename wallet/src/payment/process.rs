@@ -9,12 +9,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::{self, Batch};
-use super::retry::retrying;
 use super::rules::{self, AttemptStatus, Verdict, Word};
 use super::{Attempt, Outcome, PaymentError, Payments, repo, word_of};
 use crate::analytics;
 use crate::base::actor::Actor;
 use crate::base::clock::business_day;
+use crate::base::db::retrying;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::outbox;

@@ -26,6 +26,7 @@ pub use rules::{RefundStatus, Verdict, Word};
 use crate::analytics::{self, DayDelta};
 use crate::base::actor::Actor;
 use crate::base::clock::{Clock, business_day};
+use crate::base::db::retrying;
 use crate::base::id::{AttemptId, MerchantId, OrderId, RefundId, UserId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job::{self, NewJob};
@@ -35,7 +36,6 @@ use crate::channel::sandbox::SandboxAcquirer;
 use crate::ledger::recipe::{self, RefundSource};
 use crate::ledger::{self, Rejection};
 use crate::order::{self, Order};
-use crate::payment::retry::retrying;
 
 /// Kind of the job that sends a refund.
 pub const SEND_JOB: &str = "refund_send";

@@ -9,6 +9,7 @@ use super::rules::{Verdict, Word, judge, refunded_on};
 use super::{QUERY_JOB, Refund, RefundError, RefundStatus, Refunds, repo};
 use crate::analytics::{self, DayDelta, voided_change};
 use crate::base::clock::{Clock, business_day};
+use crate::base::db::retrying;
 use crate::base::id::{BookId, OrderId, RefundId};
 use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
@@ -18,7 +19,6 @@ use crate::channel::{ChannelError, Progress, ask_again};
 use crate::ledger::recipe::{self, RefundSource};
 use crate::ledger::{self, AccountKind};
 use crate::order::{self, Order};
-use crate::payment::retry::retrying;
 
 /// The channel's word on one refund.
 #[derive(Clone, Debug)]
