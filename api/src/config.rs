@@ -233,8 +233,7 @@ mod tests {
     #[test]
     fn the_example_file_names_every_key_with_its_built_in_value() {
         let example: toml::Value = toml::from_str(include_str!("../../haodian.example.toml")).unwrap();
-        let mut built_in = Config::default();
-        built_in.data_dir = PathBuf::from(".data");
+        let mut built_in = Config { data_dir: PathBuf::from(".data"), ..Config::default() };
         built_in.documents.models_dir = PathBuf::from("models/cache");
         assert_eq!(example, toml::Value::try_from(&built_in).unwrap());
     }

@@ -48,7 +48,11 @@ pub async fn run(config: &Config) -> ExitCode {
 async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = vec![
         of("PostgreSQL", Need::Run, postgres(config)),
-        of("Redis", Need::Build, redis::installed().map(shown).ok_or_else(|| repair("not installed: processes use their in-process twins", PACKAGES))),
+        of(
+            "Redis",
+            Need::Build,
+            redis::installed().map(shown).ok_or_else(|| repair("not installed: processes use their in-process twins", PACKAGES)),
+        ),
         of("data folder", Need::Run, data_folder(config)),
         of("disk space", Need::Run, disk(&config.data_dir)),
         of("keys", Need::Run, key_files(config)),
@@ -106,9 +110,11 @@ fn data_folder(config: &Config) -> Look {
     let writable = rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK);
     writable.map_err(|_| repair(format!("{} may not be written", there.display()), format!("chown this user {}", there.display())))?;
     match account::for_servers() {
-        Ok(Some(account)) if config.database.url.is_empty() && !account::reaches(account, there) => {
-            Ok(format!("{}; the cluster lies in {}, since its user cannot pass here", dir.display(), cluster::home(dir, Some(account)).display()))
-        }
+        Ok(Some(account)) if config.database.url.is_empty() && !account::reaches(account, there) => Ok(format!(
+            "{}; the cluster lies in {}, since its user cannot pass here",
+            dir.display(),
+            cluster::home(dir, Some(account)).display()
+        )),
         _ => Ok(shown(dir)),
     }
 }
@@ -118,7 +124,10 @@ fn disk(dir: &Path) -> Look {
     let of = rustix::fs::statvfs(there).map_err(|e| repair(format!("{} cannot be asked ({e})", there.display()), "mount it"))?;
     let free_mib = of.f_bavail.saturating_mul(of.f_frsize) / (1024 * 1024);
     if free_mib < DISK_FREE_MIN_MIB {
-        return Err(repair(format!("only {free_mib} MiB free at {}", there.display()), format!("free {DISK_FREE_MIN_MIB} MiB, or set HAODIAN_DATA_DIR")));
+        return Err(repair(
+            format!("only {free_mib} MiB free at {}", there.display()),
+            format!("free {DISK_FREE_MIN_MIB} MiB, or set HAODIAN_DATA_DIR"),
+        ));
     }
     Ok(format!("{free_mib} MiB free"))
 }
@@ -184,7 +193,11 @@ fn models(config: &Config) -> Vec<Finding> {
                     ai::manifest::Role::Direction => "model: direction",
                     ai::manifest::Role::Recognise => "model: recognition",
                 };
-                of(what, Need::Run, found.map(|path| format!("{} (SHA-256 as in the manifest)", path.display())).map_err(|e| repair(e.to_string(), fetch)))
+                of(
+                    what,
+                    Need::Run,
+                    found.map(|path| format!("{} (SHA-256 as in the manifest)", path.display())).map_err(|e| repair(e.to_string(), fetch)),
+                )
             })
             .collect(),
         Err(error) => vec![of("models", Need::Run, Err(repair(error.to_string(), fetch)))],

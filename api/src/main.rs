@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use api::bench::Bench;
 use api::config::Config;
-use api::launcher::{self, Lifetime, LauncherError, Services, supervisor};
+use api::launcher::{self, LauncherError, Lifetime, Services, supervisor};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -51,6 +52,11 @@ enum Command {
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
+    /// Measure a path on this machine and print the figures
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Print the GraphQL schema
+    Schema,
     /// Say what is missing on this machine, and the line that repairs it
     Doctor,
 }
@@ -69,10 +75,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
-    let config = match Config::load() {
-        Ok(config) => config,
-        Err(error) => return Err(error.into()),
-    };
+    let config = Config::load()?;
     follow_supervisor()?;
     match command {
         Command::Up { until_ready, no_seed } => supervisor::up(config, supervisor::Options { until_ready, no_seed }).await?,
@@ -98,16 +101,33 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             })
             .await?;
         }
-        Command::Seed => api::seed::run(&config).await?,
+        Command::Seed => seed(config).await?,
         Command::Check => return with_database(&config, async |url| cli::check::run(url).await).await,
         Command::Read(arguments) => return cli::read::run(&config, &arguments),
         Command::Services { fast, command } => {
             let lifetime = if fast { Lifetime::Throwaway } else { Lifetime::Kept };
             return cli::services::run(&config, lifetime, &command).await;
         }
+        Command::Bench(Bench::Pay { seconds, callers, json }) => api::bench::pay::run(&config, seconds, callers, json).await?,
+        Command::Bench(Bench::Documents { count, callers, json }) => api::bench::documents::run(&config, count, callers, json)?,
+        Command::Schema => print!("{}", api::graphql::sdl()),
         Command::Doctor => return Ok(api::doctor::run(&config).await),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the demo against the server that the configuration names, or else the one that runs here.
+async fn seed(mut config: Config) -> anyhow::Result<()> {
+    if let Some(running) = supervisor::Running::read(&config.data_dir) {
+        if !Config::given("http.public_url") {
+            config.http.public_url = running.http;
+        }
+        if !Config::given("channel.sandbox_url") {
+            config.channel.sandbox_url = running.sim;
+        }
+    }
+    let base_url = config.http.public_url.clone();
+    api::seed::run(&config, &base_url).await
 }
 
 /// The configured database, or the private one for as long as `work` takes.
@@ -160,6 +180,7 @@ fn install_panic_hook() {
 
 /// The part of a source path that means something to a reader elsewhere.
 fn file_name(path: &str) -> String {
-    let parts: Vec<_> = PathBuf::from(path).components().rev().take(3).map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+    let parts: Vec<_> =
+        PathBuf::from(path).components().rev().take(3).map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
     parts.into_iter().rev().collect::<Vec<_>>().join("/")
 }

@@ -34,7 +34,8 @@ pub struct Arguments {
 /// Reads each file; exit code 1 when one could not be read at all.
 pub fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let claims = arguments.claims.as_deref().map(claims_in).transpose()?;
-    let as_of = arguments.as_of.unwrap_or_else(|| wallet::base::clock::Clock::wall().with_timezone(&wallet::base::clock::shanghai()).date_naive());
+    let as_of =
+        arguments.as_of.unwrap_or_else(|| wallet::base::clock::Clock::wall().with_timezone(&wallet::base::clock::shanghai()).date_naive());
     let policy = Policy { allow_specimen: arguments.allow_specimen, ..Policy::default() };
     let pipeline = Pipeline::load(&config.documents.models_dir)?;
     let mut all_read = true;
