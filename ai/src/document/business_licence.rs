@@ -8,15 +8,17 @@ use super::{
 
 const LABELS: [Label; 15] = [
     Label { name: "code", words: &["统一社会信用代码", "社会信用代码"], inline: false },
-    Label { name: "name", words: &["名称", "企业名称"], inline: false },
-    Label { name: "kind", words: &["类型", "主体类型"], inline: false },
+    Label { name: "name", words: &["名称", "企业名称", "名", "称"], inline: false },
+    Label { name: "kind", words: &["类型", "主体类型", "类", "型"], inline: false },
     Label {
         name: "legal_person", words: &["法定代表人", "负责人", "经营者", "投资人", "执行事务合伙人"], inline: false
     },
     Label { name: "capital", words: &["注册资本", "出资额", "成员出资总额", "资金数额"], inline: false },
     Label { name: "established", words: &["成立日期", "注册日期"], inline: false },
     Label { name: "term", words: &["营业期限", "合伙期限", "经营期限"], inline: false },
-    Label { name: "address", words: &["住所", "经营场所", "主要经营场所", "营业场所", "企业住所"], inline: false },
+    Label {
+        name: "address", words: &["住所", "经营场所", "主要经营场所", "营业场所", "企业住所", "住", "所"], inline: false
+    },
     Label { name: "scope", words: &["经营范围", "业务范围"], inline: false },
     Label { name: "form", words: &["组成形式"], inline: false },
     Label { name: "-registrar", words: &["登记机关"], inline: false },

@@ -2,8 +2,8 @@
 
 use super::layout::{FoundLabel, Piece, Run};
 
-/// Labels whose left edges differ by less than this many heights form a column.
-const COLUMN_TOLERANCE: f32 = 1.3;
+/// Labels whose left edges or middles differ by less than this many heights stand in one column.
+const COLUMN_TOLERANCE: f32 = 0.8;
 /// Text beside a label, within this share of a height, is surely in its row.
 const BESIDE: f32 = 0.55;
 /// Costs. A label off its text by a line height is very wrong, a label without text a little, text left over in between.
@@ -13,7 +13,8 @@ const LEFT_OVER_ROW: f32 = 1.2;
 /// Lines of one value follow each other within this many heights; each further height costs.
 const LINE_GAP_MAX: f32 = 1.8;
 const LINE_GAP_HEIGHT: f32 = 2.0;
-const IMPOSSIBLE: f32 = 1e6;
+/// What no sound page has; finite, so that an unsound one still gets the least wrong answer.
+const IMPOSSIBLE: f32 = 1000.0;
 
 /// The pieces with the name of their label, in reading order; pieces that belong to none are left out.
 pub fn assign(labels: &[FoundLabel], pieces: Vec<Piece>) -> Vec<(&'static str, Run)> {
@@ -62,23 +63,24 @@ struct Row {
 
 /// Columns of two labels or more, from left to right, each from top to bottom.
 fn columns(labels: &[FoundLabel]) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..labels.len()).collect();
-    order.sort_by(|&a, &b| labels[a].left.total_cmp(&labels[b].left));
+    let near = |a: &FoundLabel, b: &FoundLabel| {
+        let tolerance = a.height.max(b.height) * COLUMN_TOLERANCE;
+        (a.left - b.left).abs() < tolerance || (a.left + a.right - b.left - b.right).abs() / 2.0 < tolerance
+    };
     let mut columns: Vec<Vec<usize>> = Vec::new();
-    for label in order {
-        let near = |column: &Vec<usize>| {
-            let first = &labels[column[0]];
-            labels[label].left - first.left < first.height.max(labels[label].height) * COLUMN_TOLERANCE
-        };
-        match columns.last_mut().filter(|column| near(column)) {
-            Some(column) => column.push(label),
-            None => columns.push(vec![label]),
-        }
+    for label in 0..labels.len() {
+        // A label may be near to several columns so far, which then are one.
+        let (mut joined, apart): (Vec<_>, Vec<_>) =
+            columns.into_iter().partition(|column: &Vec<usize>| column.iter().any(|&other| near(&labels[label], &labels[other])));
+        joined.push(vec![label]);
+        columns = apart;
+        columns.push(joined.concat());
     }
     columns.retain(|column| column.len() > 1);
     for column in &mut columns {
         column.sort_by(|&a, &b| labels[a].y.total_cmp(&labels[b].y));
     }
+    columns.sort_by(|a, b| left_edge(a, labels).total_cmp(&left_edge(b, labels)));
     columns
 }
 

@@ -96,7 +96,9 @@ pub fn read(page: &Page) -> Fields {
     let ethnicity = known_ethnicity(value("ethnicity"));
     add("ethnicity", field(page, &ethnicity, text::normalise, vec![]));
     let birth = value("birth_date");
-    if let Some(date) = date::parse(&plain(&birth)) {
+    // Two boxes may overlap and both show a digit; then the line that is a date by itself counts.
+    let lines = birth.chunk_by(|a, b| a.line == b.line).map(plain);
+    if let Some(date) = date::parse(&plain(&birth)).or_else(|| lines.into_iter().find_map(|line| date::parse(&line))) {
         let matches = checked("matches_number", check::id_number_birth(&id_number) == Some(date));
         add("birth_date", field(page, &birth, |_| date.to_string(), vec![matches]));
     }
@@ -185,6 +187,12 @@ mod tests {
         assert!(fields["id_number"].checks_pass());
         let fields = read(&page(&[(0.0, 0.0, "公民身份号码"), (170.0, 0.0, "11010519491231003X")]));
         assert!(!fields["id_number"].checks_pass());
+    }
+
+    #[test]
+    fn a_digit_shown_twice_does_not_hide_the_date() {
+        let fields = read(&page(&[(0.0, 0.0, "出生1"), (52.0, 0.0, "1997年4月24日")]));
+        assert_eq!(fields["birth_date"].value, "1997-04-24");
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Page {
     tilt: f32,
 }
 
+/// A single character read less surely than this is a speck, the edge of a seal or part of a pattern.
+const SPECK_CONFIDENCE: f32 = 0.7;
 /// Lines this close in height, as a share of the smaller one's height, stand in one row.
 const SAME_ROW: f32 = 0.5;
 /// A gap wider than this share of the height separates a label from the text before it.
@@ -76,7 +78,8 @@ impl Page {
         let tilt = tilt(lines);
         let (sin, cos) = (-tilt).sin_cos();
         let level = |[x, y]: [f32; 2]| [x * cos - y * sin, x * sin + y * cos];
-        let mut placed: Vec<Run> = lines.iter().enumerate().map(|(at, line)| place(at, line, &level)).collect();
+        let sound = lines.iter().enumerate().filter(|(_, line)| line.glyphs.len() > 1 || line.confidence() > SPECK_CONFIDENCE);
+        let mut placed: Vec<Run> = sound.map(|(at, line)| place(at, line, &level)).collect();
         placed.retain(|run| !run.is_empty());
         Self { rows: rows(placed), tilt }
     }
@@ -237,6 +240,10 @@ fn matches(row: &[Placed], word: &str) -> bool {
         return false;
     }
     let wrong = row.iter().zip(word.chars()).filter(|(placed, c)| placed.character != *c).count();
+    // One character of a label that is set wide, its other one missed: only when nothing else stands in its line.
+    if count == 1 && row.get(1).is_some_and(|next| next.line == row[0].line) {
+        return false;
+    }
     let near = row[..count].windows(2).all(|pair| pair[1].left - pair[0].right < pair[0].height * LABEL_SPREAD_MAX);
     near && wrong <= usize::from(count >= FUZZY_CHARS_MIN)
 }

@@ -36,6 +36,8 @@ fn measure() {
             score.pages, score.required_right, score.all_right, score.approved, score.fields_right, score.fields
         );
     }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
     for kind in ["id_front", "deed_new", "business_licence"] {
         let score = &scores[&("clean".to_owned(), kind)];
         let stages: Vec<String> = score.ms.iter().map(|(stage, ms)| format!("{stage} {:.0}", ms / score.pages as f32)).collect();
@@ -63,24 +65,6 @@ fn add(score: &mut Score, specimen: &Specimen) {
         println!("{}: {:?} {:?} turned {}", specimen.file, decision.verdict, codes(&decision), findings.rotation_degrees);
         for c in decision.comparisons.iter().filter(|c| !right(&c.field)) {
             println!("    {}: claimed {} read {:?}", c.field, c.claimed, c.read);
-        }
-    }
-}
-
-#[test]
-#[ignore]
-fn dump() {
-    for file in std::env::var("FILES").unwrap().split(',') {
-        let f = super::pipeline().run(&std::fs::read(file).unwrap(), &Default::default()).unwrap();
-        println!("== {file} {:?} {:.2} turn {} {:?} specimen {}", f.kind, f.kind_confidence, f.rotation_degrees, f.quality, f.specimen);
-        for l in &f.lines {
-            println!(
-                "  {:.2}/{:.2} [{:.0},{:.0} {:.0},{:.0}] {}",
-                l.confidence, l.confidence_min, l.quad[0][0], l.quad[0][1], l.quad[2][0], l.quad[2][1], l.text
-            );
-        }
-        for (n, x) in &f.fields {
-            println!("  {n} = {} ({:.2}) {:?}", x.value, x.confidence, x.checks.iter().map(|c| c.passed).collect::<Vec<_>>());
         }
     }
 }
