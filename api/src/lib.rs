@@ -1,6 +1,7 @@
 //! The edge and the processes of 好店: HTTP, GraphQL, jobs, simulators, the launcher. The only place that knows all crates.
 
 pub mod app;
+pub mod bench;
 pub mod config;
 pub mod doctor;
 pub mod fanout;

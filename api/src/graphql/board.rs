@@ -1,10 +1,11 @@
 //! The daily board (每日看板): exact when it is read, with the same figures recomputed from the books beside it.
 
 use async_graphql::{ComplexObject, Context, ID, Object, SimpleObject};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use wallet::analytics::{BoardDay, BoardError, StoreDay};
 use wallet::base::id::{MerchantId, StoreId};
 
+use super::date::Date;
 use super::error::{Rejection, UserError, required};
 use super::loader::loaders;
 use super::merchant::StoreNode;
@@ -108,7 +109,7 @@ impl From<StoreDay> for StoreDayNode {
 #[derive(SimpleObject, Debug)]
 #[graphql(complex)]
 pub struct DailyBoard {
-    day: NaiveDate,
+    day: Date,
     /// When the figures were read; they hold everything committed by then.
     as_of: DateTime<Utc>,
     #[graphql(flatten)]
@@ -125,7 +126,7 @@ impl DailyBoard {
     /// The same figures recomputed from the books, read now. Costs a scan of the day.
     #[graphql(complexity = "500 + child_complexity")]
     async fn recount(&self, ctx: &Context<'_>) -> async_graphql::Result<BoardRecount> {
-        let day = required(app(ctx).board.recount(actor(ctx)?, self.day, self.merchant).await)?;
+        let day = required(app(ctx).board.recount(actor(ctx)?, self.day.0, self.merchant).await)?;
         Ok(BoardRecount { figures: (&day).into() })
     }
 }
@@ -136,7 +137,7 @@ pub struct BoardQuery;
 #[Object]
 impl BoardQuery {
     /// The board of a day: of one merchant for its owner, of the whole platform (without `merchantId`) for operators.
-    async fn daily_board(&self, ctx: &Context<'_>, day: NaiveDate, merchant_id: Option<ID>) -> async_graphql::Result<Option<DailyBoard>> {
+    async fn daily_board(&self, ctx: &Context<'_>, day: Date, merchant_id: Option<ID>) -> async_graphql::Result<Option<DailyBoard>> {
         let actor = actor(ctx)?;
         let merchant = match merchant_id.as_ref().map(id::merchant) {
             None => None,
@@ -147,9 +148,9 @@ impl BoardQuery {
         if merchant.is_some_and(|merchant| actor.require_reader(merchant).is_err()) {
             return Ok(None);
         }
-        let board = required(app(ctx).board.day(actor, day, merchant).await)?;
+        let board = required(app(ctx).board.day(actor, day.0, merchant).await)?;
         let figures = (&board).into();
         let stores = board.stores.into_iter().map(StoreDayNode::from).collect();
-        Ok(Some(DailyBoard { day: board.day, as_of: board.as_of, figures, stores, merchant }))
+        Ok(Some(DailyBoard { day, as_of: board.as_of, figures, stores, merchant }))
     }
 }

@@ -77,13 +77,13 @@ impl GlobalId {
     }
 }
 
-/// Defines `fn merchant(id: &ID) -> Option<MerchantId>` and its like: the id of one type, or nothing.
+/// Defines `fn merchant(id: &ID) -> Option<MerchantId>` and its like: the parts of an id of one type, or nothing.
 macro_rules! expect_ids {
-    ($($name:ident: $variant:ident($($part:ident: $type:ty),+)),+ $(,)?) => {$(
+    ($($name:ident: $pattern:pat => $parts:expr, $type:ty;)+) => {$(
         #[doc = concat!("The parts of a ", stringify!($name), " id; `None` when it is not one.")]
-        pub fn $name(id: &ID) -> Option<($($type),+)> {
+        pub fn $name(id: &ID) -> Option<$type> {
             match GlobalId::decode(id) {
-                Some(GlobalId::$variant($($part),+)) => Some(($($part),+)),
+                Some($pattern) => Some($parts),
                 _ => None,
             }
         }
@@ -91,12 +91,12 @@ macro_rules! expect_ids {
 }
 
 expect_ids! {
-    merchant: Merchant(id: MerchantId),
-    store: Store(merchant: MerchantId, id: StoreId),
-    application: Application(id: ApplicationId),
-    document: Document(id: DocumentId),
-    task: Task(id: TaskId),
-    order: Order(book: BookId, id: OrderId),
+    merchant: GlobalId::Merchant(id) => id, MerchantId;
+    store: GlobalId::Store(merchant, id) => (merchant, id), (MerchantId, StoreId);
+    application: GlobalId::Application(id) => id, ApplicationId;
+    document: GlobalId::Document(id) => id, DocumentId;
+    task: GlobalId::Task(id) => id, TaskId;
+    order: GlobalId::Order(book, id) => (book, id), (BookId, OrderId);
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The GraphQL schema by subject. A resolver parses, calls one service method and wraps; rules and permissions live in the services.
 
 pub mod board;
+pub mod date;
 pub mod error;
 pub mod id;
 pub mod identity;

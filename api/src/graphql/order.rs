@@ -459,7 +459,7 @@ impl OrderMutation {
             return Ok(OrderClosePayload { order: None, user_errors: vec![error] });
         }
         let command = CloseOrder { merchant: book.merchant(), order, idempotency_key: input.idempotency_key };
-        Ok(match settle(app(ctx).payments.close(actor, command).await)? {
+        Ok(match settle(app(ctx).payments.close_order(actor, command).await)? {
             Ok(order) => OrderClosePayload { order: Some(OrderNode(order)), user_errors: Vec::new() },
             Err(user_errors) => OrderClosePayload { order: None, user_errors },
         })

@@ -258,7 +258,12 @@ impl ReviewQuery {
 }
 
 #[derive(InputObject, Debug)]
-pub struct ReviewTaskInput {
+pub struct ReviewClaimInput {
+    task_id: ID,
+}
+
+#[derive(InputObject, Debug)]
+pub struct ReviewReleaseInput {
     task_id: ID,
 }
 
@@ -299,7 +304,7 @@ pub struct ReviewMutation;
 impl ReviewMutation {
     /// Takes a task for ten minutes, or renews the caller's claim. Reviewers.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
-    async fn review_claim(&self, ctx: &Context<'_>, input: ReviewTaskInput) -> async_graphql::Result<ReviewTaskPayload> {
+    async fn review_claim(&self, ctx: &Context<'_>, input: ReviewClaimInput) -> async_graphql::Result<ReviewTaskPayload> {
         let actor = actor_as(ctx, &[Role::Reviewer])?;
         let Some(task) = id::task(&input.task_id) else { return ReviewTaskPayload::no_task() };
         ReviewTaskPayload::from(app(ctx).reviews.claim(actor, task).await)
@@ -307,7 +312,7 @@ impl ReviewMutation {
 
     /// Lets a claimed task go. Reviewers.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
-    async fn review_release(&self, ctx: &Context<'_>, input: ReviewTaskInput) -> async_graphql::Result<ReviewTaskPayload> {
+    async fn review_release(&self, ctx: &Context<'_>, input: ReviewReleaseInput) -> async_graphql::Result<ReviewTaskPayload> {
         let actor = actor_as(ctx, &[Role::Reviewer])?;
         let Some(task) = id::task(&input.task_id) else { return ReviewTaskPayload::no_task() };
         ReviewTaskPayload::from(app(ctx).reviews.release(actor, task).await)

@@ -1,9 +1,10 @@
 //! The sandbox's day: development only. Lets a demo or a test live through a settlement without waiting a night.
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use wallet::base::actor::Role;
 
+use super::date::Date;
 use super::error::{UserError, coded, internal, invalid};
 use super::{MUTATION_COST, actor_as, app};
 
@@ -12,7 +13,7 @@ use super::{MUTATION_COST, actor_as, app};
 pub struct Sandbox {
     now: DateTime<Utc>,
     /// The day in Asia/Shanghai.
-    today: NaiveDate,
+    today: Date,
     /// Milliseconds that business time is ahead of real time.
     offset_ms: String,
 }
@@ -25,7 +26,7 @@ fn sandbox(ctx: &Context<'_>) -> async_graphql::Result<Sandbox> {
     if !app.config.development() {
         return Err(coded("STATE_NOT_DEVELOPMENT", "沙箱时钟只在开发环境可用"));
     }
-    Ok(Sandbox { now: app.clock.now(), today: app.clock.today(), offset_ms: app.clock.offset_ms().to_string() })
+    Ok(Sandbox { now: app.clock.now(), today: Date(app.clock.today()), offset_ms: app.clock.offset_ms().to_string() })
 }
 
 #[derive(Default, Debug)]

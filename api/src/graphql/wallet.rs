@@ -1,7 +1,7 @@
 //! The merchant wallet: balances, bill lines, withdrawals, and the operator's settlement run.
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use wallet::base::actor::Role;
 use wallet::base::id::MerchantId;
@@ -9,6 +9,7 @@ use wallet::ledger::{AccountKind, Balances, BillLine, PostingKind, WalletError};
 use wallet::settlement::SettlementError;
 use wallet::withdrawal::{RequestWithdrawal, Withdrawal, WithdrawalError, WithdrawalStatus};
 
+use super::date::Date;
 use super::error::{Rejection, UserError, invalid, not_found, required, settle};
 use super::id::{self, GlobalId};
 use super::money::{CurrencyCode, Decimal, MoneyNode};
@@ -176,13 +177,13 @@ impl BillLineNode {
     }
 
     /// The day the daily board counts it for.
-    async fn business_date(&self) -> NaiveDate {
-        self.line.business_date
+    async fn business_date(&self) -> Date {
+        Date(self.line.business_date)
     }
 
     /// The day it was booked on.
-    async fn accounting_date(&self) -> NaiveDate {
-        self.line.accounting_date
+    async fn accounting_date(&self) -> Date {
+        Date(self.line.accounting_date)
     }
 
     async fn recorded_at(&self) -> DateTime<Utc> {

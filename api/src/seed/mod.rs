@@ -3,12 +3,12 @@
 //! It is also the main job on real input: it fails, and the process with it, when the daily board and the totals recomputed from
 //! entries differ by a cent, or when any step does not come about in its time.
 
-mod application;
+pub(crate) mod application;
 mod board;
-mod client;
-mod papers;
-mod report;
-mod trade;
+pub(crate) mod client;
+pub(crate) mod papers;
+pub(crate) mod report;
+pub(crate) mod trade;
 
 use std::time::Duration;
 

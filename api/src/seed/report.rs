@@ -9,24 +9,34 @@ pub struct Steps {
     started: Instant,
     step: Instant,
     number: u32,
+    silent: bool,
 }
 
 impl Steps {
     pub fn start() -> Self {
         let now = Instant::now();
-        Self { started: now, step: now, number: 0 }
+        Self { started: now, step: now, number: 0, silent: false }
+    }
+
+    /// Steps that print nothing: a benchmark's preparations.
+    pub fn silent() -> Self {
+        Self { silent: true, ..Self::start() }
     }
 
     /// Ends a step: one line with its time.
     pub fn done(&mut self, what: &str) {
         self.number += 1;
-        println!("  {:>2}. [{:>8}] {what}", self.number, seconds(self.step.elapsed()));
+        if !self.silent {
+            println!("  {:>2}. [{:>8}] {what}", self.number, seconds(self.step.elapsed()));
+        }
         self.step = Instant::now();
     }
 
     /// A line below the step in progress.
     pub fn note(&self, what: &str) {
-        println!("      {what}");
+        if !self.silent {
+            println!("      {what}");
+        }
     }
 
     pub fn total(&self) -> Duration {

@@ -128,13 +128,13 @@ interface TaskPayload {
 }
 
 export const CLAIM = document<{ reviewClaim: TaskPayload }, { input: { taskId: string } }>(
-  `mutation ReviewClaim($input: ReviewTaskInput!) {
+  `mutation ReviewClaim($input: ReviewClaimInput!) {
   reviewClaim(input: $input) { task { ...TaskParts } ${USER_ERRORS} }
 }\n${TASK_PARTS}`,
 )
 
 export const RELEASE = document<{ reviewRelease: { userErrors: UserError[] } }, { input: { taskId: string } }>(
-  `mutation ReviewRelease($input: ReviewTaskInput!) { reviewRelease(input: $input) { ${USER_ERRORS} } }`,
+  `mutation ReviewRelease($input: ReviewReleaseInput!) { reviewRelease(input: $input) { ${USER_ERRORS} } }`,
 )
 
 export interface DecideInput {
