@@ -1,1 +1,219 @@
-//! Orders, payments and refunds on a real database.
+//! Orders, payments and refunds on a real database: what the channel says, how often and in which order, and what the books make of it.
+
+#[cfg(feature = "e2e")]
+mod channel;
+mod refund;
+mod success;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::Ed25519KeyPair;
+use chrono::TimeDelta;
+use reqwest::header::HeaderMap;
+use tests::TestDatabase;
+use uuid::Uuid;
+use wallet::base::actor::{Actor, Role};
+use wallet::base::clock::Clock;
+use wallet::base::id::{AttemptId, BookId, MerchantId, OrderId, StoreId, UserId};
+use wallet::base::money::Money;
+use wallet::channel::sandbox::sign::{Signer, Verifier};
+use wallet::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
+use wallet::channel::sandbox::{ACQUIRER_KEY, Link, PLATFORM_KEY, SandboxAcquirer};
+use wallet::ledger::{self, BookKind};
+use wallet::order::{CreateOrder, Order, OrderStatus, Orders};
+use wallet::payment::{Attempt, Outcome, Payments, StartPayment, Verdict, Word};
+use wallet::refund::Refunds;
+
+const MERCHANT_NO: &str = "1900000001";
+const NOTICES: &str = "/notices/sandbox";
+
+fn cny(minor: i64) -> Money {
+    Money::cny(minor)
+}
+
+fn pkcs8() -> Vec<u8> {
+    Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec()
+}
+
+/// A signed merchant with one store and an open book, and services whose channel is `Scene::at` an address, or nowhere.
+struct Scene {
+    db: TestDatabase,
+    clock: Clock,
+    merchant: MerchantId,
+    store: StoreId,
+    owner: Actor,
+    orders: Orders,
+    payments: Payments,
+    refunds: Refunds,
+    /// The acquirer's own hand.
+    acquirer: Signer,
+}
+
+impl Scene {
+    /// With a channel that nobody reaches: an attempt stays UNKNOWN until the test speaks for the channel.
+    async fn open() -> Self {
+        Self::at("http://127.0.0.1:1", &pkcs8(), &pkcs8()).await
+    }
+
+    async fn at(channel_url: &str, platform: &[u8], acquirer: &[u8]) -> Self {
+        let (db, clock) = (tests::database().await, Clock::default());
+        // eight in the morning in Shanghai, so that no test crosses midnight by itself
+        let morning = Clock::wall().date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
+        clock.set_offset_ms((morning - Clock::wall()).num_milliseconds());
+        let (merchant, store, owner_id, now) = (MerchantId::new(), StoreId::new(), UserId::new(), clock.now());
+        let mut tx = db.pool().begin().await.unwrap();
+        sqlx::query("INSERT INTO users (user_id, handle, role, display_name, created_at) VALUES ($1, $2, 'OWNER', '店主', $3)")
+            .bind(owner_id.0)
+            .bind(owner_id.simple())
+            .bind(now)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        sqlx::query(
+            "INSERT INTO merchants (merchant_id, owner_id, name, status, fee_bps, settlement_account_sealed, settlement_account_tail, created_at, signed_at)
+             VALUES ($1, $2, '好店便利', 'SIGNED', 38, '', '3456', $3, $3)",
+        )
+        .bind(merchant.0)
+        .bind(owner_id.0)
+        .bind(now)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        sqlx::query("INSERT INTO stores (merchant_id, store_id, name, address, created_at) VALUES ($1, $2, '城西店', '北京市朝阳区', $3)")
+            .bind(merchant.0)
+            .bind(store.0)
+            .bind(now)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        ledger::open_book_in_tx(&mut tx, merchant.book(), BookKind::Merchant, now).await.unwrap();
+        tx.commit().await.unwrap();
+        let acquirer = Signer::try_from_pkcs8(ACQUIRER_KEY, acquirer).unwrap();
+        let link = Link::try_new(
+            channel_url,
+            Arc::new(Signer::try_from_pkcs8(PLATFORM_KEY, platform).unwrap()),
+            Verifier::new(ACQUIRER_KEY, &acquirer.public_key()),
+            MERCHANT_NO,
+            &format!("http://127.0.0.1:1{NOTICES}"),
+            Duration::from_secs(5),
+        )
+        .unwrap();
+        let channel = SandboxAcquirer::new(link);
+        let (pool, after) = (db.pool().clone(), Duration::from_secs(5));
+        Self {
+            orders: Orders::new(pool.clone(), clock.clone()),
+            payments: Payments::new(pool.clone(), clock.clone(), channel.clone(), after),
+            refunds: Refunds::new(pool, clock.clone(), channel, after),
+            owner: Actor::Person { id: owner_id, role: Role::Owner, merchants: vec![merchant] },
+            db,
+            clock,
+            merchant,
+            store,
+            acquirer,
+        }
+    }
+
+    fn book(&self) -> BookId {
+        self.merchant.book()
+    }
+
+    fn pass(&self, time: TimeDelta) {
+        self.clock.set_offset_ms(self.clock.offset_ms() + time.num_milliseconds());
+    }
+
+    async fn order(&self, minor: i64) -> Order {
+        let cmd = CreateOrder {
+            merchant: self.merchant,
+            store: self.store,
+            amount: cny(minor),
+            subject: "早餐".to_owned(),
+            idempotency_key: Uuid::now_v7(),
+        };
+        self.orders.create(&self.owner, cmd).await.unwrap()
+    }
+
+    async fn start(&self, order: OrderId) -> Attempt {
+        let cmd = StartPayment { merchant: self.merchant, order, return_url: None, idempotency_key: Uuid::now_v7() };
+        self.payments.start(&self.owner, cmd).await.unwrap()
+    }
+
+    async fn again(&self, order: OrderId) -> Order {
+        self.orders.get(&self.owner, self.merchant, order).await.unwrap()
+    }
+
+    async fn status(&self, order: OrderId) -> OrderStatus {
+        self.again(order).await.status
+    }
+
+    async fn attempts(&self, order: OrderId) -> Vec<Attempt> {
+        self.payments.of_orders(&[(self.merchant, order)]).await.unwrap()
+    }
+
+    /// Speaks for the channel.
+    async fn says(&self, attempt: &Attempt, word: Word) -> Verdict {
+        let outcome = Outcome { book: self.book(), attempt: attempt.id, word };
+        self.payments.apply(&[outcome]).await.unwrap()[0].expect("the attempt is known")
+    }
+
+    fn success(&self, attempt: &Attempt, transaction_id: &str) -> Word {
+        Word::Succeeded {
+            transaction_id: transaction_id.to_owned(),
+            amount_minor: attempt.amount.minor,
+            currency: "CNY".to_owned(),
+            at: self.clock.now(),
+        }
+    }
+
+    /// An order that is paid, with the attempt that paid it.
+    async fn paid(&self, minor: i64) -> (Order, Attempt) {
+        let order = self.order(minor).await;
+        let attempt = self.start(order.id).await;
+        let word = self.success(&attempt, &format!("T{}", attempt.id.simple()));
+        assert_eq!(self.says(&attempt, word).await, Verdict::Pay);
+        (self.again(order.id).await, attempt)
+    }
+
+    /// A signed notice that a payment succeeded, as headers and body.
+    fn notice(&self, notice_id: &str, attempt: AttemptId, minor: i64) -> (HeaderMap, Vec<u8>) {
+        let notice = Notice {
+            notice_id: notice_id.to_owned(),
+            kind: NoticeKind::Payment,
+            merchant_no: MERCHANT_NO.to_owned(),
+            request_no: attempt.simple(),
+            transaction_id: format!("T{}", attempt.simple()),
+            status: NoticeStatus::Succeeded,
+            amount_minor: minor,
+            currency: "CNY".to_owned(),
+            success_time: Some(self.clock.now()),
+            error_code: None,
+        };
+        let body = serde_json::to_vec(&notice).unwrap();
+        (self.acquirer.headers("POST", NOTICES, &self.acquirer.nonce(), &body, Clock::wall()), body)
+    }
+
+    /// Outcome and deliveries of a stored notice.
+    async fn inbox(&self, notice_id: &str) -> (Option<String>, i32) {
+        sqlx::query_as("SELECT outcome, deliveries FROM notices WHERE notice_id = $1")
+            .bind(notice_id)
+            .fetch_one(self.db.pool())
+            .await
+            .unwrap()
+    }
+
+    /// Pending, available and refunding, in fen.
+    async fn owed(&self) -> [i64; 3] {
+        let b = ledger::balances(self.db.pool(), self.book()).await.unwrap();
+        [b.pending, b.available, b.refunding].map(|m| m.minor)
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(self.db.pool()).await.unwrap()
+    }
+
+    async fn assert_sound(&self) {
+        let report = wallet::check::run(self.db.pool()).await.unwrap();
+        assert!(report.is_sound(), "{report}");
+    }
+}

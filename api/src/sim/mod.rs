@@ -110,6 +110,11 @@ impl Sim {
             .with_state(self)
     }
 
+    /// Answers on `listener` until `stop`, then finishes what it has begun to answer.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
+        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await.context("the simulator's listener failed")
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics while the simulator's state is held")
     }
@@ -131,7 +136,7 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     let listen = config.sim.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("sim.listen = {listen} cannot be listened on; is it taken?"))?;
     tracing::info!(%listen, "the sandbox acquirer and bank listen");
-    axum::serve(listener, sim.router()).with_graceful_shutdown(stopped()).await.context("the simulator's listener failed")
+    sim.serve(listener, stopped()).await
 }
 
 async fn stopped() {
