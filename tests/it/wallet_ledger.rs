@@ -1,9 +1,12 @@
 //! The ledger and what stands on it (settlement, withdrawals, boards, the checker) on a real database.
 
+#![allow(clippy::unwrap_used, reason = "what a helper cannot do fails its test")]
+
 mod bank;
 mod board;
 mod check;
 mod post;
+mod services;
 mod settle;
 mod withdraw;
 

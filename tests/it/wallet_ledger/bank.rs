@@ -47,6 +47,14 @@ pub struct Bank {
     link: Link,
 }
 
+/// A link to nobody: every call ends without an answer.
+pub fn dead_link() -> Link {
+    let (ours, theirs) = (signer(PLATFORM_KEY), signer(BANK_KEY));
+    let verifier = Verifier::new(BANK_KEY, &theirs.public_key());
+    Link::try_new("http://127.0.0.1:1", Arc::new(ours), verifier, MERCHANT_NO, "http://127.0.0.1:1/notices", Duration::from_secs(1))
+        .expect("the link can be made")
+}
+
 fn signer(key_id: &str) -> Signer {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key can be made");
     Signer::try_from_pkcs8(key_id, pkcs8.as_ref()).expect("the key can be used")

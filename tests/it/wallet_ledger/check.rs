@@ -48,7 +48,10 @@ async fn every_kind_of_damage_is_found_by_its_rule() {
         ("UPDATE accounts SET seq = seq + 1 WHERE kind = 'FEE_INCOME'", &["L5"]),
         ("UPDATE accounts SET ceiling_minor = NULL WHERE kind = 'MERCHANT_PENDING'", &["L8"]),
         ("GRANT UPDATE ON entries TO haodian_app", &["L4"]),
-        ("DELETE FROM entries e USING postings p WHERE p.posting_id = e.posting_id AND p.kind = 'WITHDRAWAL_PAID'", &["L1", "L3", "L5", "W3"]),
+        (
+            "DELETE FROM entries e USING postings p WHERE p.posting_id = e.posting_id AND p.kind = 'WITHDRAWAL_PAID'",
+            &["L1", "L3", "L5", "W3"],
+        ),
         ("UPDATE postings SET kind = 'BONUS' WHERE kind = 'SETTLEMENT_RELEASE'", &["OWNER", "T1"]),
         ("UPDATE postings SET reference_id = gen_random_uuid() WHERE kind = 'PAYMENT'", &["P1"]),
         ("UPDATE postings SET store_id = gen_random_uuid() WHERE kind = 'PAYMENT'", &["P1", "ROLLUP"]),

@@ -87,10 +87,8 @@ async fn callers_that_need_the_same_new_account_at_once_share_it() {
     for caller in callers {
         assert_eq!(caller.await.unwrap(), [Ok(()), Ok(())]);
     }
-    let accounts: i64 = sqlx::query_scalar("SELECT count(*) FROM accounts WHERE kind = 'CHANNEL_RECEIVABLE'")
-        .fetch_one(scene.db.pool())
-        .await
-        .unwrap();
+    let accounts: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM accounts WHERE kind = 'CHANNEL_RECEIVABLE'").fetch_one(scene.db.pool()).await.unwrap();
     assert_eq!(accounts, 2);
     assert_eq!(scene.owed().await, [800, 0, 0, 0]);
     scene.assert_books_sound().await;
@@ -109,15 +107,8 @@ async fn a_refused_member_leaves_its_neighbours_unharmed() {
     let batch = [first.clone(), release(500), unbalanced, release(200), first, stranger, scene.bare_payment(40, 0)];
     let outcomes = scene.post(&batch).await;
     let too_much = Rejection::AmountExceedsBalance { account: AccountKind::MerchantPending, available: cny(299) };
-    let expected = [
-        Ok(()),
-        Err(too_much),
-        Err(Rejection::Unbalanced),
-        Ok(()),
-        Err(Rejection::AlreadyPosted),
-        Err(Rejection::AccountMissing),
-        Ok(()),
-    ];
+    let expected =
+        [Ok(()), Err(too_much), Err(Rejection::Unbalanced), Ok(()), Err(Rejection::AlreadyPosted), Err(Rejection::AccountMissing), Ok(())];
     assert_eq!(outcomes, expected);
     assert_eq!(scene.owed().await, [139, 200, 0, 0]);
     scene.assert_books_sound().await;

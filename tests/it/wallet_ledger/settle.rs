@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::Barrier;
 use wallet::base::id::AttemptId;
-use wallet::ledger::recipe::{self, RefundSource};
 use wallet::ledger;
+use wallet::ledger::recipe::{self, RefundSource};
 
 use super::{CHANNEL, Scene, cny};
 
@@ -60,10 +60,8 @@ async fn days_that_were_missed_are_released_together_each_in_its_own_batch() {
     }
     scene.paid(50, 0).await;
     assert_eq!(scene.settlements().release_due().await.unwrap(), 3);
-    let released: Vec<(chrono::NaiveDate, i64)> = sqlx::query_as("SELECT day, released_minor FROM settlement_batches ORDER BY day")
-        .fetch_all(scene.db.pool())
-        .await
-        .unwrap();
+    let released: Vec<(chrono::NaiveDate, i64)> =
+        sqlx::query_as("SELECT day, released_minor FROM settlement_batches ORDER BY day").fetch_all(scene.db.pool()).await.unwrap();
     assert_eq!(released, [(scene.day(-3), 100), (scene.day(-2), 200), (scene.day(-1), 300)]);
     assert_eq!(scene.owed().await, [50, 600, 0, 0]);
     scene.assert_sound().await;
@@ -82,8 +80,7 @@ async fn what_a_refund_took_is_carried_over_until_it_comes_back() {
     assert_eq!(scene.owed().await, [0, 300, 0, 700]);
     scene.turn_days(1);
     assert_eq!(scene.settlements().release_due().await.unwrap(), 0);
-    let returned =
-        recipe::refund_returned(scene.book(), scene.store, refund, cny(700), cny(0), RefundSource::Pending, refund_day);
+    let returned = recipe::refund_returned(scene.book(), scene.store, refund, cny(700), cny(0), RefundSource::Pending, refund_day);
     assert_eq!(scene.post(&[returned]).await, [Ok(())]);
     assert_eq!(scene.settlements().release_due().await.unwrap(), 0, "it came back today");
     scene.turn_days(1);

@@ -145,10 +145,8 @@ async fn notices_count_once_and_only_with_the_right_amount() {
     assert!(withdrawals.accept_notice(&headers, &forged).await.is_err());
     assert_eq!(withdrawals.process_notices(100).await.unwrap(), 7);
     assert_eq!(withdrawals.process_notices(100).await.unwrap(), 0);
-    let outcomes: Vec<(String, String, i32)> = sqlx::query_as("SELECT notice_id, outcome, deliveries FROM notices ORDER BY notice_id")
-        .fetch_all(scene.db.pool())
-        .await
-        .unwrap();
+    let outcomes: Vec<(String, String, i32)> =
+        sqlx::query_as("SELECT notice_id, outcome, deliveries FROM notices ORDER BY notice_id").fetch_all(scene.db.pool()).await.unwrap();
     let expected = [
         ("n1", "APPLIED"),
         ("n2", "DUPLICATE"),
