@@ -69,7 +69,10 @@ async fn refunds_at_once_never_exceed_the_payment() {
     let results = [all.0, all.1, all.2, all.3];
     let (made, refused): (Vec<_>, Vec<_>) = results.iter().partition(|r| r.is_ok());
     assert_eq!((made.len(), refused.len()), (2, 2));
-    assert!(refused.iter().all(|r| matches!(r, Err(RefundError::AmountExceedsPaid { refundable }) if *refundable == cny(2_000))), "{refused:?}");
+    assert!(
+        refused.iter().all(|r| matches!(r, Err(RefundError::AmountExceedsPaid { refundable }) if *refundable == cny(2_000))),
+        "{refused:?}"
+    );
     assert_eq!(scene.again(order.id).await.refunded, cny(8_000));
     scene.assert_sound().await;
 }
@@ -114,7 +117,10 @@ async fn a_refund_that_no_balance_covers_is_refused_and_changes_nothing() {
     assert!(matches!(refused, Err(RefundError::InsufficientBalance { available }) if available == cny(962)), "{refused:?}");
     assert_eq!(scene.owed().await, [0, 962, 0]);
     assert_eq!(scene.again(order.id).await.refunded, cny(0));
-    assert_eq!(scene.count("SELECT count(*) FROM refunds").await + scene.count("SELECT count(*) FROM jobs WHERE kind LIKE 'refund%'").await, 0);
+    assert_eq!(
+        scene.count("SELECT count(*) FROM refunds").await + scene.count("SELECT count(*) FROM jobs WHERE kind LIKE 'refund%'").await,
+        0
+    );
     assert_eq!(scene.count("SELECT count(*) FROM idempotency_keys WHERE operation = 'refundRequest'").await, 0);
 }
 
@@ -171,7 +177,13 @@ async fn a_replayed_refund_is_the_same_refund() {
     let scene = Scene::open().await;
     let (order, _) = scene.paid(10_000).await;
     let key = Uuid::now_v7();
-    let cmd = |amount: Money| RequestRefund { merchant: scene.merchant, order: order.id, amount, reason: "退货".to_owned(), idempotency_key: key };
+    let cmd = |amount: Money| RequestRefund {
+        merchant: scene.merchant,
+        order: order.id,
+        amount,
+        reason: "退货".to_owned(),
+        idempotency_key: key,
+    };
     let (a, b) = tokio::join!(scene.refunds.request(&scene.owner, cmd(cny(100))), scene.refunds.request(&scene.owner, cmd(cny(100))));
     assert_eq!(a.unwrap(), b.unwrap());
     assert!(matches!(scene.refunds.request(&scene.owner, cmd(cny(101))).await, Err(RefundError::Idempotency(_))));

@@ -251,10 +251,12 @@ async fn what_must_not_be_paid_is_refused_and_nothing_changes() {
     scene.pass(TimeDelta::minutes(30));
     assert!(matches!(refused(expired.id).await, Err(PaymentError::OrderExpired)));
     assert_eq!(scene.status(expired.id).await, OrderStatus::Closed, "it reads as closed");
-    let stranger = scene.payments.start(&Actor::Customer { merchant: scene.merchant, order: paid.id }, start(scene.merchant, closed.id)).await;
+    let stranger =
+        scene.payments.start(&Actor::Customer { merchant: scene.merchant, order: paid.id }, start(scene.merchant, closed.id)).await;
     assert!(matches!(stranger, Err(PaymentError::Forbidden(_))), "{stranger:?}");
     let foreign = MerchantId::new();
-    let cmd = CreateOrder { merchant: foreign, store: scene.store, amount: cny(1), subject: "x".to_owned(), idempotency_key: Uuid::now_v7() };
+    let cmd =
+        CreateOrder { merchant: foreign, store: scene.store, amount: cny(1), subject: "x".to_owned(), idempotency_key: Uuid::now_v7() };
     assert!(matches!(scene.orders.create(&scene.owner, cmd.clone()).await, Err(OrderError::Forbidden(_))));
     assert!(matches!(scene.orders.create(&Actor::System, cmd).await, Err(OrderError::MerchantNotSigned)));
     assert!(matches!(scene.orders.get(&scene.owner, foreign, paid.id).await, Err(OrderError::NotFound)));

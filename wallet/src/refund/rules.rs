@@ -222,7 +222,9 @@ mod tests {
     fn never_more_than_what_was_paid_is_given_back() {
         use RefundStatus::{Failed, Funded, Sent, Succeeded, Unknown};
         let order = order(1_000, 38, OrderStatus::Paid);
-        let cases: [(&[(i64, RefundStatus)], i64, Result<i64, i64>); 9] = [
+        /// Earlier refunds, the one asked for, and what is refunded with it or what could be.
+        type Case<'c> = (&'c [(i64, RefundStatus)], i64, Result<i64, i64>);
+        let cases: [Case; 9] = [
             (&[], 1_000, Ok(1_000)),
             (&[], 1_001, Err(1_000)),
             (&[(400, Succeeded)], 600, Ok(1_000)),
@@ -256,7 +258,9 @@ mod tests {
     fn a_payment_is_voided_when_refunds_of_its_own_day_add_up_to_it() {
         let order = order(1_000, 38, OrderStatus::Paid);
         let (today, tomorrow) = (noon(), noon() + TimeDelta::days(1));
-        let cases: [(&[(i64, DateTime<Utc>)], i64, DateTime<Utc>, i64); 5] = [
+        /// Earlier refunds, the one asked for and when, and whether it voids.
+        type Case<'c> = (&'c [(i64, DateTime<Utc>)], i64, DateTime<Utc>, i64);
+        let cases: [Case; 5] = [
             (&[], 1_000, today, 1),
             (&[], 999, today, 0),
             (&[(400, today)], 600, today, 1),

@@ -196,7 +196,8 @@ mod tests {
         let late = now + TimeDelta::seconds(WINDOW_S + 1);
         let early = now - TimeDelta::seconds(WINDOW_S + 1);
         let edge = now + TimeDelta::seconds(WINDOW_S);
-        let cases: [(&str, &str, &str, &HeaderMap, &[u8], DateTime<Utc>, Option<SignatureError>); 13] = [
+        type Case<'c> = (&'c str, &'c str, &'c str, &'c HeaderMap, &'c [u8], DateTime<Utc>, Option<SignatureError>);
+        let cases: [Case; 13] = [
             ("as signed", "POST", path, &good, body, now, None),
             ("at the edge of the window", "POST", path, &good, body, edge, None),
             ("tampered body", "POST", path, &good, b"{\"amount_minor\":9250}", now, Some(SignatureError::Mismatch)),
