@@ -39,8 +39,8 @@ pub async fn run(config: &Config, seconds: u64, callers: usize, json: bool) -> R
 
 async fn measure(config: &Config, base_url: &str, length: Duration, callers: usize) -> Result<Record> {
     let anonymous = Client::anonymous(base_url)?;
-    let owner = anonymous.login("dev:owner:bench").await?;
-    let reviewer = anonymous.login("dev:reviewer:bench").await?;
+    let owner = anonymous.login("dev:owner:bench-owner").await?;
+    let reviewer = anonymous.login("dev:reviewer:bench-reviewer").await?;
     let papers = papers::make(config).await?;
     let merchant = application::sign(&owner, &reviewer, &papers, "bench", &mut Steps::silent()).await?;
     let stores = trade::open_stores(&owner, &merchant).await?;
