@@ -23,6 +23,7 @@ try:
 except ImportError:
     sys.exit("specimens: Pillow is missing; install python3-pil and run this with /usr/bin/python3.")
 
+sys.dont_write_bytecode = True  # the folder is part of the source tree
 import specimen_data as data
 
 FONTS = {

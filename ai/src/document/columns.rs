@@ -23,17 +23,21 @@ pub fn assign(labels: &[FoundLabel], pieces: Vec<Piece>) -> Vec<(&'static str, R
     let mut dealt: Vec<Vec<Row>> = columns.iter().map(|_| Vec::new()).collect();
     for piece in pieces {
         let beside = piece.owner.or_else(|| label_beside(labels, &piece));
-        let column = column_of(&columns, labels, &piece);
+        let rightmost = column_of(&columns, labels, &piece);
+        // The label beside decides, unless a column begins between it and the piece, which then continues a value above.
+        let own = beside.and_then(|label| columns.iter().position(|column| column.contains(&label)));
+        let column = match (beside, rightmost) {
+            (Some(label), Some(rightmost)) if left_edge(&columns[rightmost], labels) < labels[label].right => own,
+            (Some(_), None) => own,
+            _ => rightmost,
+        };
         match (column, beside) {
-            (Some(column), beside) if beside.is_none_or(|label| columns[column].contains(&label)) => {
+            (Some(column), beside) => {
+                let beside = beside.filter(|label| columns[column].contains(label));
                 add_to_rows(&mut dealt[column], piece, beside);
             }
-            // A label of its own (民族), or one further left, whose row this is unless it continues a column between.
+            // A label without a column, such as 民族 beside 性别.
             (None, Some(label)) => fixed.push((label, piece)),
-            (Some(column), Some(label)) if labels[label].left > left_edge(&columns[column], labels) || piece.owner.is_some() => {
-                fixed.push((label, piece));
-            }
-            (Some(column), _) => add_to_rows(&mut dealt[column], piece, None),
             (None, None) => {}
         }
     }
