@@ -21,6 +21,7 @@ pub struct Config {
     pub redis: Redis,
     pub channel: Channel,
     pub sim: Sim,
+    pub work: Work,
     pub documents: Documents,
     pub log: Log,
 }
@@ -84,6 +85,20 @@ pub struct Sim {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Work {
+    /// Address at which a worker answers `/livez`, `/readyz` and `/metrics`. Empty: nowhere.
+    pub listen: String,
+}
+
+impl Work {
+    /// The address, where there is one. [`Config::validate`] refused any that cannot be read.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Documents {
     /// Folder with the ONNX models and ONNX Runtime, filled by `models/fetch.sh`.
     pub models_dir: PathBuf,
@@ -130,6 +145,7 @@ impl Default for Config {
                 query_after_ms: 5_000,
             },
             sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) },
+            work: Work { listen: String::new() },
             documents: Documents { models_dir: here.join("models/cache"), workers: 2, allow_specimen: true },
             log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         }
@@ -179,6 +195,9 @@ impl Config {
         }
         if !(1..=500).contains(&self.database.connections_max) {
             return Err(ConfigError::Invalid("database.connections_max must be between 1 and 500".to_owned()));
+        }
+        if !self.work.listen.is_empty() && self.work.listen().is_none() {
+            return Err(ConfigError::Invalid("work.listen must be an address such as 127.0.0.1:8081, or empty".to_owned()));
         }
         if !self.http.public_url.starts_with("http://") && !self.http.public_url.starts_with("https://") {
             return Err(ConfigError::Invalid("http.public_url must begin with http:// or https://".to_owned()));

@@ -127,8 +127,8 @@ impl Cuttable {
         let (authority, path) = rest.split_once('/').unwrap_or((rest, "0"));
         let (login, target) = authority.rsplit_once('@').map_or(("", authority), |(login, target)| (login, target));
         let login = if login.is_empty() { String::new() } else { format!("{login}@") };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("redis://{login}{}/{path}", listener.local_addr().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let url = format!("redis://{login}{}/{path}", listener.local_addr().expect("it is bound"));
         let lines = Arc::new(Mutex::new(JoinSet::new()));
         let mut accepting = JoinSet::new();
         let (target, kept) = (target.to_owned(), lines.clone());

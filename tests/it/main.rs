@@ -18,6 +18,8 @@ mod edge;
 mod fanout;
 mod harness;
 #[cfg(feature = "e2e")]
+mod jobs;
+#[cfg(feature = "e2e")]
 mod launcher;
 #[cfg(feature = "e2e")]
 mod ledger_check;

@@ -1,31 +1,62 @@
 //! `/livez`: the process runs. `/readyz`: it can serve. `/metrics`: what it measured.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::Router;
+use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use metrics::gauge;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Edge, repo};
+use crate::app::App;
 use crate::jobs::RELAY;
 use crate::telemetry;
 
 /// Longest one look at a dependency may take.
 const LOOK_MAX: Duration = Duration::from_secs(2);
 
+/// What is looked at.
+#[derive(Clone, Debug)]
+pub struct Health {
+    pub app: Arc<App>,
+    pub stop: CancellationToken,
+}
+
+impl FromRef<Edge> for Health {
+    fn from_ref(edge: &Edge) -> Self {
+        Self { app: edge.app.clone(), stop: edge.stop.clone() }
+    }
+}
+
+/// The three addresses.
+pub fn routes<S>() -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    Health: FromRef<S>,
+{
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
+}
+
 /// `GET /livez`: answers as long as the process can.
-pub async fn livez() -> &'static str {
+async fn livez() -> &'static str {
     "ok"
 }
 
 /// `GET /readyz`: 200 when the database answers with a schema as new as this program's, the fan-out gets through, and no stop was asked for.
-pub async fn readyz(State(edge): State<Edge>) -> Response {
-    let (database, schema) = database(&edge).await;
-    let checks =
-        [("database", database), ("schema", schema), ("fanout", edge.app.fanout.healthy().await), ("running", !edge.stop.is_cancelled())];
+async fn readyz(State(health): State<Health>) -> Response {
+    let (database, schema) = database(&health.app).await;
+    let checks = [
+        ("database", database),
+        ("schema", schema),
+        ("fanout", health.app.fanout.healthy().await),
+        ("running", !health.stop.is_cancelled()),
+    ];
     let ready = checks.iter().all(|(_, fine)| *fine);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let checks: serde_json::Map<_, _> = checks.into_iter().map(|(name, fine)| (name.to_owned(), fine.into())).collect();
@@ -33,9 +64,9 @@ pub async fn readyz(State(edge): State<Edge>) -> Response {
 }
 
 /// Whether the database answers, and whether its schema is new enough. A schema never goes back, so a good one is looked at once.
-async fn database(edge: &Edge) -> (bool, bool) {
+async fn database(app: &App) -> (bool, bool) {
     static SCHEMA_FINE: AtomicBool = AtomicBool::new(false);
-    let db = &edge.app.db;
+    let db = &app.db;
     if SCHEMA_FINE.load(Ordering::Relaxed) {
         return (look(repo::ping(db)).await.is_some(), true);
     }
@@ -63,8 +94,8 @@ async fn look<T>(question: impl Future<Output = sqlx::Result<T>>) -> Option<T> {
 }
 
 /// `GET /metrics`: Prometheus text. What a queue holds is asked of the database now; where it does not answer, the last figures stand.
-pub async fn metrics(State(edge): State<Edge>) -> Response {
-    let db = &edge.app.db;
+async fn metrics(State(health): State<Health>) -> Response {
+    let db = &health.app.db;
     gauge!("haodian_db_connections", "state" => "idle").set(count(db.num_idle()));
     gauge!("haodian_db_connections", "state" => "used").set(count((db.size() as usize).saturating_sub(db.num_idle())));
     if let Some(queues) = look(repo::queues(db, RELAY)).await {

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use axum::Router;
-use axum::extract::FromRef;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -71,19 +70,14 @@ impl std::fmt::Debug for Edge {
     }
 }
 
-impl FromRef<Edge> for Arc<App> {
-    fn from_ref(edge: &Edge) -> Self {
-        edge.app.clone()
-    }
-}
-
 /// Serves until SIGTERM or SIGINT, then finishes what was accepted.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let stop = stop::signal()?;
     let app = App::connect(&config).await?;
     let listener = TcpListener::bind(config.http.listen).await.with_context(|| {
         format!("cannot listen on {}; choose another address with http.listen (HAODIAN_HTTP__LISTEN)", config.http.listen)
     })?;
-    run(app, listener, stop::signal()?).await
+    run(app, listener, stop).await
 }
 
 /// Serves on `listener` until `stop`: the listener closes at once, accepted requests and running tasks end within `http.shutdown_grace_s`.
@@ -114,6 +108,15 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     }
 }
 
+/// Answers `/livez`, `/readyz` and `/metrics` for a process that serves nothing else, until `stop`.
+pub async fn watch(app: Arc<App>, listener: TcpListener, stop: CancellationToken) {
+    let tasks = TaskTracker::new();
+    let router = health::routes().with_state(health::Health { app, stop: stop.clone() });
+    server::serve(listener, router.layer(middleware::from_fn(layer::protect)), stop, &tasks).await;
+    tasks.close();
+    tasks.wait().await;
+}
+
 fn edge(app: Arc<App>, tasks: TaskTracker, stop: CancellationToken) -> Edge {
     let time_max = Duration::from_secs(app.config.http.operation_timeout_s);
     Edge {
@@ -141,9 +144,7 @@ fn router(edge: Edge) -> Router {
         .route("/cashier/{ticket}/events", get(cashier::events))
         .route("/review", get(pages::review))
         .route("/assets/{*path}", get(pages::asset))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics));
+        .merge(health::routes());
     if edge.app.config.development() {
         router = router.route("/graphiql", get(graphql::graphiql));
     }

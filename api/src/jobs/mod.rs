@@ -14,7 +14,8 @@ pub mod tick;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -49,7 +50,8 @@ struct Context {
 
 /// Works until SIGTERM or SIGINT, then finishes the jobs it holds.
 pub async fn work(config: Config) -> anyhow::Result<()> {
-    run(App::connect(&config).await?, stop::signal()?).await
+    let stop = stop::signal()?;
+    run(App::connect(&config).await?, stop).await
 }
 
 /// Works until `stop`; running jobs end within `http.shutdown_grace_s`.
@@ -60,18 +62,24 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     let money = Pool {
         kinds: &KINDS[..5],
         places: MONEY_PLACES,
-        lease: Duration::from_secs(60),
-        time_max: Duration::from_secs(45),
+        lease: Duration::from_secs(30),
+        time_max: Duration::from_secs(20),
         poll: Duration::from_millis(200),
     };
     let papers = Pool {
         kinds: &KINDS[5..],
         places: documents,
-        lease: Duration::from_secs(180),
-        time_max: Duration::from_secs(150),
+        lease: Duration::from_secs(75),
+        time_max: Duration::from_secs(60),
         poll: Duration::from_millis(200),
     };
     let tasks = TaskTracker::new();
+    if let Some(listen) = app.config.work.listen() {
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("cannot listen on {listen}; choose another address with work.listen"))?;
+        tasks.spawn(crate::http::watch(app.clone(), listener, stop.clone()));
+    }
     tasks.spawn(money.run(context.clone(), stop.clone()));
     tasks.spawn(papers.run(context, stop.clone()));
     tasks.spawn(tick::settle(app.clone(), stop.clone()));

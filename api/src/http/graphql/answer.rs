@@ -127,9 +127,13 @@ pub fn finish(response: &mut GraphQlResponse, request_id: &str) -> Outcome {
         let given = given.and_then(|code| if let Value::String(code) = code { Some(code.clone()) } else { None });
         let code = given.map_or_else(|| library_code(error, outcome).map_or(Cow::Borrowed("INTERNAL"), Cow::Borrowed), Cow::Owned);
         let extensions = error.extensions.get_or_insert_default();
-        if extensions.get("code").is_none() && code == "INTERNAL" {
-            tracing::error!(error = %error.message, "a resolver gave an error without a code");
-            error.message = INTERNAL_MESSAGE.to_owned();
+        if extensions.get("code").is_none() {
+            if code == "INTERNAL" {
+                tracing::error!(error = %error.message, "a resolver gave an error without a code");
+            }
+            if let Some(message) = own_words(&code) {
+                error.message = message.to_owned();
+            }
         }
         extensions.set("code", code.as_ref());
         extensions.set("requestId", request_id);
@@ -156,7 +160,19 @@ fn library_code(error: &ServerError, outcome: Outcome) -> Option<&'static str> {
         return Some("INPUT_DOCUMENT");
     }
     // an argument or a variable that does not parse as its type
-    message.starts_with("Failed to parse \"").then_some("INPUT_VALUE")
+    let unfit = message.starts_with("Failed to parse \"") || message.starts_with("Expected input type \"");
+    unfit.then_some("INPUT_VALUE")
+}
+
+/// What is said in place of the library's words, where they say too much or too little.
+fn own_words(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "INTERNAL" => INTERNAL_MESSAGE,
+        "LIMIT_DEPTH" => "查询嵌套过深，请减少层级或分次查询",
+        "LIMIT_COMPLEXITY" => "查询的字段过多，请减少字段、减小 first 或分次查询",
+        "LIMIT_DIRECTIVES" => "一个字段上的指令过多，请减少指令",
+        _ => return None,
+    })
 }
 
 /// The executed response as an answer.

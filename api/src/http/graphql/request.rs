@@ -123,8 +123,9 @@ pub fn parse(body: &[u8]) -> Result<Operation, Fault> {
         return Err(Fault::new(StatusCode::BAD_REQUEST, "LIMIT_DEPTH", "variables 嵌套过深（最多 8 层），请减少嵌套"));
     }
     let document = parser::parse_query(&query).map_err(|error| {
-        let error = ServerError::from(error);
-        Fault::new(StatusCode::BAD_REQUEST, "INPUT_SYNTAX", error.message).at(error.locations)
+        let places = ServerError::from(error).locations;
+        let place = places.first().map_or_else(String::new, |at| format!("第 {} 行第 {} 列附近", at.line, at.column));
+        Fault::new(StatusCode::BAD_REQUEST, "INPUT_SYNTAX", format!("GraphQL 文档有语法错误，请检查{place}")).at(places)
     })?;
     limit_selections(&document)?;
     let operation = pick(&document, operation_name.as_deref())?;
