@@ -3,7 +3,7 @@
 //!
 //! A value stands right of its label or below its first line, and a label is printed beside the first line of its value
 //! or, in tables, beside its middle. Per column of labels the pieces are therefore dealt out from top to bottom so that
-//! the labels sit as close as possible to the beginning or the middle of what they get (see [`super::columns`]).
+//! the labels sit as close as possible to the beginning or the middle of what they get (see `columns.rs`).
 
 use super::{Quad, columns, text};
 
