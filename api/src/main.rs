@@ -81,11 +81,13 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Up { until_ready, no_seed } => supervisor::up(config, supervisor::Options { until_ready, no_seed }).await?,
         Command::Serve => {
             api::telemetry::init(&config.log)?;
+            api::jobs::stop::signal()?;
             reach_database(&config).await?;
             api::http::serve(config).await?;
         }
         Command::Work => {
             api::telemetry::init(&config.log)?;
+            api::jobs::stop::signal()?;
             reach_database(&config).await?;
             api::jobs::work(config).await?;
         }
@@ -127,7 +129,8 @@ async fn seed(mut config: Config) -> anyhow::Result<()> {
         }
     }
     let base_url = config.http.public_url.clone();
-    api::seed::run(&config, &base_url).await
+    let owner = api::seed::run(&config, &base_url).await?;
+    Ok(launcher::sample::Demo { owner }.write(&config.data_dir)?)
 }
 
 /// The configured database, or the private one for as long as `work` takes.

@@ -4,7 +4,7 @@
 //! Order of ending: `serve` finishes what it accepted, then `work`, then `sim`, then Redis and PostgreSQL.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -150,13 +150,18 @@ async fn seed(config: &Config, services: &Services, family: &Family) -> Result<(
 async fn welcome(config: &Config, took: Duration) {
     let base = &config.http.public_url;
     println!("\n好店 is up after {:.1} s.", took.as_secs_f64());
-    if let Some(url) = sample::cashier_url(base).await {
+    let demo = sample::Demo::read(&config.data_dir);
+    if let Some(demo) = &demo
+        && let Some(url) = sample::cashier_url(base, &demo.owner).await
+    {
         println!("  cashier (a fresh order)  {url}");
     }
     println!("  review workbench         {base}/review");
     println!("  GraphiQL                 {base}/graphiql");
     println!("  logs                     {}", config.data_dir.join("logs").display());
-    println!("  demo logins (codes)      {}", sample::LOGINS.map(|(code, who)| format!("{code} {who}")).join(" · "));
+    let owner = demo.map(|demo| format!("{} 演示商户", demo.owner));
+    let logins: Vec<String> = owner.into_iter().chain(sample::LOGINS.map(|(code, who)| format!("{code} {who}"))).collect();
+    println!("  login codes              {}", logins.join(" · "));
     println!("  stop with Ctrl-C\n");
 }
 
@@ -177,13 +182,19 @@ fn place(config: &mut Config) -> Result<Places, LauncherError> {
     if !Config::given("channel.sandbox_url") {
         config.channel.sandbox_url = port::loopback_url(sim.address);
     }
-    Ok(Places { http: http.address, sim: sim.address })
+    let work = match config.work.listen() {
+        Some(asked) => port::choose(asked, true, "work.listen")?.address,
+        None => SocketAddr::from((Ipv4Addr::LOCALHOST, port::private(None)?)),
+    };
+    config.work.listen = work.to_string();
+    Ok(Places { http: http.address, sim: sim.address, work })
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Places {
     http: SocketAddr,
     sim: SocketAddr,
+    work: SocketAddr,
 }
 
 /// When a process counts as started.
@@ -191,7 +202,6 @@ struct Places {
 enum Ready {
     Listens(SocketAddr),
     Answers(String),
-    Runs,
 }
 
 impl Ready {
@@ -199,7 +209,6 @@ impl Ready {
         match self {
             Self::Listens(address) => format!("listens on {address}"),
             Self::Answers(url) => format!("ready at {}", url.trim_end_matches("/readyz")),
-            Self::Runs => "runs".to_owned(),
         }
     }
 }
@@ -226,7 +235,7 @@ struct Family {
 impl Family {
     fn new(config: &Config, places: Places) -> Self {
         let logs = config.data_dir.join("logs");
-        let readyz = format!("{}/readyz", port::loopback_url(places.http));
+        let readyz = |at| Ready::Answers(format!("{}/readyz", port::loopback_url(at)));
         let member = |name, ready| Member {
             name,
             ready,
@@ -244,9 +253,11 @@ impl Family {
             ("HAODIAN_HTTP__PUBLIC_URL", config.http.public_url.clone()),
             ("HAODIAN_SIM__LISTEN", config.sim.listen.to_string()),
             ("HAODIAN_CHANNEL__SANDBOX_URL", config.channel.sandbox_url.clone()),
+            ("HAODIAN_WORK__LISTEN", config.work.listen.clone()),
             (SUPERVISED, std::process::id().to_string()),
         ];
-        let members = vec![member("sim", Ready::Listens(places.sim)), member("serve", Ready::Answers(readyz)), member("work", Ready::Runs)];
+        let members =
+            vec![member("sim", Ready::Listens(places.sim)), member("serve", readyz(places.http)), member("work", readyz(places.work))];
         Self { members, environment, places }
     }
 
@@ -361,7 +372,6 @@ async fn is_ready(ready: &Ready) -> bool {
     match ready {
         Ready::Listens(address) => TcpStream::connect(address).await.is_ok(),
         Ready::Answers(url) => reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success()),
-        Ready::Runs => true,
     }
 }
 

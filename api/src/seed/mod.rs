@@ -25,8 +25,9 @@ use report::{Steps, seconds};
 /// Hour of the Shanghai day that the demo plays: no run straddles midnight.
 const HOUR: u32 = 10;
 
-/// Runs the scenario against a running system at `base_url`, printing each step with its time. Each run is a new merchant.
-pub async fn run(config: &Config, base_url: &str) -> Result<()> {
+/// Runs the scenario against a running system at `base_url`, printing each step with its time. Each run is a new merchant; returns the
+/// login code of its owner.
+pub async fn run(config: &Config, base_url: &str) -> Result<String> {
     println!("演示 Demo: 一家商户从进件到提现 — one merchant from application to withdrawal");
     let mut steps = Steps::start();
     let anonymous = Client::anonymous(base_url)?;
@@ -59,7 +60,7 @@ pub async fn run(config: &Config, base_url: &str) -> Result<()> {
 
     board::compare(&owner, &merchant, &day.text, &sales, &mut steps).await?;
     println!("演示完成 demo done in {}", seconds(steps.total()));
-    Ok(())
+    Ok(owner_code)
 }
 
 /// A day of the sandbox: how far business time is shifted, and its date.
