@@ -5,6 +5,8 @@
 
 use async_graphql::{Error, ErrorExtensions, SimpleObject};
 
+use crate::http::problem::chain;
+
 /// Why a mutation was not carried out, and what to do about it.
 #[derive(SimpleObject, Clone, Debug, PartialEq, Eq)]
 pub struct UserError {
@@ -107,14 +109,7 @@ pub fn forbidden() -> Error {
 }
 
 /// Our fault. The chain goes to the log, the caller gets a code and the request id.
-pub fn internal(error: &dyn std::error::Error) -> Error {
-    let mut chain = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        chain.push_str(": ");
-        chain.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    tracing::error!(error = %chain, "request failed");
+pub fn internal(error: &(dyn std::error::Error + 'static)) -> Error {
+    tracing::error!(error = %chain(error), "request failed");
     coded("INTERNAL", "系统繁忙，请稍后重试；若仍失败，请把 requestId 告诉客服")
 }

@@ -1,6 +1,7 @@
 //! The application with its papers: what the merchant hands in and what became of it.
 
 use ai::document::DocumentKind;
+use ai::image::ImageError;
 use ai::review::Reason;
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -58,16 +59,15 @@ impl Rejection for OnboardingError {
     }
 }
 
-/// An image that cannot be taken, in words. Shared with the upload endpoint.
-pub fn image(error: &ai::image::ImageError) -> UserError {
-    use ai::image::ImageError;
+/// An image that cannot be taken, in words. The upload endpoint answers with them.
+pub fn image(error: &ImageError) -> UserError {
     let (code, message) = match error {
-        ImageError::Empty => ("IMAGE_EMPTY", "文件是空的，请重新选择照片".to_owned()),
-        ImageError::NotAnImage => ("IMAGE_UNSUPPORTED", "文件不是图片，请上传 JPEG 或 PNG 照片".to_owned()),
-        ImageError::UnsupportedType { .. } => ("IMAGE_UNSUPPORTED", "只支持 JPEG 和 PNG 照片，请转换格式后上传".to_owned()),
-        ImageError::TooLarge { .. } => ("IMAGE_TOO_LARGE", "照片像素过大，请控制在 5000 万像素以内".to_owned()),
-        ImageError::TooSmall { .. } => ("IMAGE_TOO_SMALL", "照片太小，请上传每边至少 300 像素的清晰照片".to_owned()),
-        _ => ("IMAGE_BROKEN", "照片不完整或已损坏，请重新拍摄上传".to_owned()),
+        ImageError::Empty => ("INPUT_EMPTY", "文件是空的，请重新选择图片"),
+        ImageError::NotAnImage | ImageError::UnsupportedType { .. } => ("INPUT_IMAGE_TYPE", "仅支持 JPG 或 PNG 图片，请换一张后上传"),
+        ImageError::TooLarge { .. } => ("INPUT_IMAGE_TOO_LARGE", "图片像素过大，请缩小到 5000 万像素以内再上传"),
+        ImageError::TooSmall { .. } => ("INPUT_IMAGE_TOO_SMALL", "图片太小看不清，请上传短边不少于 300 像素的图片"),
+        ImageError::Truncated => ("INPUT_IMAGE_TRUNCATED", "图片不完整，请重新拍摄或导出后上传"),
+        ImageError::Damaged(_) => ("INPUT_IMAGE_DAMAGED", "图片已损坏，请重新拍摄或导出后上传"),
     };
     UserError::new(code, message).at("image")
 }

@@ -342,7 +342,7 @@ pub struct OrderQuery;
 
 #[Object]
 impl OrderQuery {
-    /// The order a ticket opens; an error `TICKET_INVALID` or `TICKET_EXPIRED` otherwise. Needs no login.
+    /// The order a ticket opens; an error `AUTH_TICKET_INVALID` or `AUTH_TICKET_EXPIRED` otherwise. Needs no login.
     async fn cashier(&self, ctx: &Context<'_>, ticket: String) -> async_graphql::Result<Option<CashierOrder>> {
         let app = app(ctx);
         let (book, order) = app.tickets.open_order(&ticket).map_err(ticket_error)?;
@@ -353,8 +353,8 @@ impl OrderQuery {
 
 fn ticket_error(error: crate::ticket::TicketError) -> async_graphql::Error {
     match error {
-        crate::ticket::TicketError::Invalid => coded("TICKET_INVALID", "付款链接无效，请向商家重新索取"),
-        crate::ticket::TicketError::Expired => coded("TICKET_EXPIRED", "付款链接已过期，请向商家重新索取"),
+        crate::ticket::TicketError::Invalid => coded("AUTH_TICKET_INVALID", "付款链接无效，请向商家重新索取"),
+        crate::ticket::TicketError::Expired => coded("AUTH_TICKET_EXPIRED", "付款链接已过期，请向商家重新索取"),
     }
 }
 
@@ -473,7 +473,7 @@ impl OrderMutation {
         let (book, order, customer) = match (&input.ticket, &input.order_id) {
             (Some(ticket), None) => match app.tickets.open_order(ticket) {
                 Ok((book, order)) => (book, order, Some(Actor::Customer { merchant: book.merchant(), order })),
-                Err(error) => return refuse(UserError::new("TICKET_INVALID", ticket_error(error).message).at("ticket")),
+                Err(error) => return refuse(UserError::new("AUTH_TICKET_INVALID", ticket_error(error).message).at("ticket")),
             },
             (None, Some(id)) => match id::order(id) {
                 Some((book, order)) => (book, order, None),

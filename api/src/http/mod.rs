@@ -11,7 +11,7 @@ mod image;
 mod layer;
 mod notice;
 mod pages;
-mod problem;
+pub(crate) mod problem;
 mod repo;
 mod server;
 pub mod upload;

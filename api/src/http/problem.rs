@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::layer;
-use crate::graphql::error::Rejection;
+use crate::graphql::error::{Rejection, UserError};
 
 /// A refusal. The code is stable; the sentence is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +53,13 @@ impl Problem {
         Self::internal()
     }
 
-    /// A service's refusal in the words of the one table of errors, with the status its code's family has; or our fault.
+    /// A service's refusal in the words of the one table of errors, or our fault.
     pub fn of<E: Rejection>(error: &E) -> Self {
-        let Some(told) = error.user_error() else { return Self::failed(error) };
+        error.user_error().map_or_else(|| Self::failed(error), Self::told)
+    }
+
+    /// A rejection, with the status its code's family has.
+    pub fn told(told: UserError) -> Self {
         let status = match told.code.split('_').next().unwrap_or_default() {
             "NOT" => StatusCode::NOT_FOUND,
             "PERM" => StatusCode::FORBIDDEN,

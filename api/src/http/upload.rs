@@ -18,6 +18,7 @@ use super::Edge;
 use super::body::{self, BodyError, Limits};
 use super::problem::{Problem, chain};
 use crate::graphql::id::GlobalId;
+use crate::graphql::onboarding::image;
 use crate::ticket::{TicketError, UploadGrant};
 
 /// Most bytes of a paper.
@@ -103,27 +104,17 @@ fn content_type(headers: &HeaderMap) -> Result<(), Problem> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     match given.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
         "image/jpeg" | "image/png" => Ok(()),
-        _ => Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "INPUT_IMAGE_TYPE", IMAGE_TYPE).field("image")),
+        _ => Err(refused_image(&ImageError::NotAnImage)),
     }
 }
 
-const IMAGE_TYPE: &str = "仅支持 JPG 或 PNG 图片，请换一张后上传";
-
-/// Why these bytes are not taken as a picture of a paper.
+/// Why these bytes are not taken as a picture of a paper: another type is 415, anything else 422.
 fn refused_image(error: &ImageError) -> Problem {
-    let (status, code, message) = match error {
-        ImageError::Empty => (StatusCode::UNPROCESSABLE_ENTITY, "INPUT_EMPTY", "文件是空的，请重新选择图片"),
-        ImageError::NotAnImage | ImageError::UnsupportedType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "INPUT_IMAGE_TYPE", IMAGE_TYPE),
-        ImageError::TooLarge { .. } => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "INPUT_IMAGE_TOO_LARGE", "图片像素过大，请缩小到 5000 万像素以内再上传")
-        }
-        ImageError::TooSmall { .. } => {
-            (StatusCode::UNPROCESSABLE_ENTITY, "INPUT_IMAGE_TOO_SMALL", "图片太小看不清，请上传短边不少于 300 像素的图片")
-        }
-        ImageError::Truncated => (StatusCode::UNPROCESSABLE_ENTITY, "INPUT_IMAGE_TRUNCATED", "图片不完整，请重新拍摄或导出后上传"),
-        ImageError::Damaged(_) => (StatusCode::UNPROCESSABLE_ENTITY, "INPUT_IMAGE_DAMAGED", "图片已损坏，请重新拍摄或导出后上传"),
+    let status = match error {
+        ImageError::NotAnImage | ImageError::UnsupportedType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    Problem::new(status, code, message).field("image")
+    Problem { status, ..Problem::told(image(error)) }
 }
 
 #[cfg(test)]
