@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use ai::document::DocumentKind;
 use ai::pipeline::{Findings, Pipeline};
 use ai::review::{self, Claims, Policy};
 use anyhow::{Context, bail};
@@ -17,10 +18,10 @@ pub struct Arguments {
     /// JPEG or PNG files
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// JSON lines, as the only form there is: kept so that scripts say what they parse
+    /// Print JSON lines (there is no other form yet)
     #[arg(long)]
     json: bool,
-    /// What was typed: a JSON object of field names and values, or JSON lines with `file` and `claims`, as specimens.py writes them
+    /// What was typed: a JSON object of field names and values, or JSON lines with `file`, `doc_type` and `claims`, as specimens.py writes them
     #[arg(long)]
     claims: Option<PathBuf>,
     /// The business day of the comparison; today in Shanghai unless given
@@ -55,13 +56,14 @@ fn line(
     file: &Path,
     findings: Result<Findings, ai::error::StageError>,
     ms: f64,
-    claims: Option<&Claims>,
+    claims: Option<&Typed>,
     policy: &Policy,
     as_of: NaiveDate,
 ) -> Value {
     let (mut line, decision) = match findings {
         Ok(findings) => {
-            let decision = claims.map(|claims| review::decide(&findings, findings.kind, claims, policy, as_of));
+            let decide = |typed: &Typed| review::decide(&findings, typed.kind.unwrap_or(findings.kind), &typed.claims, policy, as_of);
+            let decision = claims.map(decide);
             (read(&findings), decision)
         }
         Err(error) => {
@@ -98,23 +100,33 @@ fn read(findings: &Findings) -> Value {
     })
 }
 
-/// Claims for every file, or by file name.
-enum ClaimsFile {
-    Same(Claims),
-    ByName(Vec<(String, Claims)>),
+/// What was typed about one paper.
+#[derive(serde::Deserialize)]
+struct Typed {
+    /// The kind it was handed in as; the kind that was read unless given.
+    #[serde(default, rename = "doc_type")]
+    kind: Option<DocumentKind>,
+    claims: Claims,
 }
 
 #[derive(serde::Deserialize)]
 struct Line {
     file: String,
-    claims: Claims,
+    #[serde(flatten)]
+    typed: Typed,
+}
+
+/// Claims for every file, or by file name.
+enum ClaimsFile {
+    Same(Typed),
+    ByName(Vec<Line>),
 }
 
 impl ClaimsFile {
-    fn of(&self, file: &Path) -> Option<&Claims> {
+    fn of(&self, file: &Path) -> Option<&Typed> {
         match self {
-            Self::Same(claims) => Some(claims),
-            Self::ByName(lines) => lines.iter().find(|(name, _)| file.ends_with(name)).map(|(_, claims)| claims),
+            Self::Same(typed) => Some(typed),
+            Self::ByName(lines) => lines.iter().find(|line| file.ends_with(&line.file)).map(|line| &line.typed),
         }
     }
 }
@@ -122,12 +134,11 @@ impl ClaimsFile {
 fn claims_in(path: &Path) -> anyhow::Result<ClaimsFile> {
     let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
     if let Ok(claims) = serde_json::from_str::<Claims>(&text) {
-        return Ok(ClaimsFile::Same(claims));
+        return Ok(ClaimsFile::Same(Typed { kind: None, claims }));
     }
     let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let parsed: Result<Vec<Line>, _> = lines.map(serde_json::from_str).collect();
-    match parsed {
-        Ok(lines) => Ok(ClaimsFile::ByName(lines.into_iter().map(|line| (line.file, line.claims)).collect())),
+    match lines.map(serde_json::from_str).collect() {
+        Ok(lines) => Ok(ClaimsFile::ByName(lines)),
         Err(error) => bail!("{} is neither an object of claims nor lines with file and claims ({error})", path.display()),
     }
 }
@@ -142,10 +153,15 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("claims");
         std::fs::write(&path, r#"{"name": "张三"}"#).unwrap();
-        assert_eq!(claims_in(&path).unwrap().of(Path::new("any.jpg")).unwrap().0["name"], "张三");
-        std::fs::write(&path, "{\"file\": \"a.jpg\", \"claims\": {\"name\": \"李四\"}, \"condition\": \"clean\"}\n").unwrap();
+        assert_eq!(claims_in(&path).unwrap().of(Path::new("any.jpg")).unwrap().claims.0["name"], "张三");
+        std::fs::write(
+            &path,
+            "{\"file\": \"a.jpg\", \"doc_type\": \"id_front\", \"claims\": {\"name\": \"李四\"}, \"condition\": \"clean\"}\n",
+        )
+        .unwrap();
         let claims = claims_in(&path).unwrap();
-        assert_eq!(claims.of(Path::new("/tmp/a.jpg")).unwrap().0["name"], "李四");
+        let typed = claims.of(Path::new("/tmp/a.jpg")).unwrap();
+        assert_eq!((typed.claims.0["name"].as_str(), typed.kind), ("李四", Some(DocumentKind::IdFront)));
         assert!(claims.of(Path::new("/tmp/b.jpg")).is_none());
         std::fs::write(&path, "[]").unwrap();
         assert!(claims_in(&path).is_err());

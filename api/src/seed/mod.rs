@@ -88,7 +88,7 @@ async fn play(config: &Config, operator: &Client, offset_ms: i64) -> Result<()> 
     operator.sandbox(&format!("{}/control/clock", config.channel.sandbox_url), &json!({ "offset_ms": offset_ms })).await?;
     client::until(Duration::from_secs(10), "the server plays the day", || async {
         let shown = operator.query("sandbox", "{ sandbox { offsetMs } }", json!({})).await?;
-        Ok((shown["offsetMs"] == offset_ms.to_string()).then_some(()))
+        Ok((shown["offsetMs"].as_str() == Some(&*offset_ms.to_string())).then_some(()))
     })
     .await
 }
