@@ -78,6 +78,7 @@ pub fn masked(url: &str) -> String {
 /// Opens one connection as the role of the URL, or says what is wrong.
 pub async fn open(url: &str) -> Result<PgConnection, DatabaseError> {
     let options = parse(url)?;
+    resolve(&options).await?;
     let connecting = PgConnection::connect_with(&options);
     let connection = match tokio::time::timeout(CONNECT_LIMIT, connecting).await {
         Ok(connected) => connected.map_err(|e| classify(&options, e))?,
@@ -152,6 +153,17 @@ fn database(options: &PgConnectOptions) -> &str {
     options.get_database().unwrap_or_else(|| options.get_username())
 }
 
+/// Looks the host up first: a name that is not found and a server that is not there are different mistakes.
+async fn resolve(options: &PgConnectOptions) -> Result<(), DatabaseError> {
+    let host = options.get_host();
+    // a folder of sockets
+    if host.starts_with('/') || host.starts_with('@') {
+        return Ok(());
+    }
+    let found = tokio::time::timeout(CONNECT_LIMIT, tokio::net::lookup_host((host, options.get_port()))).await;
+    if matches!(found, Ok(Ok(_))) { Ok(()) } else { Err(DatabaseError::UnknownHost { host: host.to_owned() }) }
+}
+
 /// Turns the driver's error into the sentence that helps.
 fn classify(options: &PgConnectOptions, error: sqlx::Error) -> DatabaseError {
     let user = options.get_username().to_owned();
@@ -161,8 +173,6 @@ fn classify(options: &PgConnectOptions, error: sqlx::Error) -> DatabaseError {
             ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
                 return DatabaseError::Silent { server: server(options) };
             }
-            // the resolver's failures have no kind of their own
-            _ if cause.to_string().contains("lookup") => return DatabaseError::UnknownHost { host: options.get_host().to_owned() },
             _ => {}
         },
         sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
