@@ -1,7 +1,7 @@
 //! A merchant's application: papers read by the real pipeline, a person where it would not decide, corrections.
 
 use serde_json::{Value, json};
-use tests::papers;
+use tests::papers::{self, Paper};
 use tests::{Caller, TestApp, text};
 
 #[tokio::test]
@@ -17,7 +17,7 @@ async fn three_clean_papers_sign_a_merchant_who_may_then_take_money() {
 async fn a_blurred_deed_goes_to_a_person_and_a_wrong_number_is_refused_with_its_field_until_corrected() {
     let app = TestApp::start().await;
     let owner = app.owner().await;
-    let application = app.apply(&owner, papers::demo()).await;
+    let application = app.apply(&owner, papers::demo(), Paper::mistyped).await;
     let read = app.papers_read(&owner, &application).await;
     assert_eq!(read["status"], "NEEDS_CORRECTION", "{read}");
     assert_eq!(document(&read, "BUSINESS_LICENCE")["status"], "APPROVED", "{read}");
@@ -36,7 +36,7 @@ async fn a_blurred_deed_goes_to_a_person_and_a_wrong_number_is_refused_with_its_
     let shown = claimed["task"]["fields"].as_array().unwrap();
     let deed = papers::demo().iter().find(|p| p.kind == "DEED_NEW").unwrap();
     assert!(shown.iter().any(|f| f["name"] == "holder" && f["claimed"] == deed.value("holder")), "{claimed}");
-    let image = app.http().get(text(&claimed["task"]["imageUrl"])).bearer_auth(reviewer.token.clone().unwrap()).send().await.unwrap();
+    let image = app.http().get(format!("{}{}", app.url(), text(&claimed["task"]["imageUrl"]))).bearer_auth(reviewer.token.clone().unwrap()).send().await.unwrap();
     assert_eq!(image.status(), 200);
     assert!(image.bytes().await.unwrap().len() > 10_000);
 
@@ -63,8 +63,7 @@ async fn a_blurred_deed_goes_to_a_person_and_a_wrong_number_is_refused_with_its_
 async fn a_paper_that_a_person_rejects_is_named_to_the_owner() {
     let app = TestApp::start().await;
     let owner = app.owner().await;
-    let application = app.apply(&owner, papers::demo()).await;
-    app.papers_read(&owner, &application).await;
+    let application = app.application_in_review(&owner).await;
     let reviewer = app.reviewer().await;
     let task = only_task(&app, &reviewer).await;
     app.done(&reviewer, "reviewClaim", json!({ "taskId": task }), "task { id }").await;
@@ -89,8 +88,7 @@ async fn a_paper_that_a_person_rejects_is_named_to_the_owner() {
 async fn a_reviewer_sees_masked_values_until_the_task_is_theirs() {
     let app = TestApp::start().await;
     let owner = app.owner().await;
-    let application = app.apply(&owner, papers::demo()).await;
-    app.papers_read(&owner, &application).await;
+    app.application_in_review(&owner).await;
     let reviewer = app.reviewer().await;
     let query = "{ reviewQueue(first: 10) { nodes { id imageUrl fields { name claimed read } } } }";
     let queue = app.gql(&reviewer, query, json!({})).await;

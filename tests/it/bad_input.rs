@@ -30,7 +30,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     let theirs = app.order(&other, "5.00").await;
     let application = app.application_in_review(&shop.owner).await;
     app.drained().await;
-    app.stop_work();
+    app.stop_work().await;
 
     let mut table = accounts(&app, &shop, &application).await;
     table.extend(papers_and_reviews(&app, &shop, &application).await);
@@ -76,7 +76,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         }
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    app.start_work();
+    app.start_work().await;
     app.finish().await;
 }
 
@@ -318,8 +318,8 @@ fn money(shop: &Shop, other: &Shop, paid: &str, open: &str, ticket: &str, theirs
                 vec![
                     ("neither ticket nor order", json!({ "ticket": null }), INVALID, "ticket"),
                     ("both ticket and order", json!({ "orderId": open }), INVALID, "ticket"),
-                    ("a forged ticket", json!({ "ticket": format!("{}A", &ticket[..ticket.len() - 2]) }), "TICKET_INVALID", "ticket"),
-                    ("an oversized ticket", json!({ "ticket": "A".repeat(20_000) }), "TICKET_INVALID", "ticket"),
+                    ("a forged ticket", json!({ "ticket": format!("{}A", &ticket[..ticket.len() - 2]) }), "AUTH_TICKET_INVALID", "ticket"),
+                    ("an oversized ticket", json!({ "ticket": "A".repeat(20_000) }), "AUTH_TICKET_INVALID", "ticket"),
                 ],
             ]
             .concat(),
@@ -413,7 +413,7 @@ fn merge(input: &mut Value, change: &Value) {
 #[tokio::test]
 async fn every_bad_upload_is_refused_with_a_code_and_stores_nothing() {
     let app = TestApp::start().await;
-    app.stop_work();
+    app.stop_work().await;
     let owner = app.owner().await;
     let application = app.applying_merchant(&owner, "空白申请", ACCOUNT).await.0;
     let paper = papers::clean().iter().find(|p| p.kind == "ID_FRONT").unwrap();
@@ -430,7 +430,7 @@ async fn every_bad_upload_is_refused_with_a_code_and_stores_nothing() {
         ("a web page", &owner, &ticket, jpeg, b"<html><script>alert(1)</script>".to_vec(), 415, "INPUT_IMAGE_TYPE"),
         ("a GIF", &owner, &ticket, jpeg, b"GIF89a\x01\x00\x01\x00\x00\x00\x00;".to_vec(), 415, "INPUT_IMAGE_TYPE"),
         ("a truncated JPEG", &owner, &ticket, jpeg, image()[..image().len() / 2].to_vec(), 422, "INPUT_IMAGE_TRUNCATED"),
-        ("a JPEG cut after its first bytes", &owner, &ticket, jpeg, image()[..20].to_vec(), 422, "INPUT_IMAGE_TRUNCATED"),
+        ("a JPEG cut after its first bytes", &owner, &ticket, jpeg, image()[..20].to_vec(), 422, "INPUT_IMAGE_DAMAGED"),
         ("200 megapixels", &owner, &ticket, jpeg, header_of(20_000, 10_000), 422, "INPUT_IMAGE_TOO_LARGE"),
         ("65535 × 65535 pixels", &owner, &ticket, jpeg, header_of(65_535, 65_535), 422, "INPUT_IMAGE_TOO_LARGE"),
         ("a stamp", &owner, &ticket, jpeg, header_of(100, 80), 422, "INPUT_IMAGE_TOO_SMALL"),
@@ -458,7 +458,7 @@ async fn every_bad_upload_is_refused_with_a_code_and_stores_nothing() {
         let shown = app.application(&owner, &application).await;
         assert_eq!((shown["documents"].as_array().unwrap().len(), &shown["documents"][0]["version"]), (1, &json!(version)), "{shown}");
     }
-    app.start_work();
+    app.start_work().await;
     app.finish().await;
 }
 

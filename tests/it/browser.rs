@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use serde_json::{Value, json};
-use tests::{Caller, TestApp, repository, text};
+use tests::papers::{self, Paper};
+use tests::{TestApp, repository};
 
 #[tokio::test]
 async fn a_customer_pays_in_the_browser_and_sees_the_order_turn_paid_by_itself() {
@@ -20,10 +20,14 @@ async fn a_customer_pays_in_the_browser_and_sees_the_order_turn_paid_by_itself()
 async fn a_reviewer_decides_a_task_in_the_browser() {
     let app = TestApp::start().await;
     let owner = app.owner().await;
-    let application = app.application_in_review(&owner).await;
-    drive("review.mjs", &[app.url(), "dev:reviewer:rui", "holder"]).await;
-    let deed = document(&app, &owner, &application).await;
-    assert_ne!(deed["status"], "IN_REVIEW", "{deed}");
+    // A legible card beside another name: nothing a machine should decide, and every field has its place on the image.
+    let typed = |paper: &Paper| if paper.kind == "ID_FRONT" { paper.printed_but("name", "欧阳天") } else { paper.printed() };
+    let application = app.apply(&owner, papers::clean(), typed).await;
+    let read = app.papers_read(&owner, &application).await;
+    assert_eq!(read["status"], "IN_REVIEW", "{read}");
+    drive("review.mjs", &[app.url(), "dev:reviewer:rui", "name"]).await;
+    let decided = app.application(&owner, &application).await;
+    assert_eq!(decided["status"], "NEEDS_CORRECTION", "{decided}");
     app.finish().await;
 }
 
@@ -40,9 +44,4 @@ async fn drive(script: &str, arguments: &[&str]) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-}
-
-async fn document(app: &TestApp, owner: &Caller, application: &str) -> Value {
-    let shown = app.application(owner, application).await;
-    shown["documents"].as_array().unwrap().iter().find(|d| d["kind"] == "DEED_NEW").unwrap().clone()
 }

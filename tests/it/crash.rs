@@ -2,14 +2,14 @@
 //! once, and nothing else is.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use tests::{Answer, Caller, PrivateCluster, Shop, TestApp, database_on, eventually, key, mutation_text, text};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, LocalSet};
 
 /// Between two payments.
 const EVERY: Duration = Duration::from_millis(50);
@@ -37,20 +37,20 @@ struct Told {
 async fn after_a_kill_of_the_server_and_of_postgresql_the_books_hold_exactly_what_clients_were_told() {
     let mut cluster = PrivateCluster::start().await;
     let database = database_on(&cluster.admin_url()).await;
-    let app = Arc::new(TestApp::start_on(database, &[("HAODIAN_CHANNEL__QUERY_AFTER_MS", "500")]).await);
-    let shop = Arc::new(app.signed_merchant().await);
+    let app = Rc::new(TestApp::start_on(database, &[("HAODIAN_CHANNEL__QUERY_AFTER_MS", "500")]).await);
+    let shop = Rc::new(app.signed_merchant().await);
 
     let sent = AtomicUsize::new(0);
     let sent = &sent;
     let until_sent =
-        |number| eventually(CLIENT_LIMIT, "payments are sent", move || async move { (sent.load(Relaxed) >= number).then_some(()) });
+        |number| eventually(CLIENT_LIMIT, "payments are sent", async move || { (sent.load(Relaxed) >= number).then_some(()) });
     let customers = async {
         let mut clients = JoinSet::new();
         let mut beat = tokio::time::interval(EVERY);
         for number in 0..PAYMENTS {
             beat.tick().await;
             let (app, shop) = (app.clone(), shop.clone());
-            clients.spawn(async move { client(&app, &shop, number).await });
+            clients.spawn_local(async move { client(&app, &shop, number).await });
             sent.store(number + 1, Relaxed);
         }
         clients.join_all().await
@@ -63,7 +63,7 @@ async fn after_a_kill_of_the_server_and_of_postgresql_the_books_hold_exactly_wha
         cluster.kill9();
         cluster.start_again().await;
     };
-    let (told, ()) = tokio::join!(customers, chaos);
+    let (told, ()) = LocalSet::new().run_until(async { tokio::join!(customers, chaos) }).await;
     app.drained().await;
 
     books_hold_exactly(&app, &told).await;
@@ -71,7 +71,7 @@ async fn after_a_kill_of_the_server_and_of_postgresql_the_books_hold_exactly_wha
         let again = send(&app, &shop.owner, "orderCreate", &client.input, ORDER).await.expect("the server answers");
         assert_eq!(again.text, client.created, "the same key gives the same answer after all that");
     }
-    let app = Arc::into_inner(app).expect("all clients are done");
+    let app = Rc::into_inner(app).expect("all clients are done");
     app.finish().await;
     drop(cluster);
 }
@@ -91,7 +91,7 @@ async fn client(app: &TestApp, shop: &Shop, number: usize) -> Told {
     let start = json!({ "ticket": ticket, "idempotencyKey": key() });
     answered(app, &nobody, "paymentStart", &start, "attempt { id }").await;
     let query = "query($ticket: String!) { cashier(ticket: $ticket) { status attempt { payUrl } } }";
-    let pay_url = eventually(CLIENT_LIMIT, "the payment page is known", || async {
+    let pay_url = eventually(CLIENT_LIMIT, "the payment page is known", async || {
         let shown = ask(app, &nobody, query, json!({ "ticket": ticket })).await?;
         shown.body["data"]["cashier"]["attempt"]["payUrl"].as_str().map(str::to_owned)
     })
@@ -99,7 +99,7 @@ async fn client(app: &TestApp, shop: &Shop, number: usize) -> Told {
     let confirmed = app.http().post(format!("{pay_url}/confirm")).json(&json!({ "notices": 1, "delay_ms": 0 })).send().await;
     let status = confirmed.expect("the simulator is up").status();
     assert!(status.is_success() || status.is_redirection(), "confirm: {status}");
-    eventually(CLIENT_LIMIT, "the order is paid", || async {
+    eventually(CLIENT_LIMIT, "the order is paid", async || {
         let shown = ask(app, &nobody, query, json!({ "ticket": ticket })).await?;
         (shown.body["data"]["cashier"]["status"] == "PAID").then_some(())
     })
@@ -118,7 +118,7 @@ async fn client(app: &TestApp, shop: &Shop, number: usize) -> Told {
 /// Sends the same request until it is answered without a fault of the server.
 async fn answered(app: &TestApp, caller: &Caller, name: &str, input: &Value, selection: &str) -> Answer {
     let what = format!("{name} is answered");
-    let answer = eventually(CLIENT_LIMIT, &what, || async { send(app, caller, name, input, selection).await }).await;
+    let answer = eventually(CLIENT_LIMIT, &what, async || { send(app, caller, name, input, selection).await }).await;
     assert_eq!(answer.codes(), Vec::<String>::new(), "{name}: {}", answer.text);
     answer
 }

@@ -18,7 +18,7 @@ async fn the_demo_runs_through_and_its_board_equals_the_recount() {
     for promised in ["200 笔支付完成", "部分退款", "T+1 结算", "提现到账", "逐分一致", "demo done in"] {
         assert!(text.contains(promised), "{promised} is missing in\n{text}");
     }
-    eventually(Duration::from_secs(30), "both copies of the notice of one payment came", || async {
+    eventually(Duration::from_secs(30), "both copies of the notice of one payment came", async || {
         let twice: i64 = sqlx::query_scalar("SELECT count(*) FROM notices WHERE deliveries > 1").fetch_one(app.owner_db()).await.unwrap();
         (twice >= 1).then_some(())
     })

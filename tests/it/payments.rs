@@ -32,7 +32,7 @@ async fn a_duplicate_notice_posts_once() {
     let order = app.order(&shop, ORDER).await;
     app.pay_with(&order, Confirm { notices: 3, delay_ms: 0 }).await;
     // The channel sends the same notice again: it is counted, and nothing else.
-    eventually(PAY_LIMIT, "all three notices came", || async {
+    eventually(PAY_LIMIT, "all three notices came", async || {
         let deliveries: Option<i64> =
             sqlx::query_scalar("SELECT sum(deliveries)::bigint FROM notices").fetch_one(app.owner_db()).await.unwrap();
         (deliveries == Some(3)).then_some(())
@@ -51,7 +51,7 @@ async fn a_payment_without_notice_is_resolved_by_a_query_and_its_late_notice_cha
     app.pay_with(&order, Confirm { notices: 1, delay_ms: 8_000 }).await;
     let notices: i64 = sqlx::query_scalar("SELECT count(*) FROM notices").fetch_one(app.owner_db()).await.unwrap();
     assert_eq!(notices, 0, "the query was first");
-    eventually(PAY_LIMIT, "the late notice is dealt with", || async {
+    eventually(PAY_LIMIT, "the late notice is dealt with", async || {
         let outcome: Option<Option<String>> =
             sqlx::query_scalar("SELECT outcome FROM notices WHERE processed_at IS NOT NULL").fetch_optional(app.owner_db()).await.unwrap();
         outcome.flatten()
@@ -68,7 +68,7 @@ async fn a_declined_payment_leaves_the_order_to_be_paid_again() {
     let order = app.order(&shop, ORDER).await;
     let started = app.start_payment(&order).await;
     app.decline(&started, "INSUFFICIENT_FUNDS").await;
-    eventually(PAY_LIMIT, "the attempt failed", || async {
+    eventually(PAY_LIMIT, "the attempt failed", async || {
         let query = "query($ticket: String!) { cashier(ticket: $ticket) { status attempt { status errorCode } } }";
         let shown = app.read(&Caller::nobody(), "cashier", query, json!({ "ticket": order.ticket })).await;
         (shown["attempt"]["status"] == "FAILED").then_some(())
@@ -204,7 +204,7 @@ fn refund_input(order: &str, amount: &str) -> Value {
 
 /// Waits until the nth refund has succeeded; the order then.
 async fn until_refund(app: &TestApp, owner: &Caller, order: &str, nth: usize) -> Value {
-    eventually(PAY_LIMIT, "the refund succeeds", || async {
+    eventually(PAY_LIMIT, "the refund succeeds", async || {
         let query = "query($id: ID!) { node(id: $id) { ... on Order { status refunded { amount } refunds { status errorCode } } } }";
         let shown = app.read(owner, "node", query, json!({ "id": order })).await;
         let all = shown["refunds"].as_array()?;

@@ -16,14 +16,15 @@ struct Command {
 async fn a_replayed_command_gives_the_same_answer_and_changes_nothing() {
     let app = TestApp::start().await;
     let shop = app.signed_merchant_yesterday().await;
-    let (paid, open, closing) = (app.order(&shop, "100.00").await, app.order(&shop, "20.00").await, app.order(&shop, "30.00").await);
+    let paid = app.order(&shop, "100.00").await;
     app.pay(&paid).await;
     app.play_today().await;
+    let (open, closing) = (app.order(&shop, "20.00").await, app.order(&shop, "30.00").await);
     let operator = app.operator().await;
     app.done(&operator, "settlementRun", Value::Null, "released").await;
     app.drained().await;
     // Nothing but the commands below may change anything.
-    app.stop_work();
+    app.stop_work().await;
 
     let owner = || shop.owner.clone();
     let commands = [
@@ -77,7 +78,7 @@ async fn a_replayed_command_gives_the_same_answer_and_changes_nothing() {
         assert_eq!(reused.codes(), ["IDEMPOTENCY_KEY_REUSED"], "{}: {}", command.name, reused.text);
         assert_eq!(app.state().await, after, "{} with a reused key", command.name);
     }
-    app.start_work();
+    app.start_work().await;
     app.finish().await;
 }
 

@@ -13,7 +13,7 @@ async fn yesterdays_money_is_released_and_todays_is_not() {
 
     let operator = app.operator().await;
     app.done(&operator, "settlementRun", Value::Null, "released").await;
-    eventually(PAY_LIMIT, "yesterday is released", || async { (app.wallet(&shop).await.1 == "99.62").then_some(()) }).await;
+    eventually(PAY_LIMIT, "yesterday is released", async || { (app.wallet(&shop).await.1 == "99.62").then_some(()) }).await;
     assert_eq!(app.wallet(&shop).await, ("49.81".into(), "99.62".into(), "0.00".into()));
 
     // A second run finds nothing to do.
@@ -43,14 +43,14 @@ async fn a_withdrawal_holds_the_money_until_the_bank_has_paid() {
     app.pay(&app.order(&shop, "100.00").await).await;
     released(&app, &shop, "99.62").await;
 
-    app.stop_work();
+    app.stop_work().await;
     let requested = app
         .done(&shop.owner, "withdrawalRequest", withdrawal(&shop, "40.00"), "withdrawal { id status accountTail amount { amount } }")
         .await;
     let asked = &requested["withdrawal"];
     assert_eq!((&asked["status"], &asked["accountTail"], &asked["amount"]["amount"]), (&json!("HELD"), &json!("3456"), &json!("40.00")));
     assert_eq!(app.wallet(&shop).await, ("0.00".into(), "59.62".into(), "40.00".into()));
-    app.start_work();
+    app.start_work().await;
     let paid = until_final(&app, &shop.owner, &text(&asked["id"])).await;
     assert_eq!(paid["status"], "SUCCEEDED");
     assert_eq!(app.wallet(&shop).await, ("0.00".into(), "59.62".into(), "0.00".into()));
@@ -102,7 +102,30 @@ async fn the_daily_board_equals_its_recount_from_entries() {
         board.as_object_mut().unwrap().retain(|name, _| name != "day" && name != "recount");
         assert_eq!(board, recount, "as {}", caller.name);
         insta::allow_duplicates! {
-            insta::assert_json_snapshot!(board, @"");
+            insta::assert_json_snapshot!(board, @r#"
+            {
+              "activeStores": 1,
+              "activityRate": "50.00",
+              "averagePerActiveStore": {
+                "amount": "143.34"
+              },
+              "averageTicket": {
+                "amount": "35.84"
+              },
+              "count": 4,
+              "fee": {
+                "amount": "0.51"
+              },
+              "flow": {
+                "amount": "143.34"
+              },
+              "refundCount": 1,
+              "refunded": {
+                "amount": "10.00"
+              },
+              "signedStores": 2
+            }
+            "#);
         }
     }
     app.finish().await;
@@ -121,11 +144,11 @@ async fn released(app: &TestApp, shop: &Shop, available: &str) {
     app.play_today().await;
     let operator = app.operator().await;
     app.done(&operator, "settlementRun", Value::Null, "released").await;
-    eventually(PAY_LIMIT, "the money is released", || async { (app.wallet(shop).await.1 == available).then_some(()) }).await;
+    eventually(PAY_LIMIT, "the money is released", async || { (app.wallet(shop).await.1 == available).then_some(()) }).await;
 }
 
 async fn until_final(app: &TestApp, owner: &Caller, withdrawal: &str) -> Value {
-    eventually(PAY_LIMIT, "the bank has decided", || async {
+    eventually(PAY_LIMIT, "the bank has decided", async || {
         let query = "query($id: ID!) { node(id: $id) { ... on Withdrawal { status errorCode resolvedAt } } }";
         let shown = app.read(owner, "node", query, json!({ "id": withdrawal })).await;
         shown["resolvedAt"].is_string().then_some(shown)

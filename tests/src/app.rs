@@ -78,7 +78,7 @@ impl TestApp {
         let app = Self { http: client, url, sim_url, processes: Mutex::default(), settings, finished: false, folder, database };
         app.start_sim().await;
         app.start_serve().await;
-        app.start_work();
+        app.start_work().await;
         app
     }
 
@@ -138,9 +138,12 @@ impl TestApp {
         self.until_up("serve", &format!("{}/readyz", self.url)).await;
     }
 
-    pub fn start_work(&self) {
+    pub async fn start_work(&self) {
+        let lines = self.log_lines("work");
         let process = self.spawn("work");
         self.processes().work = Some(process);
+        // It has no address to ask at; before its first line it could not be stopped in good order.
+        eventually(START_LIMIT, "work says that it works", async || (self.log_lines("work") > lines).then_some(())).await;
     }
 
     /// `kill -9` of the server: no goodbye to clients, database or queue.
@@ -156,10 +159,20 @@ impl TestApp {
     }
 
     /// Stops the worker in good order; what it has begun it finishes.
-    pub fn stop_work(&self) {
+    pub async fn stop_work(&self) {
         let process = self.processes().work.take();
-        let status = process.expect("the worker runs").stop(STOP_LIMIT);
-        assert!(status.success(), "work ended with {status}");
+        stop("work", process).await;
+    }
+
+    /// Stops everything in good order, those who send before those who answer.
+    ///
+    /// # Panics
+    /// When a process does not end well.
+    pub async fn stop_all(&self) {
+        let Processes { sim, serve, work } = std::mem::take(&mut *self.processes());
+        stop("work", work).await;
+        stop("serve", serve).await;
+        stop("sim", sim).await;
     }
 
     /// Kills the server and starts it again on the same port.
@@ -168,12 +181,14 @@ impl TestApp {
         self.start_serve().await;
     }
 
-    /// Waits until no job is due and no notice waits.
+    /// Waits until nothing is under way any more: no job due, no notice waiting, every refund and withdrawal at its end.
     pub async fn drained(&self) {
-        eventually(DRAIN_LIMIT, "no job due and no notice waiting", || async {
+        eventually(DRAIN_LIMIT, "nothing is under way any more", async || {
             let waiting: i64 = sqlx::query_scalar(
                 "SELECT (SELECT count(*) FROM jobs WHERE state = 'READY' AND run_at <= now())
-                      + (SELECT count(*) FROM notices WHERE processed_at IS NULL)",
+                      + (SELECT count(*) FROM notices WHERE processed_at IS NULL)
+                      + (SELECT count(*) FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED'))
+                      + (SELECT count(*) FROM withdrawals WHERE status NOT IN ('SUCCEEDED', 'FAILED'))",
             )
             .fetch_one(self.owner_db())
             .await
@@ -202,13 +217,7 @@ impl TestApp {
             .await
             .expect("jobs can be read");
         assert!(dead.is_empty(), "jobs died: {dead:?}");
-        let Processes { sim, serve, work } = std::mem::take(&mut *self.processes());
-        for (name, process) in [("serve", serve), ("work", work), ("sim", sim)] {
-            if let Some(process) = process {
-                let status = tokio::task::spawn_blocking(move || process.stop(STOP_LIMIT)).await.expect("a stop ends");
-                assert!(status.success(), "{name} ended with {status}");
-            }
-        }
+        self.stop_all().await;
         let (content, text) = self.check().await;
         assert!(content, "haodian check found:\n{text}");
         for (name, log) in self.logs() {
@@ -226,6 +235,10 @@ impl TestApp {
         Process::spawn(name, &mut self.command(name), &self.log(name))
     }
 
+    fn log_lines(&self, name: &str) -> usize {
+        std::fs::read_to_string(self.log(name)).map_or(0, |log| log.lines().count())
+    }
+
     fn log(&self, name: &str) -> PathBuf {
         self.folder.path().join(format!("{name}.log"))
     }
@@ -235,7 +248,7 @@ impl TestApp {
     }
 
     async fn until_up(&self, name: &str, url: &str) {
-        eventually(START_LIMIT, &format!("{name} answers at {url}"), || async {
+        eventually(START_LIMIT, &format!("{name} answers at {url}"), async || {
             let ended = {
                 let mut processes = self.processes();
                 let process = if name == "sim" { &mut processes.sim } else { &mut processes.serve };
@@ -266,6 +279,12 @@ impl Drop for TestApp {
             }
         }
     }
+}
+
+async fn stop(name: &'static str, process: Option<Process>) {
+    let Some(process) = process else { return };
+    let status = tokio::task::spawn_blocking(move || process.stop(STOP_LIMIT)).await.expect("a stop ends");
+    assert!(status.success(), "{name} ended with {status}");
 }
 
 fn redis_url() -> String {

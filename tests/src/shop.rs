@@ -180,7 +180,7 @@ impl TestApp {
 
     /// Waits until the payer's page would show this status.
     pub async fn until_order(&self, order: &OrderHandle, status: &str) {
-        eventually(PAY_LIMIT, &format!("the order is {status}"), || async {
+        eventually(PAY_LIMIT, &format!("the order is {status}"), async || {
             let query = "query($ticket: String!) { cashier(ticket: $ticket) { status } }";
             let shown = self.read(&Caller::nobody(), "cashier", query, json!({ "ticket": order.ticket })).await;
             (shown["status"] == status).then_some(())
@@ -232,7 +232,7 @@ impl TestApp {
     }
 
     async fn until_played(&self, offset_ms: i64) {
-        eventually(Duration::from_secs(10), "the server plays the day", || async {
+        eventually(Duration::from_secs(10), "the server plays the day", async || {
             let shown = self.read(&Caller::nobody(), "sandbox", "{ sandbox { offsetMs } }", json!({})).await;
             (shown["offsetMs"] == offset_ms.to_string()).then_some(())
         })

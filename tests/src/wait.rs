@@ -9,10 +9,7 @@ const POLL: Duration = Duration::from_millis(25);
 ///
 /// # Panics
 /// With `what` when `limit` passes first.
-pub async fn eventually<T, F>(limit: Duration, what: &str, mut probe: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
+pub async fn eventually<T>(limit: Duration, what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = probe().await {

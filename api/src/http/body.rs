@@ -38,14 +38,11 @@ pub enum BodyError {
 /// Reads the whole body within the limits.
 pub async fn read(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Bytes, BodyError> {
     let deadline = Instant::now() + limits.time_max;
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let declared = declared_length(headers);
     let mut stream = body.into_data_stream();
     let too_long = |length: u64| length > limits.bytes_max as u64;
     if declared.is_some_and(too_long) {
-        // with `Expect: 100-continue` the client waits for our word and has sent nothing
-        if !headers.contains_key(header::EXPECT) && declared.is_some_and(|length| length <= DISCARD_MAX) {
-            discard(&mut stream, 0).await;
-        }
+        discard_declared(headers, &mut stream, declared).await;
         return Err(BodyError::TooLong);
     }
     let mut bytes = BytesMut::with_capacity(declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
@@ -60,6 +57,22 @@ pub async fn read(headers: &HeaderMap, body: Body, limits: Limits) -> Result<Byt
             }
             Ok(Some(Ok(chunk))) => bytes.extend_from_slice(&chunk),
         }
+    }
+}
+
+/// Throws away the body of a request that is refused for another reason.
+pub async fn throw_away(headers: &HeaderMap, body: Body) {
+    discard_declared(headers, &mut body.into_data_stream(), declared_length(headers)).await;
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Throws away what comes, unless that is more than we would wait for, or nothing: with `Expect: 100-continue` the client waits for our word.
+async fn discard_declared(headers: &HeaderMap, stream: &mut axum::body::BodyDataStream, declared: Option<u64>) {
+    if !headers.contains_key(header::EXPECT) && declared.is_none_or(|length| length <= DISCARD_MAX) {
+        discard(stream, 0).await;
     }
 }
 

@@ -33,9 +33,14 @@ const TICKET: HeaderName = HeaderName::from_static("x-upload-ticket");
 /// `POST /uploads`.
 pub async fn post(State(edge): State<Edge>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let actor = authenticate(&edge, &parts.headers).await?;
-    let grant = grant(&edge, &parts.headers, &actor)?;
-    content_type(&parts.headers)?;
+    let (actor, grant) = match admit(&edge, &parts.headers).await {
+        Ok(admitted) => admitted,
+        Err(problem) => {
+            // a phone that is still sending would meet a closed connection instead of the reason
+            body::throw_away(&parts.headers, body).await;
+            return Err(problem);
+        }
+    };
     let place = edge.uploads.enter().ok_or_else(Problem::busy)?;
     let image = body::read(&parts.headers, body, BODY).await.map_err(|error| match error {
         BodyError::TooLong => {
@@ -69,6 +74,14 @@ pub async fn post(State(edge): State<Edge>, request: Request) -> Result<Response
         Ok(Err(error)) => Err(Problem::of(&error)),
         Err(broken) => Err(Problem::failed(&broken)),
     }
+}
+
+/// Everything that can be said before the first byte of the picture.
+async fn admit(edge: &Edge, headers: &HeaderMap) -> Result<(Actor, UploadGrant), Problem> {
+    let actor = authenticate(edge, headers).await?;
+    let grant = grant(edge, headers, &actor)?;
+    content_type(headers)?;
+    Ok((actor, grant))
 }
 
 async fn authenticate(edge: &Edge, headers: &HeaderMap) -> Result<Actor, Problem> {
