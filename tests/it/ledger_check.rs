@@ -76,6 +76,7 @@ async fn every_corruption_is_found_by_the_rules_it_breaks_and_every_rule_finds_o
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
     assert_eq!(useful, all, "rules that no corruption tries");
+    app.start_all().await;
     app.finish().await;
 }
 

@@ -1,6 +1,5 @@
 //! Orders, payments and refunds on a real database: what the channel says, how often and in which order, and what the books make of it.
 
-#[cfg(feature = "e2e")]
 mod channel;
 mod refund;
 mod success;

@@ -29,6 +29,8 @@ pub struct TestApp {
     sim_url: String,
     processes: Mutex<Processes>,
     settings: Vec<(String, String)>,
+    /// What no log may hold: tokens and account numbers that this test used.
+    secrets: Mutex<Vec<String>>,
     finished: bool,
     // The folder and the database go after the processes.
     folder: Folder,
@@ -75,10 +77,8 @@ impl TestApp {
         ];
         settings.extend(more.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())));
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client can be made");
-        let app = Self { http: client, url, sim_url, processes: Mutex::default(), settings, finished: false, folder, database };
-        app.start_sim().await;
-        app.start_serve().await;
-        app.start_work().await;
+        let app = Self { http: client, url, sim_url, processes: Mutex::default(), settings, secrets: Mutex::default(), finished: false, folder, database };
+        app.start_all().await;
         app
     }
 
@@ -124,6 +124,12 @@ impl TestApp {
         }
         command.arg(name).envs(self.settings.iter().map(|(k, v)| (k, v))).current_dir(crate::repository());
         command
+    }
+
+    pub async fn start_all(&self) {
+        self.start_sim().await;
+        self.start_serve().await;
+        self.start_work().await;
     }
 
     pub async fn start_sim(&self) {
@@ -206,7 +212,7 @@ impl TestApp {
         (output.status.success(), text)
     }
 
-    /// Ends the test: queue empty, orderly stop, books in order, nothing panicked.
+    /// Ends the test: queue empty, orderly stop, books in order, nothing panicked, nothing secret in a log.
     ///
     /// # Panics
     /// When one of these does not hold.
@@ -222,8 +228,16 @@ impl TestApp {
         assert!(content, "haodian check found:\n{text}");
         for (name, log) in self.logs() {
             assert!(!log.contains("panicked at"), "{name} panicked");
+            for secret in self.secrets.lock().expect("nobody panics while holding this").iter() {
+                assert!(!log.contains(secret), "the log of {name} holds {secret}");
+            }
         }
         self.finished = true;
+    }
+
+    /// Remembers what no log may hold; [`Self::finish`] looks.
+    pub fn keep_secret(&self, secret: &str) {
+        self.secrets.lock().expect("nobody panics while holding this").push(secret.to_owned());
     }
 
     /// The logs so far, by process.

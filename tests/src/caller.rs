@@ -108,6 +108,7 @@ impl TestApp {
     pub async fn login(&self, code: &str) -> Caller {
         let payload = self.done(&Caller::nobody(), "login", json!({ "code": code }), "accessToken").await;
         let token = payload["accessToken"].as_str().expect("a login gives a token").to_owned();
+        self.keep_secret(&token);
         Caller { name: code.to_owned(), token: Some(token) }
     }
 

@@ -112,6 +112,7 @@ impl TestApp {
 
     /// A merchant that has only begun to apply: (application, merchant).
     pub async fn applying_merchant(&self, owner: &Caller, name: &str, account: &str) -> (String, String) {
+        self.keep_secret(account);
         let input = json!({ "merchantName": name, "settlementAccountName": name, "settlementAccountNumber": account });
         let payload = self.done(owner, "applicationCreate", input, "application { id merchant { id } }").await;
         let application = &payload["application"];
