@@ -36,7 +36,13 @@ async fn a_blurred_deed_goes_to_a_person_and_a_wrong_number_is_refused_with_its_
     let shown = claimed["task"]["fields"].as_array().unwrap();
     let deed = papers::demo().iter().find(|p| p.kind == "DEED_NEW").unwrap();
     assert!(shown.iter().any(|f| f["name"] == "holder" && f["claimed"] == deed.value("holder")), "{claimed}");
-    let image = app.http().get(format!("{}{}", app.url(), text(&claimed["task"]["imageUrl"]))).bearer_auth(reviewer.token.clone().unwrap()).send().await.unwrap();
+    let image = app
+        .http()
+        .get(format!("{}{}", app.url(), text(&claimed["task"]["imageUrl"])))
+        .bearer_auth(reviewer.token.clone().unwrap())
+        .send()
+        .await
+        .unwrap();
     assert_eq!(image.status(), 200);
     assert!(image.bytes().await.unwrap().len() > 10_000);
 

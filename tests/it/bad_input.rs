@@ -410,6 +410,9 @@ fn merge(input: &mut Value, change: &Value) {
     }
 }
 
+/// (what, caller, ticket, content type, bytes, status, code)
+type Upload<'a> = (&'a str, &'a Caller, &'a str, &'a str, Vec<u8>, u16, &'a str);
+
 #[tokio::test]
 async fn every_bad_upload_is_refused_with_a_code_and_stores_nothing() {
     let app = TestApp::start().await;
@@ -422,9 +425,8 @@ async fn every_bad_upload_is_refused_with_a_code_and_stores_nothing() {
     let image = || paper.image.clone();
     let before = (app.state().await, stored_files(&app));
 
-    // (what, caller, ticket, content type, bytes, status, code)
     let jpeg = "image/jpeg";
-    let cases: Vec<(&str, &Caller, &str, &str, Vec<u8>, u16, &str)> = vec![
+    let cases: Vec<Upload<'_>> = vec![
         ("an empty file", &owner, &ticket, jpeg, Vec::new(), 422, "INPUT_EMPTY"),
         ("a PDF named .jpg", &owner, &ticket, jpeg, b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n".to_vec(), 415, "INPUT_IMAGE_TYPE"),
         ("a web page", &owner, &ticket, jpeg, b"<html><script>alert(1)</script>".to_vec(), 415, "INPUT_IMAGE_TYPE"),

@@ -42,8 +42,7 @@ async fn after_a_kill_of_the_server_and_of_postgresql_the_books_hold_exactly_wha
 
     let sent = AtomicUsize::new(0);
     let sent = &sent;
-    let until_sent =
-        |number| eventually(CLIENT_LIMIT, "payments are sent", async move || { (sent.load(Relaxed) >= number).then_some(()) });
+    let until_sent = |number| eventually(CLIENT_LIMIT, "payments are sent", async move || (sent.load(Relaxed) >= number).then_some(()));
     let customers = async {
         let mut clients = JoinSet::new();
         let mut beat = tokio::time::interval(EVERY);
@@ -118,7 +117,7 @@ async fn client(app: &TestApp, shop: &Shop, number: usize) -> Told {
 /// Sends the same request until it is answered without a fault of the server.
 async fn answered(app: &TestApp, caller: &Caller, name: &str, input: &Value, selection: &str) -> Answer {
     let what = format!("{name} is answered");
-    let answer = eventually(CLIENT_LIMIT, &what, async || { send(app, caller, name, input, selection).await }).await;
+    let answer = eventually(CLIENT_LIMIT, &what, async || send(app, caller, name, input, selection).await).await;
     assert_eq!(answer.codes(), Vec::<String>::new(), "{name}: {}", answer.text);
     answer
 }

@@ -1,5 +1,7 @@
 //! The end-to-end tests, one binary. `make test` runs them on a PostgreSQL cluster and a Redis of their own.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, as it should; helpers of tests are no different")]
+
 mod application;
 mod bad_input;
 mod browser;

@@ -538,7 +538,8 @@ async fn bad_input_is_refused_by_name_and_leaves_nothing() {
     assert!(matches!(office.applications.create(&owner, application(" 好店一号")).await, Err(OnboardingError::MerchantNameTaken)));
 
     let page = STANDARD.decode(PAGE).unwrap();
-    let images: [(Vec<u8>, fn(&ImageError) -> bool); 4] = [
+    type Refusal = fn(&ImageError) -> bool;
+    let images: [(Vec<u8>, Refusal); 4] = [
         (Vec::new(), |e| matches!(e, ImageError::Empty)),
         (b"%PDF-1.7 named .jpg".to_vec(), |e| matches!(e, ImageError::UnsupportedType { .. })),
         (page[..page.len() / 2].to_vec(), |_| true),

@@ -13,7 +13,7 @@ async fn yesterdays_money_is_released_and_todays_is_not() {
 
     let operator = app.operator().await;
     app.done(&operator, "settlementRun", Value::Null, "released").await;
-    eventually(PAY_LIMIT, "yesterday is released", async || { (app.wallet(&shop).await.1 == "99.62").then_some(()) }).await;
+    eventually(PAY_LIMIT, "yesterday is released", async || (app.wallet(&shop).await.1 == "99.62").then_some(())).await;
     assert_eq!(app.wallet(&shop).await, ("49.81".into(), "99.62".into(), "0.00".into()));
 
     // A second run finds nothing to do.
@@ -144,7 +144,7 @@ async fn released(app: &TestApp, shop: &Shop, available: &str) {
     app.play_today().await;
     let operator = app.operator().await;
     app.done(&operator, "settlementRun", Value::Null, "released").await;
-    eventually(PAY_LIMIT, "the money is released", async || { (app.wallet(shop).await.1 == available).then_some(()) }).await;
+    eventually(PAY_LIMIT, "the money is released", async || (app.wallet(shop).await.1 == available).then_some(())).await;
 }
 
 async fn until_final(app: &TestApp, owner: &Caller, withdrawal: &str) -> Value {

@@ -77,7 +77,17 @@ impl TestApp {
         ];
         settings.extend(more.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())));
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client can be made");
-        let app = Self { http: client, url, sim_url, processes: Mutex::default(), settings, secrets: Mutex::default(), finished: false, folder, database };
+        let app = Self {
+            http: client,
+            url,
+            sim_url,
+            processes: Mutex::default(),
+            settings,
+            secrets: Mutex::default(),
+            finished: false,
+            folder,
+            database,
+        };
         app.start_all().await;
         app
     }

@@ -79,7 +79,7 @@ async fn review(reviewer: &Client, document: &str, steps: &mut Steps) -> Result<
     let claimed = reviewer
         .mutate("reviewClaim", json!({ "taskId": task }), "task { reasons { code field message } fields { label claimed read outcome } }")
         .await?;
-    for field in claimed["task"]["fields"].as_array().into_iter().flatten() {
+    for field in claimed["task"]["fields"].as_array().into_iter().flatten().filter(|f| !f["claimed"].is_null()) {
         steps.note(&format!(
             "{}：填写 typed {} | 读出 read {} | {}",
             show(&field["label"]),

@@ -12,7 +12,6 @@ type Figure = (&'static str, &'static str, Option<i64>);
 
 /// Prints the board of the day and fails when any figure differs from its recount, or from what was sold.
 pub async fn compare(owner: &Client, merchant: &str, day: &str, sales: &Sales, steps: &mut Steps) -> Result<()> {
-    sales.late_notice().await;
     let figures = "signedStores activeStores activityRate flow { amount } count refunded { amount } refundCount fee { amount }
         averageTicket { amount } averagePerActiveStore { amount }";
     let query = format!(

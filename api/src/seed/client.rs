@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 
 /// Longest one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two looks at a state that is awaited.
-const POLL: Duration = Duration::from_millis(100);
+/// Between two looks at a state that is awaited: doubled from the first to the longest.
+const POLL_FIRST: Duration = Duration::from_millis(5);
+const POLL_MAX: Duration = Duration::from_millis(100);
 
 /// One caller of the public API.
 #[derive(Clone, Debug)]
@@ -91,12 +92,14 @@ where
     F: Future<Output = Result<Option<T>>>,
 {
     let start = Instant::now();
+    let mut poll = POLL_FIRST;
     loop {
         if let Some(answer) = probe().await? {
             return Ok(answer);
         }
         ensure!(start.elapsed() < limit, "waited {} s in vain: {what}", limit.as_secs());
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(poll).await;
+        poll = (poll * 2).min(POLL_MAX);
     }
 }
 

@@ -58,6 +58,7 @@ pub async fn run(config: &Config, base_url: &str) -> Result<String> {
     trade::settle(&operator, &owner, &merchant, &mut steps).await?;
     trade::withdraw(&owner, &merchant, &mut steps).await?;
 
+    sales.late_notice(&mut steps).await;
     board::compare(&owner, &merchant, &day.text, &sales, &mut steps).await?;
     println!("演示完成 demo done in {}", seconds(steps.total()));
     Ok(owner_code)
@@ -84,11 +85,12 @@ fn yesterday_at(hour: u32) -> Result<Day> {
 
 /// Shifts business time at the server, whose worker follows, and at the simulator.
 async fn play(config: &Config, operator: &Client, offset_ms: i64) -> Result<()> {
-    operator.mutate("sandboxClockSet", json!({ "offsetMs": offset_ms.to_string() }), "sandbox { today offsetMs }").await?;
+    let expected = offset_ms.to_string();
+    operator.mutate("sandboxClockSet", json!({ "offsetMs": expected }), "sandbox { today offsetMs }").await?;
     operator.sandbox(&format!("{}/control/clock", config.channel.sandbox_url), &json!({ "offset_ms": offset_ms })).await?;
     client::until(Duration::from_secs(10), "the server plays the day", || async {
         let shown = operator.query("sandbox", "{ sandbox { offsetMs } }", json!({})).await?;
-        Ok((shown["offsetMs"].as_str() == Some(&*offset_ms.to_string())).then_some(()))
+        Ok((shown["offsetMs"].as_str() == Some(&*expected)).then_some(()))
     })
     .await
 }

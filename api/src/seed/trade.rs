@@ -19,7 +19,7 @@ const TWICE: usize = 7;
 /// The payment whose notice comes after a query has resolved it.
 const LATE: usize = 0;
 /// How long after the worker's query that notice is sent.
-const LATE_AFTER_QUERY: Duration = Duration::from_secs(8);
+const LATE_AFTER_QUERY: Duration = Duration::from_secs(5);
 /// Longest until all payments are in.
 const PAID_LIMIT: Duration = Duration::from_secs(120);
 /// Longest for each step after that.
@@ -50,8 +50,9 @@ impl Sales {
     }
 
     /// Waits until the late notice has come: it must have changed nothing.
-    pub async fn late_notice(&self) {
+    pub async fn late_notice(&self, steps: &mut Steps) {
         tokio::time::sleep_until(self.late_notice.into()).await;
+        steps.done("迟到的通知已到，账目不变 the late notice has come");
     }
 }
 
