@@ -4,6 +4,7 @@
 
 mod application;
 mod bad_input;
+mod bad_upload;
 mod browser;
 mod cashier;
 mod crash;
