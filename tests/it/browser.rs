@@ -1,4 +1,4 @@
-//! The two pages in Debian's Chromium, against the running system.
+//! The pages in Debian's Chromium, against the running system.
 
 use std::process::Command;
 
@@ -28,6 +28,13 @@ async fn a_reviewer_decides_a_task_in_the_browser() {
     drive("review.mjs", &[app.url(), "dev:reviewer:rui", "name"]).await;
     let decided = app.application(&owner, &application).await;
     assert_eq!(decided["status"], "NEEDS_CORRECTION", "{decided}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_developer_reads_the_schema_in_graphiql_without_the_internet() {
+    let app = TestApp::start().await;
+    drive("graphiql.mjs", &[app.url()]).await;
     app.finish().await;
 }
 

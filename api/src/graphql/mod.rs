@@ -26,8 +26,8 @@ use async_graphql::{Context, EmptySubscription, MergedObject, Request, ServerRes
 
 use crate::app::App;
 
-/// Nesting a query may have.
-const DEPTH_MAX: usize = 12;
+/// Nesting a query may have: that of the deepest introspection query in use, which GraphiQL sends.
+const DEPTH_MAX: usize = 15;
 /// Fields a query may touch, connections counted by their `first`.
 const COMPLEXITY_MAX: usize = 5_000;
 /// Directives a query may carry on one field.
