@@ -173,6 +173,10 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 fn install_panic_hook() {
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or("no reason given");
+        // whoever read our words went away, as `haodian check | head` does: nothing is wrong, and nobody listens
+        if said.starts_with("failed printing to stdout") {
+            std::process::exit(1);
+        }
         let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", file_name(at.file()), at.line()));
         eprintln!("haodian: internal error{place}: {}; please report this sentence", said.lines().next().unwrap_or_default());
         if std::thread::current().name() == Some("main") {

@@ -80,7 +80,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_asset_is_kept_for_good_and_known_by_its_tag() {
-        let Some(name) = Dist::iter().find(|name| name.starts_with("assets/") && !name.starts_with("assets/graphiql/") && content_type(name).is_some()) else { return };
+        let Some(name) =
+            Dist::iter().find(|name| name.starts_with("assets/") && !name.starts_with("assets/graphiql/") && content_type(name).is_some())
+        else {
+            return;
+        };
         let path = || Path(name.trim_start_matches("assets/").to_owned());
         let first = asset(path(), HeaderMap::new()).await;
         assert_eq!(first.headers()[header::CACHE_CONTROL], FOREVER);

@@ -92,8 +92,12 @@ impl Cluster {
         let binaries = choose(&choices, &data)?;
         if let Some((pid, port)) = running(&data) {
             let mut cluster = Self { home: home.to_owned(), port, major: binaries.major, found_running: true, password, pid, child: None };
-            cluster.wait_until_ready(0).await?;
-            return Ok(cluster);
+            match cluster.wait_until_ready(0).await {
+                Ok(()) => return Ok(cluster),
+                Err(error) if running(&data).is_some() => return Err(error),
+                // it was seen in the moment it died: started again below
+                Err(_) => {}
+            }
         }
         if !data.exists() {
             initialise(&binaries, home, account, durability).await?;

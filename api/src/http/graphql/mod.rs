@@ -70,7 +70,8 @@ pub async fn method_not_allowed(Extension(id): Extension<RequestId>) -> Response
 /// `GET /graphiql`, in development only. Its editor sets style elements, which the policy of the other pages does not allow.
 pub async fn graphiql() -> Response {
     let mut response = pages::page("graphiql.html", StatusCode::OK);
-    let policy = "default-src 'self'; img-src 'self' data:; font-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'self'; img-src 'self' data:; font-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     response
 }
