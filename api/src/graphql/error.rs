@@ -4,6 +4,7 @@
 //! code. Everything else is logged once, here, with its whole chain, and becomes `INTERNAL`.
 
 use async_graphql::{Error, ErrorExtensions, SimpleObject};
+use wallet::base::idempotency::IdempotencyError;
 
 use crate::http::problem::chain;
 
@@ -51,6 +52,19 @@ pub fn not_found(field: &str, what: &str) -> UserError {
 /// The reused idempotency key of every money mutation.
 pub fn key_reused() -> UserError {
     UserError::new("IDEMPOTENCY_KEY_REUSED", "该 idempotencyKey 已用于另一个请求，新的请求请换一个新的 key").at("idempotencyKey")
+}
+
+/// What an idempotency claim can object to.
+pub fn idempotency(error: &IdempotencyError) -> Option<UserError> {
+    match error {
+        IdempotencyError::KeyReused => Some(key_reused()),
+        IdempotencyError::Database(_) => None,
+    }
+}
+
+/// Another role may do this, the caller may not.
+pub fn permission() -> UserError {
+    UserError::new("PERM_DENIED", "您没有权限进行此操作")
 }
 
 /// How a service's error looks outside. `None`: not the caller's doing.

@@ -12,6 +12,8 @@ pub mod node;
 pub mod onboarding;
 pub mod order;
 pub mod page;
+pub mod payment;
+pub mod refund;
 pub mod review;
 pub mod sandbox;
 pub mod wallet;
@@ -52,7 +54,7 @@ pub struct Query(
     onboarding::OnboardingQuery,
     review::ReviewQuery,
     board::BoardQuery,
-    order::OrderQuery,
+    payment::PaymentQuery,
     sandbox::SandboxQuery,
 );
 
@@ -63,6 +65,8 @@ pub struct Mutation(
     merchant::MerchantMutation,
     review::ReviewMutation,
     order::OrderMutation,
+    payment::PaymentMutation,
+    refund::RefundMutation,
     wallet::WalletMutation,
     sandbox::SandboxMutation,
 );

@@ -1,7 +1,9 @@
 //! Money outside: a decimal string and a currency. Never an Int or a Float.
 
 use async_graphql::{Enum, InputValueError, InputValueResult, Scalar, ScalarType, SimpleObject, Value};
-use wallet::base::money::{Currency, Money};
+use wallet::base::money::{Currency, Money, MoneyError};
+
+use super::error::{UserError, invalid};
 
 /// A decimal number in a string, such as "12.50". Exact; never a float.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +62,18 @@ impl From<Money> for MoneyNode {
     fn from(money: Money) -> Self {
         Self { amount: Decimal(money.decimal()), currency: money.currency.into() }
     }
+}
+
+/// Reads an amount with its field's name.
+pub fn amount(field: &str, text: &Decimal, currency: CurrencyCode) -> Result<Money, UserError> {
+    Money::parse_positive(&text.0, currency.into()).map_err(|error| {
+        let message = match error {
+            MoneyError::NotPositive => "金额须大于 0",
+            MoneyError::TooLarge => "金额不能超过 100 亿元",
+            _ => "金额须为最多两位小数的数字，例如 12.50",
+        };
+        invalid(field, message)
+    })
 }
 
 /// A rate in basis points as a percentage: 38 becomes "0.38".

@@ -10,10 +10,9 @@ use wallet::settlement::SettlementError;
 use wallet::withdrawal::{RequestWithdrawal, Withdrawal, WithdrawalError, WithdrawalStatus};
 
 use super::date::Date;
-use super::error::{Rejection, UserError, invalid, not_found, required, settle};
+use super::error::{Rejection, UserError, idempotency, invalid, not_found, required, settle};
 use super::id::{self, GlobalId};
-use super::money::{CurrencyCode, Decimal, MoneyNode};
-use super::order::{amount, idempotency};
+use super::money::{CurrencyCode, Decimal, MoneyNode, amount};
 use super::page::{Nodes, Window, connection};
 use super::{MUTATION_COST, actor, actor_as, app, own};
 

@@ -91,6 +91,7 @@ impl Cluster {
         give(&secret, account)?;
         let binaries = choose(&choices, &data)?;
         if let Some((pid, port)) = running(&data) {
+            let password = password.clone();
             let mut cluster = Self { home: home.to_owned(), port, major: binaries.major, found_running: true, password, pid, child: None };
             match cluster.wait_until_ready(0).await {
                 Ok(()) => return Ok(cluster),

@@ -1,0 +1,221 @@
+//! Payments: attempts, the cashier's view of an order, and starting to pay.
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+use wallet::base::actor::Actor;
+use wallet::base::id::{BookId, OrderId};
+use wallet::order::Order;
+use wallet::payment::{Attempt, AttemptStatus, PaymentError, StartPayment};
+
+use super::error::{Rejection, UserError, coded, idempotency, internal, invalid, not_found, permission, required, settle, visible};
+use super::id::{self, GlobalId};
+use super::money::MoneyNode;
+use super::order::OrderStatusName;
+use super::{MUTATION_COST, actor, app, own};
+use crate::app::App;
+
+impl Rejection for PaymentError {
+    fn user_error(&self) -> Option<UserError> {
+        Some(match self {
+            Self::Forbidden(_) => permission(),
+            Self::NotFound => not_found("orderId", "订单"),
+            Self::OrderPaid => UserError::new("STATE_PAID", "订单已支付成功，无需再次付款"),
+            Self::OrderClosed => UserError::new("STATE_CLOSED", "订单已关闭，请让商家重新下单"),
+            Self::OrderExpired => UserError::new("STATE_EXPIRED", "订单已过期，请让商家重新下单"),
+            Self::UnderReview => UserError::new("STATE_UNDER_REVIEW", "该订单的一笔付款正在人工核对，请勿重复付款"),
+            Self::StillPaying => UserError::new("STATE_PAYING", "正在进行的付款尚未关闭，请稍后重试").passing(),
+            Self::Idempotency(error) => return idempotency(error),
+            Self::Posting(_) | Self::BoundMeanwhile | Self::Refund(_) | Self::Ledger(_) | Self::Database(_) => return None,
+        })
+    }
+}
+
+/// Where a payment attempt stands. `UNKNOWN` is not a failure: the channel is being asked.
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+#[graphql(name = "AttemptStatus", remote = "AttemptStatus")]
+pub enum AttemptStatusName {
+    Sent,
+    UserPending,
+    Unknown,
+    Succeeded,
+    Failed,
+    ClosedAtChannel,
+    Conflicted,
+}
+
+/// One try to pay an order (支付尝试).
+#[derive(Debug)]
+pub struct AttemptNode(pub Attempt);
+
+#[Object(name = "PaymentAttempt")]
+impl AttemptNode {
+    pub async fn id(&self) -> ID {
+        GlobalId::Attempt(self.0.merchant.book(), self.0.id).encode()
+    }
+
+    async fn status(&self) -> AttemptStatusName {
+        self.0.status.into()
+    }
+
+    async fn channel(&self) -> &str {
+        &self.0.channel
+    }
+
+    /// Where the customer confirms, while that is open.
+    async fn pay_url(&self) -> Option<&str> {
+        self.0.pay_url.as_deref()
+    }
+
+    /// The channel's reason for a failure.
+    async fn error_code(&self) -> Option<&str> {
+        self.0.error_code.as_deref()
+    }
+
+    async fn sent_at(&self) -> DateTime<Utc> {
+        self.0.sent_at
+    }
+
+    async fn succeeded_at(&self) -> Option<DateTime<Utc>> {
+        self.0.succeeded_at
+    }
+}
+
+/// What the holder of an order's ticket may see.
+#[derive(Debug)]
+pub struct CashierOrder {
+    order: Order,
+    merchant_name: String,
+    store_name: String,
+    attempt: Option<Attempt>,
+}
+
+impl CashierOrder {
+    async fn load(app: &App, actor: &Actor, book: BookId, order: OrderId) -> async_graphql::Result<Option<Self>> {
+        let Some(order) = visible(app.orders.get(actor, book.merchant(), order).await)? else { return Ok(None) };
+        let merchant = required(app.merchants.get(&Actor::System, order.merchant).await)?;
+        let store = required(app.merchants.store(&Actor::System, order.store).await)?;
+        let attempts = app.payments.of_orders(&[(order.merchant, order.id)]).await.map_err(|e| internal(&e))?;
+        // a success outranks whatever came after it
+        let attempt = attempts.iter().find(|a| a.status == AttemptStatus::Succeeded).or(attempts.last()).cloned();
+        Ok(Some(Self { order, merchant_name: merchant.name, store_name: store.name, attempt }))
+    }
+}
+
+#[Object]
+impl CashierOrder {
+    async fn merchant_name(&self) -> &str {
+        &self.merchant_name
+    }
+
+    async fn store_name(&self) -> &str {
+        &self.store_name
+    }
+
+    async fn subject(&self) -> &str {
+        &self.order.subject
+    }
+
+    async fn amount(&self) -> MoneyNode {
+        self.order.amount.into()
+    }
+
+    async fn status(&self) -> OrderStatusName {
+        self.order.status.into()
+    }
+
+    async fn expires_at(&self) -> DateTime<Utc> {
+        self.order.expires_at
+    }
+
+    async fn paid_at(&self) -> Option<DateTime<Utc>> {
+        self.order.paid_at
+    }
+
+    /// The attempt that paid, or the latest.
+    async fn attempt(&self) -> Option<AttemptNode> {
+        self.attempt.clone().map(AttemptNode)
+    }
+
+    /// For a countdown that does not trust the phone's clock.
+    async fn server_time(&self, ctx: &Context<'_>) -> DateTime<Utc> {
+        app(ctx).clock.now()
+    }
+}
+
+#[derive(Default, Debug)]
+pub struct PaymentQuery;
+
+#[Object]
+impl PaymentQuery {
+    /// The order a ticket opens; an error `AUTH_TICKET_INVALID` or `AUTH_TICKET_EXPIRED` otherwise. Needs no login.
+    async fn cashier(&self, ctx: &Context<'_>, ticket: String) -> async_graphql::Result<Option<CashierOrder>> {
+        let app = app(ctx);
+        let (book, order) = app.tickets.open_order(&ticket).map_err(ticket_error)?;
+        let customer = Actor::Customer { merchant: book.merchant(), order };
+        CashierOrder::load(app, &customer, book, order).await
+    }
+}
+
+fn ticket_error(error: crate::ticket::TicketError) -> async_graphql::Error {
+    match error {
+        crate::ticket::TicketError::Invalid => coded("AUTH_TICKET_INVALID", "付款链接无效，请向商家重新索取"),
+        crate::ticket::TicketError::Expired => coded("AUTH_TICKET_EXPIRED", "付款链接已过期，请向商家重新索取"),
+    }
+}
+
+#[derive(InputObject, Debug)]
+pub struct PaymentStartInput {
+    /// The order's ticket: all a customer needs.
+    ticket: Option<String>,
+    /// Or the order's id, for its merchant.
+    order_id: Option<ID>,
+    idempotency_key: Uuid,
+}
+
+#[derive(SimpleObject, Debug)]
+pub struct PaymentStartPayload {
+    attempt: Option<AttemptNode>,
+    order: Option<CashierOrder>,
+    user_errors: Vec<UserError>,
+}
+
+#[derive(Default, Debug)]
+pub struct PaymentMutation;
+
+#[Object]
+impl PaymentMutation {
+    /// Starts to pay an order, or gives the attempt that is already open. By ticket, or by the order's merchant.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn payment_start(&self, ctx: &Context<'_>, input: PaymentStartInput) -> async_graphql::Result<PaymentStartPayload> {
+        let app = app(ctx);
+        let refuse = |error| Ok(PaymentStartPayload { attempt: None, order: None, user_errors: vec![error] });
+        let (book, order, customer) = match (&input.ticket, &input.order_id) {
+            (Some(ticket), None) => match app.tickets.open_order(ticket) {
+                Ok((book, order)) => (book, order, Some(Actor::Customer { merchant: book.merchant(), order })),
+                Err(error) => return refuse(UserError::new("AUTH_TICKET_INVALID", ticket_error(error).message).at("ticket")),
+            },
+            (None, Some(id)) => match id::order(id) {
+                Some((book, order)) => (book, order, None),
+                None => return refuse(not_found("orderId", "订单")),
+            },
+            _ => return refuse(invalid("ticket", "请在 ticket 和 orderId 中恰好填写一个")),
+        };
+        let actor = match &customer {
+            Some(customer) => customer,
+            None => actor(ctx)?,
+        };
+        if let Some(error) = own(actor, book.merchant(), "orderId", "订单") {
+            return refuse(error);
+        }
+        let return_url = input.ticket.as_ref().map(|ticket| app.cashier_link(ticket));
+        let command = StartPayment { merchant: book.merchant(), order, return_url, idempotency_key: input.idempotency_key };
+        match settle(app.payments.start(actor, command).await)? {
+            Ok(attempt) => {
+                let order = CashierOrder::load(app, actor, book, order).await?;
+                Ok(PaymentStartPayload { attempt: Some(AttemptNode(attempt)), order, user_errors: Vec::new() })
+            }
+            Err(user_errors) => Ok(PaymentStartPayload { attempt: None, order: None, user_errors }),
+        }
+    }
+}
