@@ -55,6 +55,10 @@ fn describe() {
     describe_histogram!("haodian_job_seconds", "Time of a background job by kind");
     describe_counter!("haodian_notices_total", "Channel notices by sender and outcome");
     describe_counter!("haodian_fanout_lost_total", "Signals that Redis did not take");
+    describe_histogram!("haodian_batch_size", "Commands of a micro-batch, by batcher");
+    describe_histogram!("haodian_batch_seconds", "Time of a micro-batch by batcher");
+    describe_gauge!("haodian_batch_waiting", "Commands that wait for their batch, by batcher");
+    describe_counter!("haodian_batch_refused_total", "Commands refused because too many wait already, by batcher");
     describe_gauge!("haodian_event_streams", "Open event streams of cashier pages");
     describe_gauge!("haodian_notices_waiting", "Notices in the inbox that are not processed");
     describe_gauge!("haodian_outbox_lag_events", "Events the fan-out relay has not read, counted up to 10,000");

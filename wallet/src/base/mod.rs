@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod audit;
+pub mod batcher;
 pub mod clock;
 pub mod db;
 pub mod id;
