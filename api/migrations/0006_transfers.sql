@@ -20,7 +20,12 @@ CREATE TABLE transfers (
 );
 CREATE INDEX transfers_open ON transfers (created_at) WHERE status = 'SENT';
 
+ALTER TABLE books
+    -- on stripe 0: over how many stripes the owner's money is spread. Only grows
+    ADD COLUMN stripes smallint NOT NULL DEFAULT 1 CONSTRAINT books_stripes CHECK (stripes BETWEEN 1 AND 16);
+
 -- Frozen when the order is made, like its fee: a retry finds its stripe again, whatever became of their number.
 ALTER TABLE orders ADD COLUMN stripe smallint NOT NULL DEFAULT 0 CONSTRAINT orders_stripe CHECK (stripe BETWEEN 0 AND 63);
 
+GRANT UPDATE (stripes) ON books TO haodian_app;
 GRANT SELECT, INSERT, UPDATE ON transfers TO haodian_app;

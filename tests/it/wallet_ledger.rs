@@ -123,7 +123,7 @@ impl Scene {
             .await
             .unwrap();
         ledger::post_in_tx(&mut tx, std::slice::from_ref(&posting), today, now).await.unwrap().remove(0).unwrap();
-        analytics::add_in_tx(&mut tx, &[DayDelta::of(&posting).unwrap()]).await.unwrap();
+        analytics::add_in_tx(&mut tx, &[DayDelta::of(&posting, self.merchant).unwrap()]).await.unwrap();
         tx.commit().await.unwrap();
         (order, attempt)
     }
@@ -161,7 +161,7 @@ impl Scene {
             .await
             .unwrap();
         ledger::post_in_tx(&mut tx, std::slice::from_ref(&posting), self.clock.today(), now).await.unwrap().remove(0).unwrap();
-        let delta = DayDelta { voided_count: i64::from(voids), ..DayDelta::of(&posting).unwrap() };
+        let delta = DayDelta { voided_count: i64::from(voids), ..DayDelta::of(&posting, self.merchant).unwrap() };
         analytics::add_in_tx(&mut tx, &[delta]).await.unwrap();
         tx.commit().await.unwrap();
         refund

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::base::id::{BookId, StoreId};
+use crate::base::id::{BookId, MerchantId, StoreId};
 use crate::base::money::Currency;
 use crate::ledger::{AccountKind, Posting, PostingKind};
 
@@ -43,12 +43,13 @@ impl DayDelta {
     }
 
     /// What a posting changes on its business day: none for postings without a store, and for those that move no customer's money.
+    /// The day belongs to the merchant, whichever of its stripes the posting is in.
     ///
     /// `voided_count` is left at zero: only the refund service knows what else was refunded of the payment that day.
-    pub fn of(posting: &Posting) -> Option<Self> {
+    pub fn of(posting: &Posting, merchant: MerchantId) -> Option<Self> {
         let sum = |account| -> i64 { posting.legs.iter().filter(|leg| leg.account == account).map(|leg| leg.amount.minor).sum() };
         let currency = posting.legs.first()?.amount.currency;
-        let none = Self::new(posting.book, posting.business_date, posting.store?, currency);
+        let none = Self::new(merchant.book(), posting.business_date, posting.store?, currency);
         let fee_minor = -sum(AccountKind::FeeIncome);
         let refunded_minor = -sum(AccountKind::RefundPayable);
         match posting.kind {
@@ -143,10 +144,11 @@ mod tests {
 
     #[test]
     fn a_posting_tells_what_it_does_to_the_day() {
-        let (book, store, day) = (BookId::new(), StoreId::new(), NaiveDate::default());
+        let (merchant, store, day) = (MerchantId::new(), StoreId::new(), NaiveDate::default());
+        let book = merchant.stripe(3);
         let (amount, fee) = (Money::cny(10_000), Money::cny(38));
         let (attempt, refund) = (AttemptId::new(), RefundId::new());
-        let none = DayDelta::new(book, day, store, Currency::Cny);
+        let none = DayDelta::new(merchant.book(), day, store, Currency::Cny);
         let taken = DayDelta { refunded_minor: 10_000, refunded_count: 1, fee_minor: -38, ..none };
         let cases = [
             (
@@ -163,7 +165,7 @@ mod tests {
             (recipe::settlement_release(book, crate::base::id::BatchId::new(), amount, day), None),
         ];
         for (posting, expected) in cases {
-            assert_eq!(DayDelta::of(&posting), expected, "{:?}", posting.kind);
+            assert_eq!(DayDelta::of(&posting, merchant), expected, "{:?}", posting.kind);
         }
     }
 

@@ -1,4 +1,20 @@
-//! Typed ids: UUID v7, so that an index fills at its right edge.
+//! Typed ids: UUID v7, so that an index fills at its right edge, and ids that follow from a name.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use uuid::{Builder, Uuid};
+
+/// An id that follows from a name: the first 16 bytes of the SHA-256 of the parts, end to end, as a UUID of version 8.
+///
+/// Whoever knows the name knows the id without asking anybody. The caller sees to it that two names do not run together to the same bytes.
+pub fn named_uuid(parts: &[&[u8]]) -> Uuid {
+    let mut hash = Context::new(&SHA256);
+    for part in parts {
+        hash.update(part);
+    }
+    let digest = hash.finish();
+    let bytes = digest.as_ref().first_chunk::<16>().expect("a SHA-256 has 32 bytes");
+    Builder::from_custom_bytes(*bytes).into_uuid()
+}
 
 /// Defines one id type per entity, so that a store's id cannot be passed where a merchant's belongs.
 macro_rules! ids {
@@ -74,18 +90,56 @@ ids! {
     TaskId,
     /// A background job.
     JobId,
+    /// A movement of money between two books (簿间划转).
+    TransferId,
 }
 
 impl MerchantId {
-    /// The book of a merchant. A merchant's first book has the merchant's own id.
+    /// The merchant's own book (stripe 0), which has the merchant's id: the key of everything that is the merchant's but its entries.
     pub fn book(self) -> BookId {
         BookId(self.0)
+    }
+
+    /// The book of one of the merchant's stripes (分条): stripe 0 is [`MerchantId::book`], the others follow from the merchant's id.
+    pub fn stripe(self, stripe: i16) -> BookId {
+        if stripe == 0 { self.book() } else { BookId(named_uuid(&[self.0.as_bytes(), b"stripe", &stripe.to_be_bytes()])) }
     }
 }
 
 impl BookId {
-    /// The merchant whose book this is.
+    /// The platform's own book.
+    pub const PLATFORM: Self = Self(Uuid::from_u128(0x706c_6174_666f_8d00_8000_0000_0000_0001));
+
+    /// The book of a bank.
+    pub fn of_bank(name: &str) -> Self {
+        Self(named_uuid(&[b"bank:", name.as_bytes()]))
+    }
+
+    /// The merchant whose own book this is. Right for the book of a business row (order, refund, job …), never for that of an entry, which
+    /// may be another of the merchant's stripes.
     pub fn merchant(self) -> MerchantId {
         MerchantId(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_named_id_is_of_version_8_and_the_same_wherever_it_is_computed() {
+        // SHA-256 of "abc" begins ba7816bf 8f01cfea 414140de 5dae2223
+        assert_eq!(named_uuid(&[b"a", b"bc"]).to_string(), "ba7816bf-8f01-8fea-8141-40de5dae2223");
+        assert_eq!(BookId::PLATFORM.0.get_version_num(), 8);
+    }
+
+    #[test]
+    fn stripes_are_books_of_their_own_and_the_first_is_the_merchants() {
+        let merchant = MerchantId::new();
+        let mut books: Vec<_> = (0..16).map(|n| merchant.stripe(n)).collect();
+        assert_eq!(books[0], merchant.book());
+        books.sort_unstable();
+        books.dedup();
+        assert_eq!(books.len(), 16);
     }
 }

@@ -16,7 +16,7 @@ pub use rules::OrderStatus;
 
 use crate::base::actor::Actor;
 use crate::base::clock::Clock;
-use crate::base::id::{MerchantId, OrderId, StoreId};
+use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::money::Money;
 use crate::base::outbox::{self, Event};
@@ -34,6 +34,9 @@ pub struct Order {
     /// The rate at which the fee (手续费) is taken, in basis points. Frozen.
     pub fee_bps: i32,
     pub status: OrderStatus,
+    /// Which of the merchant's stripes holds its money. Frozen, so that a retry finds it whatever became of their number.
+    #[serde(default)]
+    pub stripe: i16,
     /// What was given back or is on its way back.
     pub refunded: Money,
     pub created_at: DateTime<Utc>,
@@ -41,6 +44,13 @@ pub struct Order {
     /// When the channel took the money.
     pub paid_at: Option<DateTime<Utc>>,
     pub closed_at: Option<DateTime<Utc>>,
+}
+
+impl Order {
+    /// The book its money is in. Its own row is in the merchant's book, like all that is not an entry.
+    pub fn money_book(&self) -> BookId {
+        self.merchant.stripe(self.stripe)
+    }
 }
 
 /// Asks a customer for money.
@@ -98,6 +108,7 @@ impl Orders {
             amount: cmd.amount,
             fee_bps: terms.fee_bps,
             status: OrderStatus::Created,
+            stripe: rules::stripe(id, terms.stripes),
             refunded: Money { minor: 0, currency: cmd.amount.currency },
             created_at: now,
             expires_at: now + rules::LIFETIME,

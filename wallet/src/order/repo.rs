@@ -12,6 +12,8 @@ use crate::base::money::{Currency, Money};
 pub struct Terms {
     pub signed: bool,
     pub fee_bps: i32,
+    /// How many stripes the merchant's money is spread over.
+    pub stripes: i16,
     pub store_exists: bool,
 }
 
@@ -19,8 +21,10 @@ pub struct Terms {
 pub async fn terms_in_tx(tx: &mut PgConnection, merchant: MerchantId, store: StoreId) -> sqlx::Result<Option<Terms>> {
     sqlx::query_as!(
         Terms,
-        r#"SELECT m.status = 'SIGNED' AS "signed!", m.fee_bps, s.store_id IS NOT NULL AS "store_exists!"
+        r#"SELECT m.status = 'SIGNED' AS "signed!", m.fee_bps, COALESCE(b.stripes, 1::smallint) AS "stripes!",
+                  s.store_id IS NOT NULL AS "store_exists!"
            FROM merchants m
+           LEFT JOIN books b ON b.book_id = m.merchant_id
            LEFT JOIN stores s ON s.merchant_id = m.merchant_id AND s.store_id = $2
            WHERE m.merchant_id = $1"#,
         merchant.0,
@@ -32,8 +36,8 @@ pub async fn terms_in_tx(tx: &mut PgConnection, merchant: MerchantId, store: Sto
 
 pub async fn insert_in_tx(tx: &mut PgConnection, order: &Order) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO orders (book_id, order_id, store_id, subject, amount_minor, currency, fee_bps, status, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO orders (book_id, order_id, store_id, subject, amount_minor, currency, fee_bps, status, stripe, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         order.merchant.0,
         order.id.0,
         order.store.0,
@@ -42,6 +46,7 @@ pub async fn insert_in_tx(tx: &mut PgConnection, order: &Order) -> sqlx::Result<
         order.amount.currency.as_str(),
         order.fee_bps,
         order.status.as_str(),
+        order.stripe,
         order.created_at,
         order.expires_at
     )
@@ -60,6 +65,7 @@ struct Row {
     currency: Currency,
     fee_bps: i32,
     status: OrderStatus,
+    stripe: i16,
     refunded_minor: i64,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
@@ -77,6 +83,7 @@ impl From<Row> for Order {
             amount: Money { minor: r.amount_minor, currency: r.currency },
             fee_bps: r.fee_bps,
             status: r.status,
+            stripe: r.stripe,
             refunded: Money { minor: r.refunded_minor, currency: r.currency },
             created_at: r.created_at,
             expires_at: r.expires_at,
@@ -93,7 +100,7 @@ pub async fn page(db: &PgPool, book: BookId, before: Option<OrderCursor>, limit:
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
-                  status AS "status: OrderStatus", refunded_minor, created_at, expires_at, paid_at, closed_at
+                  status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at
            FROM orders
            WHERE book_id = $1 AND (created_at, order_id) < ($2, $3::uuid)
            ORDER BY created_at DESC, order_id DESC
@@ -114,7 +121,7 @@ pub async fn by_ids(db: &PgPool, ids: &[(MerchantId, OrderId)]) -> sqlx::Result<
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT o.book_id, o.order_id, o.store_id, o.subject, o.amount_minor, o.currency AS "currency: Currency", o.fee_bps,
-                  o.status AS "status: OrderStatus", o.refunded_minor, o.created_at, o.expires_at, o.paid_at, o.closed_at
+                  o.status AS "status: OrderStatus", o.stripe, o.refunded_minor, o.created_at, o.expires_at, o.paid_at, o.closed_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN orders o ON o.book_id = wanted.book_id AND o.order_id = wanted.order_id"#,
         &books,
@@ -133,7 +140,7 @@ pub async fn lock_in_tx(tx: &mut PgConnection, ids: &[(BookId, OrderId)]) -> sql
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
-                  status AS "status: OrderStatus", refunded_minor, created_at, expires_at, paid_at, closed_at
+                  status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at
            FROM orders
            WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
            ORDER BY book_id, order_id

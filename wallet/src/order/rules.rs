@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::error::OrderError;
+use crate::base::id::{OrderId, named_uuid};
 use crate::base::money::{AMOUNT_MINOR_MAX, Money};
 
 /// How long a customer may take to pay.
@@ -49,6 +50,12 @@ pub fn check(amount: Money, subject: &str) -> Result<(), OrderError> {
     Ok(())
 }
 
+/// Which of so many stripes takes an order's money: a hash of the order's id, so that orders spread evenly and each asks nobody.
+pub fn stripe(order: OrderId, stripes: i16) -> i16 {
+    let stripes = u128::try_from(stripes).unwrap_or(1).max(1);
+    i16::try_from(named_uuid(&[order.0.as_bytes()]).as_u128() % stripes).expect("a remainder is below the number of stripes")
+}
+
 /// The state as everyone may see it: an order that nobody is paying is closed from the moment it expires, without a write.
 pub fn presented(status: OrderStatus, expires_at: DateTime<Utc>, now: DateTime<Utc>) -> OrderStatus {
     match status {
@@ -61,6 +68,18 @@ pub fn presented(status: OrderStatus, expires_at: DateTime<Utc>, now: DateTime<U
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
+
+    #[test]
+    fn orders_spread_over_the_stripes_and_stay_where_they_are() {
+        let mut taken = [0_u32; 4];
+        for _ in 0..4_000 {
+            let order = OrderId::new();
+            assert_eq!((stripe(order, 1), stripe(order, 4)), (0, stripe(order, 4)));
+            taken[usize::try_from(stripe(order, 4)).unwrap()] += 1;
+        }
+        // a fair spread over four stays within these by more than nine standard deviations
+        assert!(taken.iter().all(|n| (750..1_250).contains(n)), "{taken:?}");
+    }
 
     #[test]
     fn amounts_and_subjects_have_limits() {

@@ -120,9 +120,9 @@ impl Batch {
             merchant: attempt.merchant,
             attempt: attempt.id,
         });
-        let (book, day) = (attempt.merchant.book(), business_day(at));
+        let (book, day) = (order.money_book(), business_day(at));
         let posting = recipe::payment(book, order.store, attempt.id, attempt.amount, fee, &attempt.channel, day);
-        self.deltas.extend(DayDelta::of(&posting));
+        self.deltas.extend(DayDelta::of(&posting, order.merchant));
         self.postings.push(posting);
     }
 
@@ -143,9 +143,9 @@ impl Batch {
             sent_at: None,
             resolved_at: None,
         };
-        let (book, day) = (attempt.merchant.book(), business_day(at));
+        let (book, day) = (order.money_book(), business_day(at));
         let posting = recipe::refund(book, order.store, refund.id, refund.amount, refund.fee_back, RefundSource::Pending, day);
-        self.deltas.extend(DayDelta::of(&posting).map(|delta| DayDelta { voided_count: 1, ..delta }));
+        self.deltas.extend(DayDelta::of(&posting, order.merchant).map(|delta| DayDelta { voided_count: 1, ..delta }));
         self.postings.push(posting);
         self.refunds.push(refund);
     }

@@ -228,6 +228,7 @@ mod tests {
             amount: Money::cny(1_250),
             fee_bps: 38,
             status,
+            stripe: 0,
             refunded: Money::cny(0),
             created_at: now(),
             expires_at: now() + TimeDelta::minutes(30),

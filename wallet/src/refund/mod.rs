@@ -142,13 +142,13 @@ impl Refunds {
     async fn fund_in_tx(&self, tx: &mut PgConnection, order: &Order, refund: &Refund, now: DateTime<Utc>) -> Result<DayDelta, RefundError> {
         let (today, mut most) = (business_day(now), 0);
         for source in [RefundSource::Pending, RefundSource::Available] {
-            let book = order.merchant.book();
+            let book = order.money_book();
             let posting = recipe::refund(book, order.store, refund.id, refund.amount, refund.fee_back, source, today);
             let mut outcomes = ledger::post_in_tx(tx, std::slice::from_ref(&posting), today, now).await?;
             match outcomes.pop() {
                 Some(Err(Rejection::AmountExceedsBalance { available, .. })) => most = most.max(available.minor),
                 Some(Err(other)) => return Err(RefundError::Posting(other)),
-                Some(Ok(_)) | None => return DayDelta::of(&posting).ok_or(RefundError::Posting(Rejection::Unbalanced)),
+                Some(Ok(_)) | None => return DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced)),
             }
         }
         Err(RefundError::InsufficientBalance { available: Money { minor: most, ..refund.amount } })

@@ -175,7 +175,7 @@ impl Batch {
             (Word::Succeeded { at }, Verdict::Settle) => {
                 let refund = self.resolve(outcome.refund, refunds, RefundStatus::Succeeded, None)?;
                 let channel = refunds.get(&outcome.refund)?.channel.as_str();
-                let book = order.merchant.book();
+                let book = order.money_book();
                 self.postings.push(recipe::refund_settled(book, order.store, refund.id, refund.amount, channel, business_day(*at)));
                 self.events.push(event("refund.succeeded", &refund, self.now));
             }
@@ -221,8 +221,8 @@ impl Batch {
             Some(AccountKind::MerchantAvailable) => RefundSource::Available,
             _ => RefundSource::Pending,
         };
-        let posting = recipe::refund_returned(order.merchant.book(), order.store, refund.id, refund.amount, refund.fee_back, to, day);
-        if let Some(mut delta) = DayDelta::of(&posting) {
+        let posting = recipe::refund_returned(order.money_book(), order.store, refund.id, refund.amount, refund.fee_back, to, day);
+        if let Some(mut delta) = DayDelta::of(&posting, order.merchant) {
             delta.voided_count = voided_change(order.amount.minor, before, after);
             self.deltas.push(delta);
         }

@@ -192,6 +192,7 @@ mod tests {
             amount,
             fee_bps,
             status,
+            stripe: 0,
             refunded: Money::cny(0),
             created_at,
             expires_at: created_at + crate::order::rules::LIFETIME,
