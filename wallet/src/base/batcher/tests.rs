@@ -95,9 +95,14 @@ impl Scene {
     }
 }
 
+/// What must come: all gates are open by now, so a wait is a fault.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("the lane does not move")
+}
+
 /// An answer in words, for tables.
 async fn told(call: Call) -> String {
-    match call.await.unwrap() {
+    match soon(call).await.unwrap() {
         Ok(n) => n.to_string(),
         Err(SubmitError::Failed(why)) => why.to_owned(),
         Err(SubmitError::Busy { .. }) => "busy".to_owned(),
@@ -158,7 +163,7 @@ async fn lanes_do_not_wait_for_each_other() {
 async fn beyond_its_bound_a_lane_refuses_and_takes_callers_again_once_it_has_moved() {
     let (scene, _first) = Scene::busy(Limits { waiting_max: 2, ..LIMITS }).await;
     let waiting = [scene.call(2).await, scene.call(3).await];
-    let refused = scene.call(4).await.await.unwrap();
+    let refused = soon(scene.call(4).await).await.unwrap();
     assert!(matches!(refused, Err(SubmitError::Busy { retry_after }) if retry_after >= RETRY_AFTER_MIN), "{refused:?}");
     scene.let_end(2).await;
     for call in waiting {
@@ -230,19 +235,21 @@ async fn dropping_the_last_handle_lets_a_running_batch_finish() {
     first.abort();
     drop(batcher);
     tokio::task::yield_now().await;
+    assert!(!work.finished.load(Ordering::SeqCst));
     work.gate.add_permits(1);
-    while !work.finished.load(Ordering::SeqCst) {
-        tokio::task::yield_now().await;
-    }
-    while Arc::strong_count(&work) > 1 {
+    soon(async {
         // the lane lets go of its work once nobody waits
-        tokio::task::yield_now().await;
-    }
+        while Arc::strong_count(&work) > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(work.finished.load(Ordering::SeqCst));
 }
 
 #[test]
 fn a_lane_whose_runtime_went_away_tells_who_waits_and_starts_anew_in_another() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let first = runtime();
     let (scene, waiting) = first.block_on(async {
         let (scene, running) = Scene::busy(LIMITS).await;
@@ -256,7 +263,7 @@ fn a_lane_whose_runtime_went_away_tells_who_waits_and_starts_anew_in_another() {
     });
     drop(first);
     runtime().block_on(async {
-        assert!(matches!(waiting.await, Err(SubmitError::Stopped)));
+        assert!(matches!(soon(waiting).await, Err(SubmitError::Stopped)));
         let call = scene.call(3).await;
         scene.let_end(1).await;
         assert_eq!(told(call).await, "6");
