@@ -9,8 +9,12 @@ CREATE TABLE transfers (
     purpose      text NOT NULL CONSTRAINT transfers_purpose CHECK (purpose IN ('COLLECT', 'FEE_SWEEP', 'BETWEEN_BOOKS')),
     from_kind    text NOT NULL,
     to_kind      text NOT NULL,
-    amount_minor bigint NOT NULL CONSTRAINT transfers_amount CHECK (amount_minor > 0),
+    -- a fee sweep is negative where a book gave back more fees than it took
+    amount_minor bigint NOT NULL CONSTRAINT transfers_amount
+        CHECK (amount_minor > 0 OR (amount_minor < 0 AND purpose = 'FEE_SWEEP')),
     currency     text NOT NULL,
+    -- the Asia/Shanghai day it is for; both postings carry it
+    day          date NOT NULL,
     status       text NOT NULL CONSTRAINT transfers_status CHECK (status IN ('SENT', 'ARRIVED')),
     created_at   timestamptz NOT NULL,
     arrived_at   timestamptz,
@@ -19,6 +23,7 @@ CREATE TABLE transfers (
     CONSTRAINT transfers_books CHECK (book_id <> to_book_id)
 );
 CREATE INDEX transfers_open ON transfers (created_at) WHERE status = 'SENT';
+CREATE INDEX transfers_sweeps ON transfers (book_id, day) WHERE purpose = 'FEE_SWEEP';
 
 ALTER TABLE books
     -- on stripe 0: over how many stripes the owner's money is spread. Only grows
