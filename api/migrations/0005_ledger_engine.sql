@@ -100,5 +100,18 @@ CREATE TABLE holds (
 ) WITH (fillfactor = 80);
 CREATE INDEX holds_expiring ON holds (expires_at) WHERE state = 'HELD';
 
+-- Every change of a floor, with the entry it came after: what an account was allowed at any entry can be proven later (L8).
+CREATE TABLE floor_changes (
+    book_id     uuid NOT NULL,
+    change_id   uuid NOT NULL,
+    account_id  uuid NOT NULL,
+    after_seq   bigint NOT NULL,
+    floor_minor bigint,
+    changed_at  timestamptz NOT NULL,
+    PRIMARY KEY (book_id, change_id),
+    FOREIGN KEY (book_id, account_id) REFERENCES accounts
+);
+
+GRANT SELECT, INSERT ON floor_changes TO haodian_app;
 GRANT SELECT, INSERT, UPDATE ON holds TO haodian_app;
 GRANT UPDATE (closed_day) ON books TO haodian_app;

@@ -29,14 +29,20 @@ impl ScalarType for Decimal {
 #[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
 #[graphql(name = "Currency")]
 pub enum CurrencyCode {
-    /// Renminbi (人民币).
+    /// Renminbi (人民币). The one currency that a command takes.
     Cny,
+    /// Hong Kong dollar (港币).
+    Hkd,
+    /// US dollar (美元).
+    Usd,
 }
 
 impl From<Currency> for CurrencyCode {
     fn from(currency: Currency) -> Self {
         match currency {
             Currency::Cny => Self::Cny,
+            Currency::Hkd => Self::Hkd,
+            Currency::Usd => Self::Usd,
         }
     }
 }
@@ -45,6 +51,8 @@ impl From<CurrencyCode> for Currency {
     fn from(currency: CurrencyCode) -> Self {
         match currency {
             CurrencyCode::Cny => Self::Cny,
+            CurrencyCode::Hkd => Self::Hkd,
+            CurrencyCode::Usd => Self::Usd,
         }
     }
 }
@@ -66,6 +74,9 @@ impl From<Money> for MoneyNode {
 
 /// Reads an amount with its field's name.
 pub fn amount(field: &str, text: &Decimal, currency: CurrencyCode) -> Result<Money, UserError> {
+    if currency != CurrencyCode::Cny {
+        return Err(invalid("currency", "目前只支持人民币 (CNY)"));
+    }
     Money::parse_positive(&text.0, currency.into()).map_err(|error| {
         let message = match error {
             MoneyError::NotPositive => "金额须大于 0",

@@ -81,6 +81,12 @@ pub enum BillLineKind {
     WithdrawalHold,
     WithdrawalPaid,
     WithdrawalReturned,
+    /// Money left for another book of the platform's.
+    TransferOut,
+    /// Money came from another book of the platform's.
+    TransferIn,
+    /// Another line was taken back.
+    Reversal,
 }
 
 #[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]

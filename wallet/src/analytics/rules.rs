@@ -60,7 +60,10 @@ impl DayDelta {
             | PostingKind::SettlementRelease
             | PostingKind::WithdrawalHold
             | PostingKind::WithdrawalPaid
-            | PostingKind::WithdrawalReturned => None,
+            | PostingKind::WithdrawalReturned
+            | PostingKind::TransferOut
+            | PostingKind::TransferIn
+            | PostingKind::Reversal => None,
         }
     }
 

@@ -72,6 +72,8 @@ ids! {
     AccountId,
     /// A balanced set of entries (过账).
     PostingId,
+    /// Money of an account promised and not yet moved (冻结).
+    HoldId,
     /// A payment order (支付订单).
     OrderId,
     /// One try to pay an order through a channel (支付尝试).

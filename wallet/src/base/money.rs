@@ -8,8 +8,12 @@ use serde::{Deserialize, Serialize};
 #[sqlx(type_name = "text", rename_all = "UPPERCASE")]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Currency {
-    /// Renminbi (人民币).
+    /// Renminbi (人民币). The one currency that orders, refunds and withdrawals take; the ledger keeps all.
     Cny,
+    /// Hong Kong dollar (港币).
+    Hkd,
+    /// US dollar (美元).
+    Usd,
 }
 
 impl Currency {
@@ -17,6 +21,8 @@ impl Currency {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cny => "CNY",
+            Self::Hkd => "HKD",
+            Self::Usd => "USD",
         }
     }
 }
@@ -26,6 +32,8 @@ impl std::str::FromStr for Currency {
     fn from_str(s: &str) -> Result<Self, MoneyError> {
         match s {
             "CNY" => Ok(Self::Cny),
+            "HKD" => Ok(Self::Hkd),
+            "USD" => Ok(Self::Usd),
             _ => Err(MoneyError::UnknownCurrency),
         }
     }
@@ -49,7 +57,7 @@ pub enum MoneyError {
     NotPositive,
     #[error("the amount must not exceed 10,000,000,000.00")]
     TooLarge,
-    #[error("the currency must be CNY")]
+    #[error("the currency must be one of CNY, HKD, USD")]
     UnknownCurrency,
     #[error("the sum does not fit")]
     Overflow,

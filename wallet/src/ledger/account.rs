@@ -1,5 +1,6 @@
 //! Ledger accounts (账户): their kinds, the names they go by within a book, and how far each may go.
 
+use crate::base::id::{AccountId, BookId, named_uuid};
 use crate::base::money::Currency;
 
 /// What an account of a book is for. A debit (借) is positive, a credit (贷) negative.
@@ -20,10 +21,12 @@ pub enum AccountKind {
     BankCash,
     /// Income: fees (手续费收入).
     FeeIncome,
+    /// Liability: on its way to another book, or come from one (账簿间在途). Over all books it sums to what has not arrived.
+    BooksInTransit,
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ChannelReceivable,
         Self::MerchantPending,
         Self::MerchantAvailable,
@@ -31,9 +34,10 @@ impl AccountKind {
         Self::PayoutTransit,
         Self::BankCash,
         Self::FeeIncome,
+        Self::BooksInTransit,
     ];
 
-    /// The kinds every book has from its first day, without a subject. The others come with their channel or bank.
+    /// The kinds every book has from its first day, without a subject. The others come with their first posting.
     pub const FIXED: [Self; 5] =
         [Self::MerchantPending, Self::MerchantAvailable, Self::RefundPayable, Self::PayoutTransit, Self::FeeIncome];
 
@@ -46,14 +50,29 @@ impl AccountKind {
             Self::PayoutTransit => "PAYOUT_TRANSIT",
             Self::BankCash => "BANK_CASH",
             Self::FeeIncome => "FEE_INCOME",
+            Self::BooksInTransit => "BOOKS_IN_TRANSIT",
         }
     }
 
-    /// The highest balance allowed, in minor units. Zero keeps what is owed to somebody from turning into a claim on them.
-    pub fn ceiling(self) -> Option<i64> {
+    /// 1 where a debit raises what the account holds (an asset), -1 where a credit does (a liability, an income).
+    pub fn side(self) -> i16 {
+        match self {
+            Self::ChannelReceivable | Self::BankCash => 1,
+            Self::MerchantPending
+            | Self::MerchantAvailable
+            | Self::RefundPayable
+            | Self::PayoutTransit
+            | Self::FeeIncome
+            | Self::BooksInTransit => -1,
+        }
+    }
+
+    /// What must stay in a new account of this kind, in minor units; none: it may go either way. Zero keeps what is owed to somebody
+    /// from turning into a claim on them.
+    pub fn floor(self) -> Option<i64> {
         match self {
             Self::MerchantPending | Self::MerchantAvailable | Self::RefundPayable | Self::PayoutTransit => Some(0),
-            Self::ChannelReceivable | Self::BankCash | Self::FeeIncome => None,
+            Self::ChannelReceivable | Self::BankCash | Self::FeeIncome | Self::BooksInTransit => None,
         }
     }
 }
@@ -72,6 +91,17 @@ impl AccountName {
     pub fn fixed(kind: AccountKind, currency: Currency) -> Self {
         Self { kind, subject: String::new(), currency }
     }
+
+    /// The account's id in a book follows from its name, so that a posting knows its accounts before it has read anything.
+    pub fn id(&self, book: BookId) -> AccountId {
+        account_id(book, self.kind, &self.subject, self.currency)
+    }
+}
+
+pub(super) fn account_id(book: BookId, kind: AccountKind, subject: &str, currency: Currency) -> AccountId {
+    let parts =
+        [book.0.as_bytes().as_slice(), kind.as_str().as_bytes(), b"\x1f", subject.as_bytes(), b"\x1f", currency.as_str().as_bytes()];
+    AccountId(named_uuid(&parts))
 }
 
 #[cfg(test)]
@@ -79,13 +109,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_owed_to_somebody_has_a_ceiling() {
+    fn only_what_is_owed_to_somebody_has_a_floor() {
         for kind in AccountKind::ALL {
             let owed = matches!(
                 kind,
                 AccountKind::MerchantPending | AccountKind::MerchantAvailable | AccountKind::RefundPayable | AccountKind::PayoutTransit
             );
-            assert_eq!(kind.ceiling(), owed.then_some(0), "{kind:?}");
+            assert_eq!(kind.floor(), owed.then_some(0), "{kind:?}");
         }
+    }
+
+    /// The value is what migration 0005 makes of the same name.
+    #[test]
+    fn an_account_is_found_by_its_name_alone() {
+        let book = BookId(uuid::Uuid::from_u128(1));
+        let id = AccountName::fixed(AccountKind::MerchantPending, Currency::Cny).id(book);
+        assert_eq!(id.to_string(), "de79b2de-4f3f-8020-8246-c7c7ae3001a4");
     }
 }

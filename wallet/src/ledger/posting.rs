@@ -1,11 +1,20 @@
 //! Postings (过账): what happened, as signed legs that sum to zero in each currency.
 
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{self, SHA256};
 use chrono::NaiveDate;
 use uuid::Uuid;
 
-use super::account::{AccountKind, AccountName};
-use crate::base::id::{BookId, PostingId, StoreId};
+use super::account::{AccountKind, AccountName, account_id};
+use crate::base::id::{AccountId, BookId, HoldId, PostingId, StoreId};
 use crate::base::money::Money;
+
+/// Most legs that one posting may have.
+pub const LEGS_MAX: usize = 100;
+
+/// Most bytes of a posting's metadata.
+pub const METADATA_BYTES_MAX: usize = 4096;
 
 /// Why money moved. One business object causes a posting of a kind at most once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, sqlx::Type)]
@@ -27,6 +36,12 @@ pub enum PostingKind {
     WithdrawalPaid,
     /// The bank refused the withdrawal: the hold is undone. Reference: the withdrawal.
     WithdrawalReturned,
+    /// Money left for another book (账簿间转出). Reference: the transfer.
+    TransferOut,
+    /// Money came from another book (账簿间转入). Reference: the transfer.
+    TransferIn,
+    /// Another posting was taken back, wholly or in part (冲正). Reference: the reversal.
+    Reversal,
 }
 
 impl PostingKind {
@@ -40,6 +55,9 @@ impl PostingKind {
             Self::WithdrawalHold => "WITHDRAWAL_HOLD",
             Self::WithdrawalPaid => "WITHDRAWAL_PAID",
             Self::WithdrawalReturned => "WITHDRAWAL_RETURNED",
+            Self::TransferOut => "TRANSFER_OUT",
+            Self::TransferIn => "TRANSFER_IN",
+            Self::Reversal => "REVERSAL",
         }
     }
 }
@@ -59,6 +77,45 @@ impl Leg {
     pub fn name(&self) -> AccountName {
         AccountName { kind: self.account, subject: self.subject.clone(), currency: self.amount.currency }
     }
+
+    pub(super) fn account_id(&self, book: BookId) -> AccountId {
+        account_id(book, self.account, &self.subject, self.amount.currency)
+    }
+}
+
+/// Data beside a posting, for people and for search: a JSON object in its canonical form (keys sorted, no spaces). No personal data.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Metadata(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    #[error("metadata must be a JSON object")]
+    NotAnObject,
+    #[error("metadata must not exceed 4096 bytes of JSON")]
+    TooLarge,
+}
+
+impl Metadata {
+    /// Takes an object. Its keys come out sorted at every depth, so that the same data is the same text.
+    pub fn new(value: &serde_json::Value) -> Result<Self, MetadataError> {
+        if !value.is_object() {
+            return Err(MetadataError::NotAnObject);
+        }
+        let text = value.to_string();
+        if text.len() > METADATA_BYTES_MAX { Err(MetadataError::TooLarge) } else { Ok(Self(text)) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Uses up a hold with the posting that carries it (L7): what the legs take from the held account is captured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capture {
+    pub hold: HoldId,
+    /// What is left of the hold afterwards is given up.
+    pub last: bool,
 }
 
 /// A posting to be made. Built by [`super::recipe`], so that each money movement is written down once.
@@ -70,13 +127,86 @@ pub struct Posting {
     pub reference: Uuid,
     /// The store the daily board counts it for.
     pub store: Option<StoreId>,
-    /// The Asia/Shanghai day it happened on; the day it is booked on may be later.
+    /// The Asia/Shanghai day it happened on (生效日); the day it is booked on may be later.
     pub business_date: NaiveDate,
     pub legs: Vec<Leg>,
+    pub hold: Option<Capture>,
+    pub metadata: Option<Metadata>,
+}
+
+impl Posting {
+    /// The posting's id within its book.
+    pub fn id(&self) -> PostingId {
+        posting_id(self.kind, self.reference)
+    }
+}
+
+/// What makes a posting the same posting is its kind and reference. The id keeps the reference's first half, which is its time, so that
+/// an index fills at its right edge, and hashes both into the second.
+pub(super) fn posting_id(kind: PostingKind, reference: Uuid) -> PostingId {
+    let mut name = digest::Context::new(&SHA256);
+    name.update(kind.as_str().as_bytes());
+    name.update(b"\x1f");
+    name.update(reference.as_bytes());
+    let mut id = *reference.as_bytes();
+    id[8..].copy_from_slice(&name.finish().as_ref()[..8]);
+    id[8] = id[8] & 0x3f | 0x80;
+    PostingId(Uuid::from_bytes(id))
+}
+
+/// A posting as it is written: what was asked for, with its day and what it hangs together with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PlannedPosting {
+    pub book: BookId,
+    pub id: PostingId,
+    pub kind: PostingKind,
+    pub reference: Uuid,
+    pub store: Option<StoreId>,
+    pub business_date: NaiveDate,
+    /// The open day it is booked on (L12).
+    pub accounting_date: NaiveDate,
+    pub reversal_of: Option<PostingId>,
+    pub hold: Option<HoldId>,
+    pub metadata: Option<Metadata>,
+    pub digest: Digest,
+}
+
+/// SHA-256 of what was asked for, without the day it is booked on and when: the same command has the same digest (L6).
+pub type Digest = [u8; 32];
+
+/// The digest of a posting with these accounts and amounts, in line order. The checker makes the same text in SQL.
+pub(super) fn digest(posting: &PlannedPosting, legs: impl Iterator<Item = (AccountId, i64)>) -> Digest {
+    let mut text = String::with_capacity(400);
+    let (kind, reference, date) = (posting.kind.as_str(), posting.reference, posting.business_date);
+    let store = posting.store.map(|s| s.0.to_string()).unwrap_or_default();
+    let reversal = posting.reversal_of.map(|p| p.0.to_string()).unwrap_or_default();
+    let hold = posting.hold.map(|h| h.0.to_string()).unwrap_or_default();
+    let metadata = posting.metadata.as_ref().map_or("", Metadata::as_str);
+    let head = write!(text, "{kind}\x1f{reference}\x1f{store}\x1f{date}\x1f{reversal}\x1f{hold}\x1f{metadata}");
+    head.and_then(|()| legs.into_iter().try_for_each(|(account, minor)| write!(text, "\x1f{account}:{minor}")))
+        .expect("a String takes what is written to it");
+    digest::digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 /// A posting that was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Posted {
     pub posting: PostingId,
+    /// It was made before, by the same command.
+    pub replayed: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_an_object_of_bounded_size_in_one_form() {
+        let text = Metadata::new(&serde_json::json!({"b": 1, "a": {"d": [1, 2], "c": "丙"}})).unwrap();
+        assert_eq!(text.as_str(), r#"{"a":{"c":"丙","d":[1,2]},"b":1}"#);
+        assert_eq!(Metadata::new(&serde_json::json!([1])), Err(MetadataError::NotAnObject));
+        let large = |len: usize| serde_json::json!({ "a": "x".repeat(len - 8) });
+        assert!(Metadata::new(&large(METADATA_BYTES_MAX)).is_ok());
+        assert_eq!(Metadata::new(&large(METADATA_BYTES_MAX + 1)), Err(MetadataError::TooLarge));
+    }
 }

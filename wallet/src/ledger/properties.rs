@@ -6,10 +6,12 @@ use chrono::NaiveDate;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use super::posting::Digest;
 use super::recipe::{self, RefundSource};
-use super::rules::{Account, Identity, PlannedEntry, decide, identity};
+use super::rules::{Account, PlannedEntry, State, decide};
 use super::*;
-use crate::base::id::{AccountId, AttemptId, BatchId, RefundId, WithdrawalId};
+use crate::base::id::{AccountId, AttemptId, BatchId, RefundId, StoreId, WithdrawalId};
+use crate::base::money::Money;
 
 const CHANNEL: &str = "CHANNEL";
 const BANK: &str = "BANK";
@@ -18,9 +20,8 @@ const BANK: &str = "BANK";
 #[derive(Clone)]
 struct Books {
     accounts: Vec<Account>,
-    posted: HashSet<Identity>,
+    posted: HashMap<(BookId, PostingId), Digest>,
     entries: Vec<PlannedEntry>,
-    next_id: u128,
 }
 
 impl Books {
@@ -31,30 +32,25 @@ impl Books {
             _ => "",
         };
         let accounts = books.iter().flat_map(|&book| {
-            AccountKind::ALL.map(|kind| Account {
-                book,
-                id: AccountId(Uuid::from_u128(book.0.as_u128() * 100 + kind as u128)),
-                name: AccountName { kind, subject: named(kind).to_owned(), currency: Currency::Cny },
-                balance_minor: 0,
-                ceiling_minor: kind.ceiling(),
-                seq: 0,
+            AccountKind::ALL.map(|kind| {
+                let name = AccountName { kind, subject: named(kind).to_owned(), currency: Currency::Cny };
+                let floor_minor = kind.floor();
+                Account { book, id: name.id(book), name, balance_minor: 0, held_minor: 0, floor_minor, seq: 0, closed_day: None }
             })
         });
-        Self { accounts: accounts.collect(), posted: HashSet::new(), entries: Vec::new(), next_id: 0 }
+        Self { accounts: accounts.collect(), posted: HashMap::new(), entries: Vec::new() }
     }
 
-    /// Posts a batch and returns what its members were told, without the ids.
+    /// Posts a batch and returns what its members were told.
     fn post(&mut self, batch: &[Posting]) -> Vec<Result<(), Rejection>> {
-        let next_id = &mut self.next_id;
-        let plan = decide(batch, self.accounts.clone(), self.posted.clone(), || {
-            *next_id += 1;
-            PostingId(Uuid::from_u128(*next_id))
-        });
-        for touched in plan.touched {
+        let commands: Vec<_> = batch.iter().cloned().map(Command::Post).collect();
+        let state = State { accounts: self.accounts.clone(), posted: self.posted.clone(), ..State::default() };
+        let plan = decide(&commands, state, NaiveDate::default(), DateTime::UNIX_EPOCH);
+        for touched in plan.accounts {
             let account = self.accounts.iter_mut().find(|a| a.id == touched.id).expect("only known accounts are touched");
             *account = touched;
         }
-        self.posted.extend(plan.accepted.iter().map(|&(index, _)| identity(&batch[index])));
+        self.posted.extend(plan.postings.iter().map(|p| ((p.book, p.id), p.digest)));
         self.entries.extend(plan.entries);
         plan.outcomes.into_iter().map(|outcome| outcome.map(|_| ())).collect()
     }
@@ -109,7 +105,7 @@ proptest! {
             prop_assert_eq!(sum, 0, "the accounts of a book sum to zero");
         }
         for account in &kept.accounts {
-            prop_assert!(account.ceiling_minor.is_none_or(|ceiling| account.balance_minor <= ceiling), "{:?} is above its ceiling", account);
+            prop_assert!(account.floor_minor.is_none_or(|floor| -account.balance_minor >= floor), "{:?} is below its floor", account);
             let (mut balance, mut seq) = (0, 0);
             for entry in kept.entries.iter().filter(|e| e.account == account.id) {
                 balance += entry.amount_minor;
@@ -121,7 +117,7 @@ proptest! {
         let mut seen = HashSet::new();
         for (posting, outcome) in postings.iter().zip(&outcomes) {
             if outcome.is_ok() {
-                prop_assert!(seen.insert(identity(posting)), "one object causes a posting of a kind once");
+                prop_assert!(seen.insert((posting.book, posting.kind, posting.reference)), "one object causes a posting of a kind once");
             }
         }
     }
@@ -180,6 +176,7 @@ fn a_posting_is_rejected_for_what_is_wrong_with_it() {
         ),
         ("a hold of all", vec![paid.clone(), released(60), held(60)], Ok(())),
         ("the same payment again", vec![paid.clone(), paid.clone()], Err(Rejection::AlreadyPosted)),
+        ("another payment under its name", vec![paid.clone(), changed(paid.clone(), |p| p.store = None)], Err(Rejection::ReferenceReused)),
         ("an unknown book", vec![changed(paid.clone(), |p| p.book = BookId(Uuid::max()))], Err(Rejection::AccountMissing)),
         ("legs that do not sum to zero", vec![changed(paid.clone(), |p| p.legs[0].amount.minor += 1)], Err(Rejection::Unbalanced)),
         ("a leg of zero", vec![changed(paid.clone(), |p| p.legs.iter_mut().for_each(|l| l.amount.minor = 0))], Err(Rejection::Unbalanced)),

@@ -10,15 +10,17 @@
 //! | withdrawal hold | merchant available | payout transit |
 //! | withdrawal paid | payout transit | bank cash |
 //! | withdrawal returned | payout transit | merchant available |
+//! | transfer out | an account of the book it leaves | books in transit |
+//! | transfer in | books in transit | an account of the book it comes to |
 
 use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::account::AccountKind::{
-    self, BankCash, ChannelReceivable, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
+    self, BankCash, BooksInTransit, ChannelReceivable, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
 };
 use super::posting::{Leg, Posting, PostingKind};
-use crate::base::id::{AttemptId, BatchId, BookId, RefundId, StoreId, WithdrawalId};
+use crate::base::id::{AttemptId, BatchId, BookId, RefundId, StoreId, TransferId, WithdrawalId};
 use crate::base::money::Money;
 
 /// Which of the merchant's balances a refund is taken from.
@@ -99,6 +101,16 @@ pub fn withdrawal_returned(book: BookId, withdrawal: WithdrawalId, amount: Money
     posting(book, PostingKind::WithdrawalReturned, withdrawal.0, None, day, legs)
 }
 
+/// Money leaves a book for another one: the first leg of a transfer between books.
+pub fn transfer_out(book: BookId, transfer: TransferId, from: AccountKind, amount: Money, day: NaiveDate) -> Posting {
+    posting(book, PostingKind::TransferOut, transfer.0, None, day, [debit(from, amount), credit(BooksInTransit, amount)])
+}
+
+/// The money of a [`transfer_out`] comes to its book.
+pub fn transfer_in(book: BookId, transfer: TransferId, to: AccountKind, amount: Money, day: NaiveDate) -> Posting {
+    posting(book, PostingKind::TransferIn, transfer.0, None, day, [debit(BooksInTransit, amount), credit(to, amount)])
+}
+
 fn posting<const N: usize>(
     book: BookId,
     kind: PostingKind,
@@ -108,7 +120,7 @@ fn posting<const N: usize>(
     legs: [Leg; N],
 ) -> Posting {
     let legs = legs.into_iter().filter(|leg| leg.amount.minor != 0).collect();
-    Posting { book, kind, reference, store, business_date, legs }
+    Posting { book, kind, reference, store, business_date, legs, hold: None, metadata: None }
 }
 
 fn debit(account: AccountKind, amount: Money) -> Leg {

@@ -125,8 +125,8 @@ pub(super) async fn ceilings_hold(tx: &mut PgConnection) -> sqlx::Result<Found> 
         r#"WITH liabilities AS (
                SELECT *, kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT') AS owed FROM accounts
            ), bad AS (
-               SELECT format('%s account %s of book %s has ceiling %s', kind, account_id, book_id, COALESCE(ceiling_minor::text, 'none')) AS violation
-               FROM liabilities WHERE ceiling_minor IS DISTINCT FROM CASE WHEN owed THEN 0 END
+               SELECT format('%s account %s of book %s stands at %s with %s held, below its floor', kind, account_id, book_id, balance_minor, held_minor) AS violation
+               FROM liabilities WHERE floor_minor IS NOT NULL AND side * balance_minor - held_minor < floor_minor
                UNION ALL
                SELECT format('%s account %s of book %s stands at %s', kind, account_id, book_id, balance_minor)
                FROM liabilities WHERE owed AND balance_minor > 0
