@@ -4,11 +4,13 @@
 
 pub mod analytics;
 pub mod base;
+pub mod book;
 pub mod channel;
 pub mod check;
 pub mod ledger;
 pub mod order;
 pub mod payment;
+pub mod proof;
 pub mod refund;
 pub mod settlement;
 pub mod withdrawal;
