@@ -91,20 +91,21 @@ pub(super) async fn sums(db: &PgPool, day: NaiveDate, day_end: DateTime<Utc>, me
     })
 }
 
-/// The same sums from postings and entries. Which payment a refund belongs to is all it asks of the refunds' own table.
+/// The same sums from postings and entries, of all stripes. Which payment a refund belongs to is all it asks of the refunds' own table.
 pub(super) async fn recount(db: &PgPool, day: NaiveDate, day_end: DateTime<Utc>, merchant: Option<MerchantId>) -> sqlx::Result<DaySums> {
     let row = sqlx::query!(
         r#"WITH legs AS (
-               SELECT p.book_id, p.store_id, p.posting_id, p.kind, p.reference_id,
+               SELECT b.owner_id AS book_id, p.store_id, p.posting_id, p.kind, p.reference_id,
                       COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'CHANNEL_RECEIVABLE'), 0) AS received,
                       -COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'REFUND_PAYABLE'), 0) AS taken_back,
                       -COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'FEE_INCOME'), 0) AS fee
-               FROM postings p
+               FROM books b
+               JOIN postings p USING (book_id)
                JOIN entries e USING (book_id, posting_id)
                JOIN accounts a USING (book_id, account_id)
                WHERE p.business_date = $1 AND p.store_id IS NOT NULL AND a.currency = 'CNY'
-                 AND p.kind IN ('PAYMENT', 'REFUND', 'REFUND_RETURNED') AND ($3::uuid IS NULL OR p.book_id = $3)
-               GROUP BY p.book_id, p.posting_id
+                 AND p.kind IN ('PAYMENT', 'REFUND', 'REFUND_RETURNED') AND ($3::uuid IS NULL OR b.owner_id = $3)
+               GROUP BY b.owner_id, p.book_id, p.posting_id
            ), taken_back AS (
                SELECT r.book_id, r.attempt_id, sum(l.taken_back) AS taken_back
                FROM legs l

@@ -60,6 +60,11 @@ impl PostingKind {
             Self::Reversal => "REVERSAL",
         }
     }
+
+    /// The id of the posting of this kind that a business object caused, or would cause.
+    pub fn id_for(self, reference: Uuid) -> PostingId {
+        posting_id(self, reference)
+    }
 }
 
 /// One side of a posting: an entry (分录) to be.

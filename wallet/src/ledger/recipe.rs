@@ -31,7 +31,8 @@ pub enum RefundSource {
 }
 
 impl RefundSource {
-    fn account(self) -> AccountKind {
+    /// The account that the money is in.
+    pub fn account(self) -> AccountKind {
         match self {
             Self::Pending => MerchantPending,
             Self::Available => MerchantAvailable,

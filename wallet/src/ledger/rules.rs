@@ -40,7 +40,7 @@ impl Account {
     }
 
     /// The same as money to be shown; what does not fit is cut.
-    fn available(&self) -> Money {
+    pub fn available(&self) -> Money {
         let minor = self.available_minor().unwrap_or(i128::from(i64::MAX)).clamp(0, i128::from(i64::MAX));
         Money { minor: i64::try_from(minor).unwrap_or(i64::MAX), currency: self.name.currency }
     }

@@ -1,7 +1,8 @@
 //! Refunds (退款): money taken from the merchant at once, sent back through the channel that took it, counted beside the order.
 //!
 //! FUNDED → SENT ⇄ UNKNOWN → SUCCEEDED or FAILED. What we chose where the rules leave a choice:
-//! - Source: pending (在途) if it covers the whole refund, else available (可用), else the refund is refused. Never from both.
+//! - Source: pending (在途) if it covers the whole refund, else available (可用), else the refund is refused. Never from both. Of the stripe
+//!   that holds the order's money; only when that is short, of all stripes together.
 //! - Fee (R9): proportional. What goes back is the fee's share of everything refunded so far, half a fen up, less what went back before,
 //!   so a payment refunded in parts gives back its fee to the fen.
 //! - Day: a refund counts on the Asia/Shanghai day it was taken; one the channel refuses is taken out of that same day again.
@@ -31,10 +32,11 @@ use crate::base::id::{AttemptId, MerchantId, OrderId, RefundId, UserId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
+use crate::book::collect::{self, Reach};
 use crate::channel::repo::{Numbered, number_in_tx};
 use crate::channel::sandbox::SandboxAcquirer;
 use crate::ledger::recipe::{self, RefundSource};
-use crate::ledger::{self, Rejection};
+use crate::ledger::{self, AccountKind, Rejection};
 use crate::order::{self, Order};
 
 /// Kind of the job that sends a refund.
@@ -95,10 +97,16 @@ impl Refunds {
     pub async fn request(&self, actor: &Actor, cmd: RequestRefund) -> Result<Refund, RefundError> {
         actor.require_owner(cmd.merchant)?;
         rules::check(cmd.amount, &cmd.reason)?;
-        retrying(RefundError::retryable, || self.request_once(actor, &cmd)).await
+        let cmd = &cmd;
+        let request = |reach| retrying(RefundError::retryable, move || self.request_once(actor, cmd, reach));
+        match request(Reach::OwnStripe).await {
+            // nothing was written, the key neither: the other stripes may make up for what is short
+            Err(RefundError::InsufficientBalance { .. }) => request(Reach::AllStripes).await,
+            other => other,
+        }
     }
 
-    async fn request_once(&self, actor: &Actor, cmd: &RequestRefund) -> Result<Refund, RefundError> {
+    async fn request_once(&self, actor: &Actor, cmd: &RequestRefund, reach: Reach) -> Result<Refund, RefundError> {
         let (id, now, book) = (RefundId::new(), self.clock.now(), cmd.merchant.book());
         let today = business_day(now);
         let scope = Scope { tenant: cmd.merchant.0, operation: "refundRequest", key: cmd.idempotency_key };
@@ -128,7 +136,7 @@ impl Refunds {
             sent_at: None,
             resolved_at: None,
         };
-        let mut delta = self.fund_in_tx(&mut tx, &order, &refund, now).await?;
+        let mut delta = fund_in_tx(&mut tx, &order, &refund, reach, now).await?;
         delta.voided_count = plan.voided;
         insert_in_tx(&mut tx, std::slice::from_ref(&refund)).await?;
         order::repo::update_in_tx(&mut tx, &[Order { refunded: plan.refunded, ..order }]).await?;
@@ -136,22 +144,6 @@ impl Refunds {
         idempotency::complete_in_tx(&mut tx, scope, &refund).await?;
         tx.commit().await?;
         Ok(refund)
-    }
-
-    /// Posts a refund from pending, or else from available. Gives what it changes of its day.
-    async fn fund_in_tx(&self, tx: &mut PgConnection, order: &Order, refund: &Refund, now: DateTime<Utc>) -> Result<DayDelta, RefundError> {
-        let (today, mut most) = (business_day(now), 0);
-        for source in [RefundSource::Pending, RefundSource::Available] {
-            let book = order.money_book();
-            let posting = recipe::refund(book, order.store, refund.id, refund.amount, refund.fee_back, source, today);
-            let mut outcomes = ledger::post_in_tx(tx, std::slice::from_ref(&posting), today, now).await?;
-            match outcomes.pop() {
-                Some(Err(Rejection::AmountExceedsBalance { available, .. })) => most = most.max(available.minor),
-                Some(Err(other)) => return Err(RefundError::Posting(other)),
-                Some(Ok(_)) | None => return DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced)),
-            }
-        }
-        Err(RefundError::InsufficientBalance { available: Money { minor: most, ..refund.amount } })
     }
 
     /// Refunds by id, for loaders that have checked who asks. Missing ones are left out; no order is promised.
@@ -163,6 +155,42 @@ impl Refunds {
     pub async fn of_orders(&self, orders: &[(MerchantId, OrderId)]) -> Result<Vec<Refund>, RefundError> {
         Ok(repo::of_orders(&self.db, orders).await?)
     }
+}
+
+/// Takes a refund from pending if that covers it, or else from available, and posts once. Gives what it changes of its day.
+///
+/// The order's own stripe gives it when it has enough; with [`Reach::AllStripes`] the others bring what is short.
+async fn fund_in_tx(
+    tx: &mut PgConnection,
+    order: &Order,
+    refund: &Refund,
+    reach: Reach,
+    now: DateTime<Utc>,
+) -> Result<DayDelta, RefundError> {
+    let (own, today) = (order.money_book(), business_day(now));
+    // the fee gives the rest
+    let wanted = Money { minor: refund.amount.minor - refund.fee_back.minor, ..refund.amount };
+    let sources = [RefundSource::Pending, RefundSource::Available];
+    let accounts = (&sources.map(RefundSource::account)[..], &[AccountKind::FeeIncome, AccountKind::RefundPayable][..]);
+    let (books, locked) = collect::lock_in_tx(tx, (order.merchant, own), reach, accounts, wanted.currency, now).await?;
+    let mut most = 0;
+    for source in sources {
+        let shares = collect::shares(&locked, &books, source.account());
+        let Some(collected) = collect::plan(&shares, own, source.account(), wanted, today) else {
+            most = most.max(collect::sum_minor(&shares));
+            continue;
+        };
+        let posting = recipe::refund(own, order.store, refund.id, refund.amount, refund.fee_back, source, today);
+        let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
+        let mut postings = collect::postings(&collected);
+        postings.push(posting);
+        for outcome in ledger::post_in_tx(tx, &postings, today, now).await? {
+            outcome.map_err(RefundError::Posting)?;
+        }
+        collect::record_in_tx(tx, &collected, Clock::wall()).await?;
+        return Ok(delta);
+    }
+    Err(RefundError::InsufficientBalance { available: Money { minor: most, ..refund.amount } })
 }
 
 /// Writes funded refunds with their request numbers and the jobs that send them: three statements, whatever their number.

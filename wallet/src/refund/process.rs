@@ -126,7 +126,10 @@ pub(crate) async fn apply_in_tx(
     let orders: HashMap<OrderId, Order> = order::repo::lock_in_tx(tx, &order_ids).await?.into_iter().map(|o| (o.id, o)).collect();
     let mut refunds: HashMap<RefundId, repo::Open> =
         repo::lock_in_tx(tx, &order_ids).await?.into_iter().map(|open| (open.refund.id, open)).collect();
-    let failing: Vec<_> = outcomes.iter().filter(|o| matches!(o.word, Word::Failed { .. })).map(|o| (o.book, o.refund)).collect();
+    // the posting that took a failing refund is in the book of its order's money
+    let money_book = |refund: RefundId| orders.get(&refunds.get(&refund)?.refund.order).map(Order::money_book);
+    let failing: Vec<_> =
+        outcomes.iter().filter(|o| matches!(o.word, Word::Failed { .. })).filter_map(|o| Some((money_book(o.refund)?, o.refund))).collect();
     let taken = if failing.is_empty() { Vec::new() } else { repo::taken_in_tx(tx, &failing).await? };
 
     let mut batch = Batch { orders, taken, now, changed: Vec::new(), postings: Vec::new(), deltas: Vec::new(), events: Vec::new() };

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Refund, RefundStatus};
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId, UserId};
 use crate::base::money::{Currency, Money};
-use crate::ledger::AccountKind;
+use crate::ledger::{AccountKind, PostingKind};
 
 /// A row as it lies in the table.
 struct Row {
@@ -218,14 +218,15 @@ pub struct Taken {
     pub account: Option<AccountKind>,
 }
 
-/// Reads from the books what refunds took and from where, so that a return is their exact inverse.
+/// Reads from the books what refunds took and from where, so that a return is their exact inverse. `refunds` come with the book of their
+/// order's money.
 pub async fn taken_in_tx(tx: &mut PgConnection, refunds: &[(BookId, RefundId)]) -> sqlx::Result<Vec<Taken>> {
     let books: Vec<Uuid> = refunds.iter().map(|(b, _)| b.0).collect();
-    let ids: Vec<Uuid> = refunds.iter().map(|(_, r)| r.0).collect();
+    let ids: Vec<Uuid> = refunds.iter().map(|(_, r)| PostingKind::Refund.id_for(r.0).0).collect();
     let rows = sqlx::query!(
         r#"SELECT p.reference_id, p.business_date, MIN(a.kind) AS "account: AccountKind"
-           FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, refund_id)
-           JOIN postings p ON p.book_id = wanted.book_id AND p.kind = 'REFUND' AND p.reference_id = wanted.refund_id
+           FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, posting_id)
+           JOIN postings p ON p.book_id = wanted.book_id AND p.posting_id = wanted.posting_id
            JOIN entries e ON e.book_id = p.book_id AND e.posting_id = p.posting_id
            LEFT JOIN accounts a ON a.book_id = e.book_id AND a.account_id = e.account_id
                 AND a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE')

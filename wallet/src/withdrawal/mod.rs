@@ -11,9 +11,9 @@ mod outcome;
 mod repo;
 pub mod rules;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use error::WithdrawalError;
@@ -27,6 +27,8 @@ use crate::base::job::{self, NewJob};
 use crate::base::money::{AMOUNT_MINOR_MAX, Money};
 use crate::base::page::{FIRST_MAX, Page};
 use crate::base::{audit, db};
+use crate::book::collect::{self, Reach};
+use crate::book::transfer::SendTransfer;
 use crate::channel::repo::{Numbered, number_in_tx};
 use crate::channel::sandbox::{PayoutOrder, PayoutState, PayoutStatus, SandboxBank};
 use crate::channel::{ChannelError, Progress, ask_again};
@@ -107,10 +109,18 @@ impl Withdrawals {
         if !(1..=AMOUNT_MINOR_MAX).contains(&cmd.amount.minor) {
             return Err(WithdrawalError::AmountInvalid);
         }
-        db::retrying(WithdrawalError::retryable, || self.try_request(actor, &cmd)).await.map_err(WithdrawalError::or_busy)
+        let cmd = &cmd;
+        let request = |reach| db::retrying(WithdrawalError::retryable, move || self.try_request(actor, cmd, reach));
+        let held = match request(Reach::OwnStripe).await {
+            // nothing was written, the key neither: the other stripes may make up for what is short
+            Err(WithdrawalError::AmountExceedsAvailable { .. }) => request(Reach::AllStripes).await,
+            other => other,
+        };
+        held.map_err(WithdrawalError::or_busy)
     }
 
-    async fn try_request(&self, actor: &Actor, cmd: &RequestWithdrawal) -> Result<Withdrawal, WithdrawalError> {
+    /// Withdrawals are held in stripe 0, the merchant's own book, wherever the money came from.
+    async fn try_request(&self, actor: &Actor, cmd: &RequestWithdrawal, reach: Reach) -> Result<Withdrawal, WithdrawalError> {
         let (id, now, book) = (WithdrawalId::new(), self.clock.now(), cmd.merchant.book());
         let scope = Scope { tenant: cmd.merchant.0, operation: "withdrawalRequest", key: cmd.idempotency_key };
         let mut tx = self.db.begin().await?;
@@ -133,10 +143,16 @@ impl Withdrawals {
             submitted_at: None,
             resolved_at: None,
         };
-        let hold = recipe::withdrawal_hold(book, id, cmd.amount, self.clock.today());
-        for outcome in ledger::post_in_tx(&mut tx, &[hold], self.clock.today(), now).await? {
+        let collected = match reach {
+            Reach::OwnStripe => Vec::new(),
+            Reach::AllStripes => collect_in_tx(&mut tx, cmd, self.clock.today(), now).await?,
+        };
+        let mut postings = collect::postings(&collected);
+        postings.push(recipe::withdrawal_hold(book, id, cmd.amount, self.clock.today()));
+        for outcome in ledger::post_in_tx(&mut tx, &postings, self.clock.today(), now).await? {
             outcome.map_err(|rejection| refused(rejection, cmd.amount))?;
         }
+        collect::record_in_tx(&mut tx, &collected, Clock::wall()).await?;
         number_in_tx(&mut tx, "WITHDRAWAL", &[Numbered { book, subject: id.0 }]).await?;
         repo::insert_in_tx(&mut tx, &withdrawal, actor.user()).await?;
         job::enqueue_in_tx(&mut tx, &[NewJob { kind: SUBMIT_JOB, book, subject: id.0, run_at: Clock::wall() }]).await?;
@@ -268,6 +284,23 @@ impl Withdrawals {
     async fn fetch(&self, book: BookId, id: WithdrawalId) -> Result<Withdrawal, WithdrawalError> {
         repo::by_ids(&self.db, &[(book, id)]).await?.pop().ok_or(WithdrawalError::NotFound)
     }
+}
+
+/// Locks what the merchant has in all its stripes and decides what to bring to stripe 0.
+async fn collect_in_tx(
+    tx: &mut PgConnection,
+    cmd: &RequestWithdrawal,
+    today: NaiveDate,
+    now: DateTime<Utc>,
+) -> Result<Vec<SendTransfer>, WithdrawalError> {
+    let (own, kind) = (cmd.merchant.book(), AccountKind::MerchantAvailable);
+    let accounts = (&[kind][..], &[AccountKind::PayoutTransit][..]);
+    let (books, locked) = collect::lock_in_tx(tx, (cmd.merchant, own), Reach::AllStripes, accounts, cmd.amount.currency, now).await?;
+    let shares = collect::shares(&locked, &books, kind);
+    collect::plan(&shares, own, kind, cmd.amount, today).ok_or_else(|| WithdrawalError::AmountExceedsAvailable {
+        requested: cmd.amount,
+        available: Money { minor: collect::sum_minor(&shares), ..cmd.amount },
+    })
 }
 
 /// What the ledger's refusal of a hold means to the merchant.
