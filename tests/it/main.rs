@@ -18,6 +18,7 @@ mod ledger_check;
 mod merchant_rules;
 mod payments;
 mod permissions;
+mod portable_sql;
 mod replay;
 mod settlement;
 mod tidy;

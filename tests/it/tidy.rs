@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
 use tests::{database, repository};
 
 /// Our Rust sources, as (path from the root, text).
-fn sources() -> Vec<(String, String)> {
+pub fn sources() -> Vec<(String, String)> {
     let root = repository();
     let mut found = Vec::new();
     for folder in ["wallet", "merchant", "ai", "api/src", "tests"] {
