@@ -1,16 +1,19 @@
 # 好店. `make run` starts everything, `make test` checks everything; both install what is missing first.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test setup build sqlx doctor audit clean-data
+.PHONY: help run test test-pg18 setup build sqlx doctor audit clean-data
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## install what is missing, build, start everything with the demo, and print the addresses
 	@exec target/release/haodian up
 
 test: ## formatting, lints, Rust tests on a private PostgreSQL and Redis, page and browser tests
 	@exec scripts/test
+
+test-pg18: ## all Rust tests on PostgreSQL 18, which is fetched when it is missing
+	@exec scripts/test --postgres18
 
 setup: ## install what is missing: packages, Node, ONNX Runtime and models, pages
 	@scripts/setup

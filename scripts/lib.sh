@@ -35,3 +35,16 @@ node_fits() {
 require_rust() {
     command -v cargo >/dev/null || fail "no Rust toolchain is in PATH; install Rust 1.95 or newer with rustup"
 }
+
+# Where scripts/setup --postgres18 puts PostgreSQL 18: with the tools, or, when we are root and the account that servers get cannot
+# reach those, where their clusters go then.
+postgres18() {
+    local version
+    version=$(sed -n 's/^\([0-9.]*\).* sha512-.*/\1/p' scripts/postgres18.txt)
+    mkdir -p "$TOOLS"
+    if [ "$(id -u)" != 0 ] || setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$TOOLS"; then
+        printf '%s' "$TOOLS/postgres-$version"
+    else
+        printf '%s' "/var/lib/haodian/postgres-$version"
+    fi
+}

@@ -46,7 +46,9 @@ impl PrivateCluster {
     /// Starts it on the same port; what was committed is recovered.
     pub async fn start_again(&mut self) {
         let account = account::for_servers().expect("there is an account for servers");
-        let started = Cluster::start(&self.home, &PathBuf::new(), account, Durability::Full).await;
+        // the version that the run is on, or the newest that is installed
+        let bin_dir = std::env::var_os("PG_BIN_DIR").map(PathBuf::from).unwrap_or_default();
+        let started = Cluster::start(&self.home, &bin_dir, account, Durability::Full).await;
         self.cluster = Some(started.unwrap_or_else(|e| panic!("PostgreSQL cannot be started in {}: {e}", self.folder.path().display())));
     }
 }
