@@ -10,6 +10,7 @@ pub mod check;
 pub mod ledger;
 pub mod order;
 pub mod payment;
+pub mod period;
 pub mod proof;
 pub mod refund;
 pub mod settlement;
