@@ -20,6 +20,8 @@ use wallet::analytics::Board;
 use wallet::base::actor::Actor;
 use wallet::base::clock::Clock;
 use wallet::base::{audit, db};
+use wallet::book::Books;
+use wallet::book::transfer::Transfers;
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, SandboxAcquirer, SandboxBank};
 use wallet::ledger::Wallets;
@@ -55,6 +57,8 @@ pub struct App {
     pub wallets: Wallets,
     pub withdrawals: Withdrawals,
     pub settlements: Settlements,
+    pub books: Books,
+    pub transfers: Transfers,
     pub board: Board,
 }
 
@@ -101,6 +105,8 @@ impl App {
             wallets: Wallets::new(db.clone()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), bank),
             settlements: Settlements::new(db.clone(), clock.clone()),
+            books: Books::new(db.clone(), clock.clone()),
+            transfers: Transfers::new(db.clone(), clock.clone()),
             board: Board::new(db.clone(), clock.clone()),
             config: config.clone(),
             db,

@@ -88,6 +88,8 @@ pub struct Sim {
 pub struct Work {
     /// Address at which a worker answers `/livez`, `/readyz` and `/metrics`. Empty: nowhere.
     pub listen: String,
+    /// Seconds that money may be on its way between two books before the log calls for a person.
+    pub transfer_alarm_s: u32,
 }
 
 impl Work {
@@ -145,7 +147,7 @@ impl Default for Config {
                 query_after_ms: 5_000,
             },
             sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) },
-            work: Work { listen: String::new() },
+            work: Work { listen: String::new(), transfer_alarm_s: 60 },
             documents: Documents { models_dir: here.join("models/cache"), workers: 2, allow_specimen: true },
             log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         }

@@ -62,6 +62,8 @@ fn describe() {
     describe_gauge!("haodian_event_streams", "Open event streams of cashier pages");
     describe_gauge!("haodian_notices_waiting", "Notices in the inbox that are not processed");
     describe_gauge!("haodian_outbox_lag_events", "Events the fan-out relay has not read, counted up to 10,000");
+    describe_gauge!("haodian_transfers_open", "Transfers between books that have not arrived");
+    describe_gauge!("haodian_transfers_open_oldest_seconds", "How long the oldest of them has been on its way");
     describe_gauge!("haodian_jobs_waiting", "Jobs that are due or will be, by kind");
     describe_gauge!("haodian_jobs_dead", "Jobs that failed for good and need a person");
     describe_gauge!("haodian_db_connections", "Connections of the pool by state");

@@ -203,7 +203,7 @@ impl Scene {
 
     /// Pending, available and refunding, in fen.
     async fn owed(&self) -> [i64; 3] {
-        let b = ledger::balances(self.db.pool(), self.book()).await.unwrap();
+        let b = ledger::balances(self.db.pool(), self.merchant).await.unwrap();
         [b.pending, b.available, b.refunding].map(|m| m.minor)
     }
 

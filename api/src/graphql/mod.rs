@@ -1,6 +1,7 @@
 //! The GraphQL schema by subject. A resolver parses, calls one service method and wraps; rules and permissions live in the services.
 
 pub mod board;
+pub mod book;
 pub mod date;
 pub mod error;
 pub mod id;
@@ -54,6 +55,7 @@ pub struct Query(
     onboarding::OnboardingQuery,
     review::ReviewQuery,
     board::BoardQuery,
+    book::BookQuery,
     payment::PaymentQuery,
     sandbox::SandboxQuery,
 );
@@ -68,6 +70,7 @@ pub struct Mutation(
     payment::PaymentMutation,
     refund::RefundMutation,
     wallet::WalletMutation,
+    book::BookMutation,
     sandbox::SandboxMutation,
 );
 

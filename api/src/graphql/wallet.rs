@@ -149,8 +149,9 @@ impl WalletNode {
         after: Option<String>,
     ) -> async_graphql::Result<Nodes<BillLineNode>> {
         let window = Window::read(first, after)?;
+        let has_previous = window.after.is_some();
         let page = app(ctx).wallets.bill_lines(actor(ctx)?, self.merchant, account.into(), window.after, window.first).await;
-        Ok(connection(required(page)?, window.after.is_some(), |line| line.seq, |line| BillLineNode { merchant: self.merchant, line }))
+        Ok(connection(required(page)?, has_previous, |line| line.cursor.clone(), |line| BillLineNode { merchant: self.merchant, line }))
     }
 }
 

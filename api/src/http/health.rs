@@ -103,6 +103,10 @@ async fn metrics(State(health): State<Health>) -> Response {
         gauge!("haodian_jobs_dead").set(queues.jobs_dead as f64);
         gauge!("haodian_outbox_lag_events").set(queues.outbox_lag as f64);
     }
+    if let Some(open) = look(health.app.transfers.open()).await {
+        gauge!("haodian_transfers_open").set(open.count as f64);
+        gauge!("haodian_transfers_open_oldest_seconds").set(open.age().as_seconds_f64());
+    }
     if let Some(waiting) = look(repo::jobs_waiting(db)).await {
         for kind in crate::jobs::KINDS {
             let jobs = waiting.iter().find(|(name, _)| name == kind).map_or(0, |(_, jobs)| *jobs);

@@ -29,12 +29,13 @@ use pool::{Pool, Step};
 pub use relay::RELAY;
 
 /// Every kind of job there is. A job of another kind is left lying: a newer program's.
-pub const KINDS: [&str; 6] = [
+pub const KINDS: [&str; 7] = [
     wallet::payment::QUERY_JOB,
     wallet::refund::SEND_JOB,
     wallet::refund::QUERY_JOB,
     wallet::withdrawal::SUBMIT_JOB,
     wallet::withdrawal::QUERY_JOB,
+    wallet::book::transfer::FINISH_JOB,
     merchant::onboarding::REVIEW_JOB,
 ];
 
@@ -60,14 +61,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     let documents = app.config.documents.workers.max(1);
     let context = Arc::new(Context { reader: Reader::new(&app.config.documents), app: app.clone() });
     let money = Pool {
-        kinds: &KINDS[..5],
+        kinds: &KINDS[..6],
         places: MONEY_PLACES,
         lease: Duration::from_secs(30),
         time_max: Duration::from_secs(20),
         poll: Duration::from_millis(200),
     };
     let papers = Pool {
-        kinds: &KINDS[5..],
+        kinds: &KINDS[6..],
         places: documents,
         lease: Duration::from_secs(75),
         time_max: Duration::from_secs(60),
@@ -83,6 +84,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     tasks.spawn(money.run(context.clone(), stop.clone()));
     tasks.spawn(papers.run(context, stop.clone()));
     tasks.spawn(tick::settle(app.clone(), stop.clone()));
+    tasks.spawn(tick::finish_transfers(app.clone(), stop.clone()));
+    tasks.spawn(tick::sweep_fees(app.clone(), stop.clone()));
     tasks.spawn(tick::follow_clock(app.clone(), stop.clone()));
     tasks.spawn(tick::upkeep(stop.clone()));
     // serve processes what it took in; this sweep is for what its process did not live to process
@@ -107,6 +110,7 @@ async fn run_job(context: &Context, job: &Job) -> anyhow::Result<Step> {
         wallet::refund::QUERY_JOB => money::refund_query(app, job).await,
         wallet::withdrawal::SUBMIT_JOB => money::withdrawal_submit(app, job).await,
         wallet::withdrawal::QUERY_JOB => money::withdrawal_query(app, job).await,
+        wallet::book::transfer::FINISH_JOB => money::transfer_finish(app, job).await,
         merchant::onboarding::REVIEW_JOB => document_review::run(app, &context.reader, job).await,
         other => Err(anyhow!("no worker knows the kind {other}")),
     }

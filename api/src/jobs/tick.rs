@@ -12,6 +12,12 @@ use crate::telemetry;
 /// How often books are looked through for money that is due. A look that finds none is one query.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// How often transfers between books that were left half done are finished. A look that finds none is one query.
+const TRANSFERS: Duration = Duration::from_secs(5);
+
+/// How often a process looks whether the day has turned, to sweep the fees of the day before.
+const SWEEP: Duration = Duration::from_secs(30);
+
 /// How often a process looks at the sandbox's clock.
 const CLOCK: Duration = Duration::from_millis(500);
 
@@ -33,6 +39,40 @@ pub async fn settle(app: Arc<App>, stop: CancellationToken) {
             Ok(0) => {}
             Ok(days) => tracing::info!(days, "settlement released days"),
             Err(error) => tracing::error!(error = %chain(&error), "settlement failed; it is tried again"),
+        }
+    }
+}
+
+/// Finishes transfers between books that nobody finished, and raises the alarm about what is too long on its way.
+pub async fn finish_transfers(app: Arc<App>, stop: CancellationToken) {
+    let age_max = chrono::TimeDelta::seconds(i64::from(app.config.work.transfer_alarm_s));
+    while pause(&stop, TRANSFERS).await {
+        match app.transfers.finish_left_behind().await {
+            Ok(0) => {}
+            Ok(arrived) => tracing::info!(arrived, "transfers between books that were left behind have arrived"),
+            Err(error) => tracing::error!(error = %chain(&error), "transfers between books could not be finished; it is tried again"),
+        }
+        match app.transfers.open().await {
+            Ok(open) if open.age() > age_max => {
+                tracing::error!(open = open.count, oldest_s = open.age().num_seconds(), "money has been between books for too long");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = %chain(&error), "what is between books could not be read"),
+        }
+    }
+}
+
+/// Sweeps yesterday's fees to the platform's book, once after each midnight in Shanghai.
+pub async fn sweep_fees(app: Arc<App>, stop: CancellationToken) {
+    let mut swept = None;
+    while pause(&stop, SWEEP).await {
+        let Some(yesterday) = app.clock.today().pred_opt().filter(|day| swept != Some(*day)) else { continue };
+        match app.books.sweep_fees(yesterday).await {
+            Ok(books) => {
+                swept = Some(yesterday);
+                tracing::info!(books, day = %yesterday, "fees swept to the platform's book");
+            }
+            Err(error) => tracing::error!(error = %chain(&error), "fees could not be swept; it is tried again"),
         }
     }
 }
