@@ -19,6 +19,7 @@ use uuid::Uuid;
 use wallet::analytics::Board;
 use wallet::base::actor::Actor;
 use wallet::base::clock::Clock;
+use wallet::base::outbox::Outbox;
 use wallet::base::{audit, db};
 use wallet::book::Books;
 use wallet::book::transfer::Transfers;
@@ -60,6 +61,7 @@ pub struct App {
     pub books: Books,
     pub transfers: Transfers,
     pub board: Board,
+    pub outbox: Outbox,
 }
 
 impl App {
@@ -71,6 +73,7 @@ impl App {
         // one connection first: it says in one sentence what is wrong with the address
         drop(launcher::database::open(&config.database.url).await?);
         let db = db::connect(&config.database.url, config.database.connections_max).await.context("no connection to the database")?;
+        let outbox = Outbox::open(db.clone(), config.database.outbox.wish()).await.context("the outbox cannot be read")?;
         let clock = Clock::default();
         let keys = config.keys_dir();
         let vault = Vault::new(&secret(&keys, "data.key")?);
@@ -108,6 +111,7 @@ impl App {
             books: Books::new(db.clone(), clock.clone()),
             transfers: Transfers::new(db.clone(), clock.clone()),
             board: Board::new(db.clone(), clock.clone()),
+            outbox,
             config: config.clone(),
             db,
             clock,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use wallet::base::outbox::Form;
 
 /// Everything a process of 好店 can be told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,6 +55,30 @@ pub struct Database {
     pub connections_max: u32,
     /// Folder with `initdb` and `postgres` for the private cluster. Empty: `/usr/lib/postgresql/*/bin`, then PATH.
     pub bin_dir: PathBuf,
+    /// How events are handed to their readers; `auto` asks the engine.
+    pub outbox: OutboxForm,
+    /// Days that events are kept after every reader has read them.
+    pub outbox_keep_days: u16,
+}
+
+/// The forms of the outbox, and the wish to leave it to the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutboxForm {
+    Auto,
+    Mark,
+    Queue,
+}
+
+impl OutboxForm {
+    /// What is insisted on, if anything.
+    pub fn wish(self) -> Option<Form> {
+        match self {
+            Self::Auto => None,
+            Self::Mark => Some(Form::Mark),
+            Self::Queue => Some(Form::Queue),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -138,7 +163,13 @@ impl Default for Config {
                 operation_timeout_s: 10,
                 shutdown_grace_s: 20,
             },
-            database: Database { url: String::new(), connections_max: 16, bin_dir: PathBuf::new() },
+            database: Database {
+                url: String::new(),
+                connections_max: 16,
+                bin_dir: PathBuf::new(),
+                outbox: OutboxForm::Auto,
+                outbox_keep_days: 30,
+            },
             redis: Redis { url: String::new() },
             channel: Channel {
                 sandbox_url: "http://127.0.0.1:8090".to_owned(),
@@ -197,6 +228,9 @@ impl Config {
         }
         if !(1..=500).contains(&self.database.connections_max) {
             return Err(ConfigError::Invalid("database.connections_max must be between 1 and 500".to_owned()));
+        }
+        if self.database.outbox_keep_days == 0 {
+            return Err(ConfigError::Invalid("database.outbox_keep_days must be at least 1".to_owned()));
         }
         if !self.work.listen.is_empty() && self.work.listen().is_none() {
             return Err(ConfigError::Invalid("work.listen must be an address such as 127.0.0.1:8081, or empty".to_owned()));

@@ -61,7 +61,9 @@ fn describe() {
     describe_counter!("haodian_batch_refused_total", "Commands refused because too many wait already, by batcher");
     describe_gauge!("haodian_event_streams", "Open event streams of cashier pages");
     describe_gauge!("haodian_notices_waiting", "Notices in the inbox that are not processed");
-    describe_gauge!("haodian_outbox_lag_events", "Events the fan-out relay has not read, counted up to 10,000");
+    describe_gauge!("haodian_outbox_lag_events", "Events a consumer has not read, counted up to 10,000, by consumer");
+    describe_gauge!("haodian_outbox_lag_seconds", "How long the first of them has waited, by consumer");
+    describe_gauge!("haodian_outbox_dead_letters", "Events a consumer gave up on that need a person, by consumer");
     describe_gauge!("haodian_transfers_open", "Transfers between books that have not arrived");
     describe_gauge!("haodian_transfers_open_oldest_seconds", "How long the oldest of them has been on its way");
     describe_gauge!("haodian_jobs_waiting", "Jobs that are due or will be, by kind");

@@ -17,6 +17,7 @@ mod jobs;
 mod launcher;
 mod ledger_check;
 mod merchant_rules;
+mod outbox;
 mod payments;
 mod permissions;
 mod portable_sql;

@@ -43,6 +43,10 @@ const QUERIES: &[Row] = &[
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "cashier", input: "(ticket: \"$ticket\")", selection: "{ status }",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: "ok" },
+    Row { field: "outboxLag", input: "", selection: "{ asOf }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    Row { field: "outboxDeadLetters", input: "(first: 5)", selection: "{ nodes { id } }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "sandbox", input: "", selection: "{ today }",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: "ok" },
 ];
@@ -79,6 +83,9 @@ const MUTATIONS: &[Row] = &[
           owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
     Row { field: "settlementRun", input: "", selection: "released",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    // An id as it would be, of a letter that is not there.
+    Row { field: "outboxDeadLetterReplay", input: r#"{"deadLetterId": "bAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAZmFub3V0"}"#, selection: "deadLetter { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: MISSING, nobody: LOGIN },
     Row { field: "sandboxClockSet", input: r#"{"offsetMs": "0"}"#, selection: "sandbox { today }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     // Last: it ends the session it is called with.

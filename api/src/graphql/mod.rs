@@ -12,6 +12,7 @@ pub mod money;
 pub mod node;
 pub mod onboarding;
 pub mod order;
+pub mod outbox;
 pub mod page;
 pub mod payment;
 pub mod refund;
@@ -57,6 +58,7 @@ pub struct Query(
     board::BoardQuery,
     book::BookQuery,
     payment::PaymentQuery,
+    outbox::OutboxQuery,
     sandbox::SandboxQuery,
 );
 
@@ -70,6 +72,7 @@ pub struct Mutation(
     payment::PaymentMutation,
     refund::RefundMutation,
     wallet::WalletMutation,
+    outbox::OutboxMutation,
     book::BookMutation,
     sandbox::SandboxMutation,
 );

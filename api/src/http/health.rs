@@ -12,10 +12,10 @@ use axum::routing::get;
 use metrics::gauge;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use wallet::base::actor::Actor;
 
 use super::{Edge, repo};
 use crate::app::App;
-use crate::jobs::RELAY;
 use crate::telemetry;
 
 /// Longest one look at a dependency may take.
@@ -79,7 +79,7 @@ async fn database(app: &App) -> (bool, bool) {
     (true, fine)
 }
 
-async fn look<T>(question: impl Future<Output = sqlx::Result<T>>) -> Option<T> {
+async fn look<T, E: std::fmt::Display>(question: impl Future<Output = Result<T, E>>) -> Option<T> {
     match tokio::time::timeout(LOOK_MAX, question).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
@@ -98,10 +98,17 @@ async fn metrics(State(health): State<Health>) -> Response {
     let db = &health.app.db;
     gauge!("haodian_db_connections", "state" => "idle").set(count(db.num_idle()));
     gauge!("haodian_db_connections", "state" => "used").set(count((db.size() as usize).saturating_sub(db.num_idle())));
-    if let Some(queues) = look(repo::queues(db, RELAY)).await {
+    if let Some(queues) = look(repo::queues(db)).await {
         gauge!("haodian_notices_waiting").set(queues.notices_waiting as f64);
         gauge!("haodian_jobs_dead").set(queues.jobs_dead as f64);
-        gauge!("haodian_outbox_lag_events").set(queues.outbox_lag as f64);
+    }
+    if let Some(lags) = look(health.app.outbox.lags(&Actor::System)).await {
+        for lag in lags.consumers {
+            let waited = lag.oldest.map_or(0.0, |time| time.as_seconds_f64());
+            gauge!("haodian_outbox_lag_events", "consumer" => lag.consumer.clone()).set(lag.waiting as f64);
+            gauge!("haodian_outbox_lag_seconds", "consumer" => lag.consumer.clone()).set(waited);
+            gauge!("haodian_outbox_dead_letters", "consumer" => lag.consumer).set(lag.dead_letters as f64);
+        }
     }
     if let Some(open) = look(health.app.transfers.open()).await {
         gauge!("haodian_transfers_open").set(open.count as f64);

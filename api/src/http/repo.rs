@@ -24,21 +24,14 @@ pub async fn ping(db: &PgPool) -> sqlx::Result<()> {
 pub struct Queues {
     pub notices_waiting: i64,
     pub jobs_dead: i64,
-    /// Counted up to 10,000.
-    pub outbox_lag: i64,
 }
 
-/// One statement over partial indexes and the tail of the outbox.
-pub async fn queues(db: &PgPool, consumer: &str) -> sqlx::Result<Queues> {
+/// One statement over partial indexes.
+pub async fn queues(db: &PgPool) -> sqlx::Result<Queues> {
     sqlx::query_as!(
         Queues,
         r#"SELECT (SELECT count(*) FROM notices WHERE processed_at IS NULL) AS "notices_waiting!",
-                  (SELECT count(*) FROM jobs WHERE state = 'DEAD') AS "jobs_dead!",
-                  (SELECT count(*) FROM (
-                       SELECT FROM outbox o JOIN outbox_cursors c ON c.consumer = $1
-                       WHERE (o.xid, o.event_id) > (c.xid, c.event_id)
-                       LIMIT 10000) AS tail) AS "outbox_lag!""#,
-        consumer
+                  (SELECT count(*) FROM jobs WHERE state = 'DEAD') AS "jobs_dead!""#
     )
     .fetch_one(db)
     .await

@@ -8,6 +8,7 @@ pub mod inbox;
 mod money;
 mod pool;
 pub mod relay;
+mod retention;
 pub mod stop;
 pub mod tick;
 
@@ -25,8 +26,6 @@ use crate::app::App;
 use crate::config::Config;
 use document_review::Reader;
 use pool::{Pool, Step};
-
-pub use relay::RELAY;
 
 /// Every kind of job there is. A job of another kind is left lying: a newer program's.
 pub const KINDS: [&str; 7] = [
@@ -88,6 +87,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     tasks.spawn(tick::sweep_fees(app.clone(), stop.clone()));
     tasks.spawn(tick::follow_clock(app.clone(), stop.clone()));
     tasks.spawn(tick::upkeep(stop.clone()));
+    tasks.spawn(retention::run(app.clone(), stop.clone()));
     // serve processes what it took in; this sweep is for what its process did not live to process
     tasks.spawn(inbox::run(app.clone(), Arc::new(Notify::new()), Arc::new(Notify::new()), stop.clone()));
     tasks.close();

@@ -1,6 +1,7 @@
 //! Relays the outbox to watchers: each event becomes signals on its topics. Runs beside `serve`, where the watchers are.
 //!
-//! The cursor moves before the signals go out, so a crash between the two loses signals, never events; watchers look again by themselves.
+//! The signals go out before the cursor's transaction commits: a crash between the two signals again, and a signal too many costs a watcher
+//! one look. The transaction that is open meanwhile is bounded by the fan-out's own time limit, and a Redis that is away holds up nothing.
 //! Several processes share one cursor: each event is signalled by one of them, and Redis carries it to all. Without Redis there is
 //! one serving process, and the twin reaches its watchers.
 
@@ -8,18 +9,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use wallet::base::outbox;
+use wallet::base::outbox::{Begin, Consumer, Failure, Handler, Stored};
 
 use crate::app::App;
-use crate::fanout::topics_of;
+use crate::fanout::{Fanout, topics_of};
 
-/// The outbox consumer of this relay.
-pub const RELAY: &str = "fanout";
+/// The outbox consumer of this relay. Who watches has looked before: it begins with the present.
+pub const RELAY: Consumer = Consumer { name: "fanout", begin: Begin::Present, attempts_max: 5, backoff: Duration::from_secs(1) };
+
+/// Every consumer of the outbox. Their rows in the queue form follow from this list.
+pub const CONSUMERS: [Consumer; 1] = [RELAY];
 
 /// Events read at a time.
-const BATCH_MAX: i64 = 500;
+const BATCH_MAX: i32 = 500;
 
 /// How often to look without being told.
 const POLL: Duration = Duration::from_millis(100);
@@ -27,8 +32,20 @@ const POLL: Duration = Duration::from_millis(100);
 /// Pause after the database did not answer.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
+/// Signals what the events are about.
+struct Signals<'a>(&'a Fanout);
+
+impl Handler for Signals<'_> {
+    async fn handle(&self, _tx: &mut PgConnection, events: &[Stored]) -> Result<(), Failure> {
+        let topics: BTreeSet<String> = events.iter().flat_map(topics_of).collect();
+        self.0.publish(&Vec::from_iter(topics)).await;
+        Ok(())
+    }
+}
+
 /// Until `stop`: waits for `wake` or the next look, and signals what is new.
 pub async fn run(app: Arc<App>, wake: Arc<Notify>, stop: CancellationToken) {
+    let mut prepared = false;
     let mut pause = POLL;
     loop {
         tokio::select! {
@@ -36,20 +53,23 @@ pub async fn run(app: Arc<App>, wake: Arc<Notify>, stop: CancellationToken) {
             () = wake.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
-        pause = loop {
-            match outbox::take(&app.db, RELAY, BATCH_MAX).await {
-                Ok(events) => {
-                    let topics: BTreeSet<String> = events.iter().flat_map(topics_of).collect();
-                    app.fanout.publish(&Vec::from_iter(topics)).await;
-                    if (events.len() as i64) < BATCH_MAX {
-                        break POLL;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(error = %error, "the outbox could not be read; trying again");
-                    break DATABASE_PAUSE;
-                }
+        pause = match signal_all(&app, &mut prepared).await {
+            Ok(()) => POLL,
+            Err(error) => {
+                tracing::warn!(error = %error, "the outbox could not be read; trying again");
+                DATABASE_PAUSE
             }
         };
     }
+}
+
+/// Signals until nothing is left for now.
+async fn signal_all(app: &App, prepared: &mut bool) -> sqlx::Result<()> {
+    if !*prepared {
+        app.outbox.prepare(&CONSUMERS).await?;
+        *prepared = true;
+    }
+    let signals = Signals(&app.fanout);
+    while app.outbox.consume(&RELAY, BATCH_MAX, &signals).await?.more {}
+    Ok(())
 }

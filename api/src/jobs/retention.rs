@@ -1,0 +1,45 @@
+//! What need not be kept for ever: events that every consumer has read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+use super::relay::CONSUMERS;
+use crate::app::App;
+
+/// How often to look for old events. Real time passes slowly.
+const LOOK: Duration = Duration::from_secs(600);
+
+/// Events deleted in one transaction.
+const BATCH_MAX: i64 = 1_000;
+
+/// Until `stop`: deletes old events in small transactions, and takes into the queue what an engine without marks found with them.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let keep = TimeDelta::days(app.config.database.outbox_keep_days.into());
+    loop {
+        match look(&app, keep, &stop).await {
+            Ok(0) => {}
+            Ok(events) => tracing::info!(events, "old events were deleted"),
+            Err(error) => tracing::warn!(error = %error, "old events could not be deleted; it is tried again"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+    }
+}
+
+async fn look(app: &App, keep: TimeDelta, stop: &CancellationToken) -> sqlx::Result<u64> {
+    app.outbox.prepare(&CONSUMERS).await?;
+    let mut purged = 0;
+    while !stop.is_cancelled() {
+        let batch = app.outbox.purge(keep, BATCH_MAX).await?;
+        purged += batch;
+        if i64::try_from(batch).unwrap_or(i64::MAX) < BATCH_MAX {
+            break;
+        }
+    }
+    Ok(purged)
+}
