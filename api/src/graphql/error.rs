@@ -3,6 +3,8 @@
 //! Rejections (the caller's doing) become `userErrors` of a mutation. Login, permission and paging faults become top-level errors with a
 //! code. Everything else is logged once, here, with its whole chain, and becomes `INTERNAL`.
 
+use std::time::Duration;
+
 use async_graphql::{Error, ErrorExtensions, SimpleObject};
 use wallet::base::idempotency::IdempotencyError;
 
@@ -19,11 +21,13 @@ pub struct UserError {
     pub field: Option<String>,
     /// Whether the same request may succeed later.
     pub retryable: bool,
+    /// After how many milliseconds trying again makes sense, where that is known.
+    pub retry_after_ms: Option<i32>,
 }
 
 impl UserError {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), field: None, retryable: false }
+        Self { code: code.to_owned(), message: message.into(), field: None, retryable: false, retry_after_ms: None }
     }
 
     /// Names the input field at fault.
@@ -54,11 +58,17 @@ pub fn key_reused() -> UserError {
     UserError::new("IDEMPOTENCY_KEY_REUSED", "该 idempotencyKey 已用于另一个请求，新的请求请换一个新的 key").at("idempotencyKey")
 }
 
+/// Too much is going on at once: the same request succeeds later, under the same key.
+pub fn busy(retry_after: Duration) -> UserError {
+    let retry_after_ms = i32::try_from(retry_after.as_millis()).ok();
+    UserError { retry_after_ms, ..UserError::new("STATE_BUSY", "系统正忙，请用同一个 idempotencyKey 稍后重试").passing() }
+}
+
 /// What an idempotency claim can object to.
 pub fn idempotency(error: &IdempotencyError) -> Option<UserError> {
     match error {
         IdempotencyError::KeyReused => Some(key_reused()),
-        IdempotencyError::Database(_) => None,
+        IdempotencyError::ClaimedMeanwhile | IdempotencyError::Database(_) => None,
     }
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use wallet::order::{CreateOrder, Order, OrderError, OrderStatus};
 use wallet::payment::CloseOrder;
 
-use super::error::{Rejection, UserError, idempotency, invalid, not_found, permission, settle};
+use super::error::{Rejection, UserError, busy, idempotency, invalid, not_found, permission, settle};
 use super::id::{self, GlobalId};
 use super::loader::loaders;
 use super::merchant::StoreNode;
@@ -25,7 +25,8 @@ impl Rejection for OrderError {
             Self::AmountInvalid => invalid("amount", "金额须大于 0 且不超过 100 亿元"),
             Self::SubjectInvalid => invalid("subject", "商品说明须为 1 到 128 个字，且不含控制字符"),
             Self::Idempotency(error) => return idempotency(error),
-            Self::Database(_) => return None,
+            Self::Busy { retry_after } => busy(*retry_after),
+            Self::CutShort | Self::Database(_) => return None,
         })
     }
 }

@@ -8,7 +8,7 @@ use wallet::base::id::{BookId, OrderId};
 use wallet::order::Order;
 use wallet::payment::{Attempt, AttemptStatus, PaymentError, StartPayment};
 
-use super::error::{Rejection, UserError, coded, idempotency, internal, invalid, not_found, permission, required, settle, visible};
+use super::error::{Rejection, UserError, busy, coded, idempotency, internal, invalid, not_found, permission, required, settle, visible};
 use super::id::{self, GlobalId};
 use super::money::MoneyNode;
 use super::order::OrderStatusName;
@@ -26,7 +26,10 @@ impl Rejection for PaymentError {
             Self::UnderReview => UserError::new("STATE_UNDER_REVIEW", "该订单的一笔付款正在人工核对，请勿重复付款"),
             Self::StillPaying => UserError::new("STATE_PAYING", "正在进行的付款尚未关闭，请稍后重试").passing(),
             Self::Idempotency(error) => return idempotency(error),
-            Self::Posting(_) | Self::BoundMeanwhile | Self::Refund(_) | Self::Ledger(_) | Self::Database(_) => return None,
+            Self::Busy { retry_after } => busy(*retry_after),
+            Self::Posting(_) | Self::BoundMeanwhile | Self::CutShort | Self::Refund(_) | Self::Ledger(_) | Self::Database(_) => {
+                return None;
+            }
         })
     }
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use wallet::refund::{Refund, RefundError, RefundStatus, RequestRefund};
 
-use super::error::{Rejection, UserError, idempotency, invalid, not_found, permission, settle};
+use super::error::{Rejection, UserError, busy, idempotency, invalid, not_found, permission, settle};
 use super::id::{self, GlobalId};
 use super::money::{CurrencyCode, Decimal, MoneyNode, amount};
 use super::{MUTATION_COST, actor, app, own};
@@ -27,6 +27,7 @@ impl Rejection for RefundError {
                 UserError::new("INSUFFICIENT_BALANCE", message).at("amount").passing()
             }
             Self::Idempotency(error) => return idempotency(error),
+            Self::Busy { retry_after } => busy(*retry_after),
             Self::StillOwed { .. } | Self::Posting(_) | Self::Ledger(_) | Self::Database(_) => return None,
         })
     }

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use wallet::channel::inbox::{Delivery, NoticeError};
 
@@ -18,22 +19,22 @@ use super::problem::chain;
 const BODY: Limits = Limits { bytes_max: wallet::channel::sandbox::wire::BODY_MAX, time_max: Duration::from_secs(10) };
 
 /// `POST /notices/sandbox`: the acquirer speaks.
-pub async fn acquirer(State(edge): State<Edge>, request: Request) -> StatusCode {
-    let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE };
+pub async fn acquirer(State(edge): State<Edge>, request: Request) -> Response {
+    let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let (headers, bytes) = match read(request).await {
         Ok(read) => read,
-        Err(status) => return status,
+        Err(status) => return status.into_response(),
     };
     let taken = edge.app.payments.accept_notice(&headers, &bytes).await;
     answer(&edge, "sandbox", taken)
 }
 
 /// `POST /notices/bank`: the bank speaks.
-pub async fn bank(State(edge): State<Edge>, request: Request) -> StatusCode {
-    let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE };
+pub async fn bank(State(edge): State<Edge>, request: Request) -> Response {
+    let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
     let (headers, bytes) = match read(request).await {
         Ok(read) => read,
-        Err(status) => return status,
+        Err(status) => return status.into_response(),
     };
     let taken = edge.app.withdrawals.accept_notice(&headers, &bytes).await;
     answer(&edge, "bank", taken)
@@ -49,7 +50,7 @@ async fn read(request: Request) -> Result<(HeaderMap, Bytes), StatusCode> {
     }
 }
 
-fn answer(edge: &Edge, sender: &'static str, taken: Result<Delivery, NoticeError>) -> StatusCode {
+fn answer(edge: &Edge, sender: &'static str, taken: Result<Delivery, NoticeError>) -> Response {
     let (status, outcome) = match &taken {
         Ok(Delivery::First) => (StatusCode::NO_CONTENT, "first"),
         Ok(Delivery::Again) => (StatusCode::NO_CONTENT, "again"),
@@ -57,7 +58,8 @@ fn answer(edge: &Edge, sender: &'static str, taken: Result<Delivery, NoticeError
         Err(NoticeError::Signature(_)) => (StatusCode::UNAUTHORIZED, "unsigned"),
         Err(NoticeError::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         Err(NoticeError::Malformed) => (StatusCode::BAD_REQUEST, "malformed"),
-        Err(NoticeError::Database(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
+        Err(NoticeError::Busy { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Err(NoticeError::CutShort | NoticeError::Database(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
     };
     metrics::counter!("haodian_notices_total", "sender" => sender, "outcome" => outcome).increment(1);
     match &taken {
@@ -66,5 +68,9 @@ fn answer(edge: &Edge, sender: &'static str, taken: Result<Delivery, NoticeError
         Err(error @ NoticeError::Database(_)) => tracing::error!(sender, error = %chain(error), "a notice could not be stored"),
         Err(error) => tracing::warn!(sender, error = %chain(error), "a notice was refused"),
     }
-    status
+    let mut response = status.into_response();
+    if let Err(NoticeError::Busy { retry_after }) = &taken {
+        response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
+    }
+    response
 }

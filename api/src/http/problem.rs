@@ -68,7 +68,8 @@ impl Problem {
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let problem = Self { field: told.field, ..Self::new(status, told.code, told.message) };
-        if told.retryable { Self { retry_after_s: Some(1), ..problem } } else { problem }
+        let retry_after_s = told.retry_after_ms.map_or(1, |ms| u32::try_from(ms).unwrap_or_default().div_ceil(1_000));
+        if told.retryable { Self { retry_after_s: Some(retry_after_s), ..problem } } else { problem }
     }
 
     /// Nothing at this address, or nothing the caller may see.

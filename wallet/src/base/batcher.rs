@@ -25,6 +25,10 @@ use tokio::sync::oneshot;
 /// minutes by a database that is away. Longer than a statement may wait for a lock, so that one member's wait does not cost the others.
 const ALONE_MAX: Duration = Duration::from_secs(20);
 
+/// What suits a command of some hundred bytes: a batch that commits in a few milliseconds, and a wait of less than a second at the end of
+/// the queue. Two lanes, so that one forms its batch while the other's is on its way to the disk.
+pub const COMMANDS: Limits = Limits { lanes: 2, batch_max: 128, batch_bytes_max: 1 << 20, waiting_max: 1_024 };
+
 /// Bounds of what a refused caller is told to wait.
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -47,6 +51,11 @@ pub trait Batched: Send + Sync + 'static {
     /// Runs a batch in one transaction. One result per command in its order, or the failure of the whole batch, which the batcher then
     /// tries one by one. Deadlocks and serialization failures are retried in here.
     fn run(&self, batch: &[Self::Command]) -> impl Future<Output = Results<Self::Answer, Self::Error>> + Send;
+}
+
+/// The lane of what is known by an id: its random half.
+pub fn lane_of(id: uuid::Uuid) -> u64 {
+    id.as_u64_pair().1
 }
 
 /// How much a batcher takes on. Everything is at least one.

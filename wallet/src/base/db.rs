@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+/// What a caller is told to wait when others were in its way.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Longest a statement may run before PostgreSQL ends it.
 const STATEMENT_TIMEOUT: &str = "15s";
 
@@ -40,6 +43,11 @@ pub fn busy(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(e) => retryable(error) || e.code().as_deref() == Some("55P03"),
         _ => false,
     }
+}
+
+/// Whether there was no connection to be had: nobody fares better alone.
+pub fn away(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
 }
 
 /// Times a whole transaction is run before its deadlock or serialization failure is the caller's.

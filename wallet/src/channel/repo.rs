@@ -1,34 +1,69 @@
 //! SQL of the inbox, and of the numbers that were given to the outside.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::inbox::{CONFLICT, Delivery, Waiting};
+use super::inbox::{Arrived, CONFLICT, Waiting};
 use crate::base::id::BookId;
 
-pub async fn store_notice(db: &PgPool, channel: &str, notice_id: &str, body: &[u8], now: DateTime<Utc>) -> sqlx::Result<Delivery> {
-    let row = sqlx::query!(
-        r#"INSERT INTO notices AS n (channel, notice_id, body, received_at)
-           VALUES ($1, $2, $3, $4)
+/// The deliveries of one notice within a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Gathered<'a> {
+    /// The first of them.
+    pub notice: &'a Arrived,
+    pub deliveries: i32,
+    /// Whether another of them has another body.
+    pub conflict: bool,
+}
+
+/// A notice as it lies in the inbox now.
+#[derive(Debug)]
+pub struct StoredNotice {
+    pub notice_id: String,
+    /// Whether it was not there before.
+    pub new: bool,
+    pub body_hash: Vec<u8>,
+}
+
+/// Stores or counts up notices, each named once. One statement; locks in the order of their ids.
+pub async fn store_notices(db: &PgPool, channel: &str, notices: &[Gathered<'_>]) -> sqlx::Result<Vec<StoredNotice>> {
+    let ids: Vec<String> = notices.iter().map(|n| n.notice.notice_id.clone()).collect();
+    let bodies: Vec<Vec<u8>> = notices.iter().map(|n| n.notice.body.to_vec()).collect();
+    let times: Vec<DateTime<Utc>> = notices.iter().map(|n| n.notice.at).collect();
+    let deliveries: Vec<i32> = notices.iter().map(|n| n.deliveries).collect();
+    let conflicts: Vec<bool> = notices.iter().map(|n| n.conflict).collect();
+    let rows = sqlx::query!(
+        r#"INSERT INTO notices AS n (channel, notice_id, body, received_at, deliveries, outcome, processed_at)
+           SELECT $1, a.notice_id, a.body, a.received_at, a.deliveries,
+                  CASE WHEN a.conflict THEN $7 END, CASE WHEN a.conflict THEN a.received_at END
+           FROM UNNEST($2::text[], $3::bytea[], $4::timestamptz[], $5::integer[], $6::boolean[])
+                AS a (notice_id, body, received_at, deliveries, conflict)
+           ORDER BY a.notice_id
            ON CONFLICT (channel, notice_id) DO UPDATE
-           SET deliveries = n.deliveries + 1,
-               outcome = CASE WHEN n.body = excluded.body THEN n.outcome ELSE $5 END,
-               processed_at = CASE WHEN n.body = excluded.body THEN n.processed_at ELSE COALESCE(n.processed_at, $4) END
-           RETURNING n.deliveries, n.body = $3 AS "same!""#,
+           SET deliveries = n.deliveries + excluded.deliveries,
+               outcome = CASE WHEN n.body = excluded.body AND excluded.outcome IS NULL THEN n.outcome ELSE $7 END,
+               processed_at = CASE WHEN n.body = excluded.body AND excluded.outcome IS NULL THEN n.processed_at
+                                   ELSE COALESCE(n.processed_at, excluded.received_at) END
+           RETURNING n.notice_id, n.deliveries, sha256(n.body) AS "body_hash!""#,
         channel,
-        notice_id,
-        body,
-        now,
+        &ids,
+        &bodies,
+        &times,
+        &deliveries,
+        &conflicts,
         CONFLICT
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?;
-    Ok(match (row.same, row.deliveries) {
-        (false, _) => Delivery::Conflict,
-        (true, 1) => Delivery::First,
-        (true, _) => Delivery::Again,
-    })
+    let counted: HashMap<&str, i32> = notices.iter().map(|n| (n.notice.notice_id.as_str(), n.deliveries)).collect();
+    let stored = rows.into_iter().map(|r| {
+        let new = counted.get(r.notice_id.as_str()) == Some(&r.deliveries);
+        StoredNotice { notice_id: r.notice_id, new, body_hash: r.body_hash }
+    });
+    Ok(stored.collect())
 }
 
 pub async fn lock_waiting_in_tx(

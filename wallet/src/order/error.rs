@@ -1,6 +1,10 @@
 //! Why an order cannot be made, read or closed.
 
+use std::time::Duration;
+
 use crate::base::actor::Forbidden;
+use crate::base::batcher::SubmitError;
+use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
 
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +23,55 @@ pub enum OrderError {
     SubjectInvalid,
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
+    /// Too many are being made, or others held what this one needed for too long.
+    #[error("too many orders are being made; try again with the same key")]
+    Busy { retry_after: Duration },
+    /// What became of it is told by asking again under the same key.
+    #[error("the order was cut short")]
+    CutShort,
     #[error("could not reach the database")]
     Database(#[from] sqlx::Error),
+}
+
+impl OrderError {
+    /// Whether the whole transaction is worth running again.
+    pub fn retryable(&self) -> bool {
+        match self {
+            Self::Idempotency(e) => e.retryable(),
+            Self::Database(e) => db::retryable(e),
+            _ => false,
+        }
+    }
+
+    /// After the last try: what passes by itself is told as such.
+    pub(super) fn or_busy(self) -> Self {
+        let passing = match &self {
+            Self::Idempotency(IdempotencyError::ClaimedMeanwhile) => true,
+            _ => self.database().is_some_and(db::busy),
+        };
+        if passing { Self::Busy { retry_after: db::RETRY_AFTER } } else { self }
+    }
+
+    /// Whether no member of a batch fares better alone.
+    pub(super) fn shared(&self) -> bool {
+        self.database().is_some_and(db::away)
+    }
+
+    /// The database's failure behind it, if that is what it is.
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+impl From<SubmitError<Self>> for OrderError {
+    fn from(error: SubmitError<Self>) -> Self {
+        match error {
+            SubmitError::Busy { retry_after } => Self::Busy { retry_after },
+            SubmitError::Stopped => Self::CutShort,
+            SubmitError::Failed(error) => error.or_busy(),
+        }
+    }
 }

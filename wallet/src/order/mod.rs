@@ -1,7 +1,8 @@
 //! Payment orders (支付订单): what a customer is asked to pay, with amount and fee rate frozen when it is made.
 //!
-//! CREATED ↔ PAYING → PAID or CLOSED. Creating is one transaction of five statements; only [`crate::payment`] moves the state.
+//! CREATED ↔ PAYING → PAID or CLOSED. Orders are made in batches of five statements; only [`crate::payment`] moves the state.
 
+mod create;
 mod error;
 pub(crate) mod repo;
 pub mod rules;
@@ -11,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use create::Creation;
 pub use error::OrderError;
 pub use rules::OrderStatus;
 
 use crate::base::actor::Actor;
+use crate::base::batcher::{self, Batcher};
 use crate::base::clock::Clock;
 use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
-use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::money::Money;
-use crate::base::outbox::{self, Event};
 use crate::base::page::{FIRST_MAX, Page};
 
 /// An order as its merchant sees it.
@@ -72,54 +73,20 @@ pub type OrderCursor = (DateTime<Utc>, OrderId);
 pub struct Orders {
     db: PgPool,
     clock: Clock,
+    creation: Batcher<Creation>,
 }
 
 impl Orders {
     pub fn new(db: PgPool, clock: Clock) -> Self {
-        Self { db, clock }
+        let creation = Batcher::new("order_create", batcher::COMMANDS, Creation { db: db.clone(), clock: clock.clone() });
+        Self { db, clock, creation }
     }
 
     /// Makes an order for a store of a signed merchant. Only the merchant's owner and the platform may.
     pub async fn create(&self, actor: &Actor, cmd: CreateOrder) -> Result<Order, OrderError> {
         actor.require_owner(cmd.merchant)?;
         rules::check(cmd.amount, &cmd.subject)?;
-        let (id, now) = (OrderId::new(), self.clock.now());
-        let scope = Scope { tenant: cmd.merchant.0, operation: "orderCreate", key: cmd.idempotency_key };
-        let mut tx = self.db.begin().await?;
-        if let Claim::Seen { entity_id, response } = idempotency::claim_in_tx(&mut tx, scope, &cmd, id.0, now).await? {
-            return match response {
-                Some(order) => Ok(order),
-                // a claim commits with its answer, so this row was written by hand; the order itself is the answer
-                None => self.fetch(cmd.merchant, OrderId(entity_id)).await,
-            };
-        }
-        let terms = repo::terms_in_tx(&mut tx, cmd.merchant, cmd.store).await?.ok_or(OrderError::MerchantNotSigned)?;
-        if !terms.signed {
-            return Err(OrderError::MerchantNotSigned);
-        }
-        if !terms.store_exists {
-            return Err(OrderError::StoreNotFound);
-        }
-        let order = Order {
-            id,
-            merchant: cmd.merchant,
-            store: cmd.store,
-            subject: cmd.subject,
-            amount: cmd.amount,
-            fee_bps: terms.fee_bps,
-            status: OrderStatus::Created,
-            stripe: rules::stripe(id, terms.stripes),
-            refunded: Money { minor: 0, currency: cmd.amount.currency },
-            created_at: now,
-            expires_at: now + rules::LIFETIME,
-            paid_at: None,
-            closed_at: None,
-        };
-        repo::insert_in_tx(&mut tx, &order).await?;
-        outbox::append_in_tx(&mut tx, &[created(&order)]).await?;
-        idempotency::complete_in_tx(&mut tx, scope, &order).await?;
-        tx.commit().await?;
-        Ok(order)
+        Ok(self.creation.submit(cmd).await?)
     }
 
     /// One order, for whoever may pay or watch it. Another merchant's order and a missing one look the same.
@@ -160,19 +127,4 @@ fn seen(order: Order, now: DateTime<Utc>) -> Order {
     let status = rules::presented(order.status, order.expires_at, now);
     let closed_at = if status == OrderStatus::Closed { order.closed_at.or(Some(order.expires_at)) } else { order.closed_at };
     Order { status, closed_at, ..order }
-}
-
-fn created(order: &Order) -> Event {
-    Event {
-        book: order.merchant.book(),
-        kind: "order.created",
-        subject: order.id.0,
-        payload: serde_json::json!({
-            "version": 1,
-            "storeId": order.store,
-            "amountMinor": order.amount.minor.to_string(),
-            "currency": order.amount.currency,
-        }),
-        at: order.created_at,
-    }
 }

@@ -1,5 +1,7 @@
 //! SQL of orders. Locks: orders by (book, order), before attempts, before refunds, before ledger accounts.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -9,6 +11,7 @@ use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
 use crate::base::money::{Currency, Money};
 
 /// What a merchant's contract says about a new order.
+#[derive(Clone, Copy, Debug)]
 pub struct Terms {
     pub signed: bool,
     pub fee_bps: i32,
@@ -17,38 +20,60 @@ pub struct Terms {
     pub store_exists: bool,
 }
 
-/// Reads the contract and whether the store is the merchant's, in one statement.
-pub async fn terms_in_tx(tx: &mut PgConnection, merchant: MerchantId, store: StoreId) -> sqlx::Result<Option<Terms>> {
-    sqlx::query_as!(
-        Terms,
-        r#"SELECT m.status = 'SIGNED' AS "signed!", m.fee_bps, COALESCE(b.stripes, 1::smallint) AS "stripes!",
-                  s.store_id IS NOT NULL AS "store_exists!"
-           FROM merchants m
+/// Reads the contracts and whether the stores are the merchants'. One statement; merchants that do not exist are left out.
+pub async fn terms_in_tx(tx: &mut PgConnection, stores: &[(MerchantId, StoreId)]) -> sqlx::Result<HashMap<(MerchantId, StoreId), Terms>> {
+    let merchants: Vec<Uuid> = stores.iter().map(|(m, _)| m.0).collect();
+    let ids: Vec<Uuid> = stores.iter().map(|(_, s)| s.0).collect();
+    let rows = sqlx::query!(
+        r#"SELECT w.merchant_id AS "merchant_id!", w.store_id AS "store_id!", m.status = 'SIGNED' AS "signed!", m.fee_bps,
+                  COALESCE(b.stripes, 1::smallint) AS "stripes!", s.store_id IS NOT NULL AS "store_exists!"
+           FROM UNNEST($1::uuid[], $2::uuid[]) AS w (merchant_id, store_id)
+           JOIN merchants m ON m.merchant_id = w.merchant_id
            LEFT JOIN books b ON b.book_id = m.merchant_id
-           LEFT JOIN stores s ON s.merchant_id = m.merchant_id AND s.store_id = $2
-           WHERE m.merchant_id = $1"#,
-        merchant.0,
-        store.0
+           LEFT JOIN stores s ON s.merchant_id = m.merchant_id AND s.store_id = w.store_id"#,
+        &merchants,
+        &ids
     )
-    .fetch_optional(tx)
-    .await
+    .fetch_all(tx)
+    .await?;
+    let terms = rows.into_iter().map(|r| {
+        let terms = Terms { signed: r.signed, fee_bps: r.fee_bps, stripes: r.stripes, store_exists: r.store_exists };
+        ((MerchantId(r.merchant_id), StoreId(r.store_id)), terms)
+    });
+    Ok(terms.collect())
 }
 
-pub async fn insert_in_tx(tx: &mut PgConnection, order: &Order) -> sqlx::Result<()> {
+/// Writes new orders. One statement.
+pub async fn insert_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Result<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let books: Vec<Uuid> = orders.iter().map(|o| o.merchant.0).collect();
+    let ids: Vec<Uuid> = orders.iter().map(|o| o.id.0).collect();
+    let stores: Vec<Uuid> = orders.iter().map(|o| o.store.0).collect();
+    let subjects: Vec<String> = orders.iter().map(|o| o.subject.clone()).collect();
+    let amounts: Vec<i64> = orders.iter().map(|o| o.amount.minor).collect();
+    let currencies: Vec<String> = orders.iter().map(|o| o.amount.currency.as_str().to_owned()).collect();
+    let fees: Vec<i32> = orders.iter().map(|o| o.fee_bps).collect();
+    let statuses: Vec<String> = orders.iter().map(|o| o.status.as_str().to_owned()).collect();
+    let stripes: Vec<i16> = orders.iter().map(|o| o.stripe).collect();
+    let created: Vec<DateTime<Utc>> = orders.iter().map(|o| o.created_at).collect();
+    let expiring: Vec<DateTime<Utc>> = orders.iter().map(|o| o.expires_at).collect();
     sqlx::query!(
         "INSERT INTO orders (book_id, order_id, store_id, subject, amount_minor, currency, fee_bps, status, stripe, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        order.merchant.0,
-        order.id.0,
-        order.store.0,
-        order.subject,
-        order.amount.minor,
-        order.amount.currency.as_str(),
-        order.fee_bps,
-        order.status.as_str(),
-        order.stripe,
-        order.created_at,
-        order.expires_at
+         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::integer[], $8::text[],
+                              $9::smallint[], $10::timestamptz[], $11::timestamptz[])",
+        &books,
+        &ids,
+        &stores,
+        &subjects,
+        &amounts,
+        &currencies,
+        &fees,
+        &statuses,
+        &stripes,
+        &created,
+        &expiring
     )
     .execute(tx)
     .await?;

@@ -1,6 +1,9 @@
 //! Why a payment cannot be started, or what the channel said cannot be taken in now.
 
+use std::time::Duration;
+
 use crate::base::actor::Forbidden;
+use crate::base::batcher::SubmitError;
 use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
 use crate::ledger::{LedgerError, Rejection};
@@ -32,6 +35,12 @@ pub enum PaymentError {
     /// The channel's transaction was bound to another attempt a moment ago: judged again, it is a conflict.
     #[error("the channel's transaction was bound at the same time")]
     BoundMeanwhile,
+    /// Too many are being started, or others held what this one needed for too long.
+    #[error("too many payments are being made; try again with the same key")]
+    Busy { retry_after: Duration },
+    /// What became of it is told by asking again under the same key.
+    #[error("the payment was cut short")]
+    CutShort,
     #[error(transparent)]
     Refund(#[from] RefundError),
     #[error(transparent)]
@@ -47,8 +56,42 @@ impl PaymentError {
             Self::BoundMeanwhile => true,
             Self::Ledger(e) => e.retryable(),
             Self::Refund(e) => e.retryable(),
-            Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => db::retryable(e),
+            Self::Idempotency(e) => e.retryable(),
+            Self::Database(e) => db::retryable(e),
             _ => false,
+        }
+    }
+
+    /// After the last try: what passes by itself is told as such.
+    pub(super) fn or_busy(self) -> Self {
+        let passing = match &self {
+            Self::BoundMeanwhile | Self::Idempotency(IdempotencyError::ClaimedMeanwhile) => true,
+            _ => self.database().is_some_and(db::busy),
+        };
+        if passing { Self::Busy { retry_after: db::RETRY_AFTER } } else { self }
+    }
+
+    /// Whether no member of a batch fares better alone.
+    pub(super) fn shared(&self) -> bool {
+        self.database().is_some_and(db::away)
+    }
+
+    /// The database's failure behind it, if that is what it is.
+    fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Refund(e) => e.database(),
+            Self::Ledger(LedgerError::Database(e)) | Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => Some(e),
+            _ => None,
+        }
+    }
+}
+
+impl From<SubmitError<Self>> for PaymentError {
+    fn from(error: SubmitError<Self>) -> Self {
+        match error {
+            SubmitError::Busy { retry_after } => Self::Busy { retry_after },
+            SubmitError::Stopped => Self::CutShort,
+            SubmitError::Failed(error) => error.or_busy(),
         }
     }
 }

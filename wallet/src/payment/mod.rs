@@ -12,6 +12,7 @@ mod error;
 mod process;
 pub(crate) mod repo;
 pub mod rules;
+mod start;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -22,16 +23,15 @@ pub use error::PaymentError;
 pub use process::CloseOrder;
 pub use rules::{AttemptStatus, Verdict, Word};
 
-use crate::base::actor::Actor;
+use start::{Preparation, Recording};
+
+use crate::base::batcher::{self, Batcher};
 use crate::base::clock::Clock;
-use crate::base::db::retrying;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
-use crate::base::idempotency::{self, Claim, Scope};
-use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
-use crate::channel::sandbox::{PaymentOrder, PaymentState, PaymentWord, SandboxAcquirer};
-use crate::channel::{ChannelError, SANDBOX};
-use crate::order::{self, Order};
+use crate::channel::SANDBOX;
+use crate::channel::inbox::{self, Inbox};
+use crate::channel::sandbox::{PaymentState, PaymentWord, SandboxAcquirer};
 
 /// Kind of the job that asks what became of an attempt.
 pub const QUERY_JOB: &str = "payment_query";
@@ -85,138 +85,25 @@ pub struct Payments {
     db: PgPool,
     clock: Clock,
     acquirer: SandboxAcquirer,
-    /// How long after sending the channel is asked, if it has not told by itself.
-    query_after: TimeDelta,
-}
-
-/// What the first transaction of a start found.
-enum Prepared {
-    Answered(Attempt),
-    ToCall(Order, Attempt),
+    preparation: Batcher<Preparation>,
+    recording: Batcher<Recording>,
+    inbox: Batcher<Inbox>,
 }
 
 impl Payments {
+    /// `query_after`: how long after sending the channel is asked, if it has not told by itself.
     pub fn new(db: PgPool, clock: Clock, acquirer: SandboxAcquirer, query_after: std::time::Duration) -> Self {
         let query_after = TimeDelta::from_std(query_after).unwrap_or(TimeDelta::seconds(5));
-        Self { db, clock, acquirer, query_after }
-    }
-
-    /// Starts to pay an order, or goes on with the attempt that is open. The ticket holder, the merchant's owner and the platform may.
-    pub async fn start(&self, actor: &Actor, cmd: StartPayment) -> Result<Attempt, PaymentError> {
-        actor.require_payer(cmd.merchant, cmd.order)?;
-        let scope = Scope { tenant: cmd.merchant.0, operation: "paymentStart", key: cmd.idempotency_key };
-        match retrying(PaymentError::retryable, || self.prepare(scope, &cmd)).await? {
-            Prepared::Answered(attempt) => Ok(attempt),
-            Prepared::ToCall(order, attempt) => {
-                let request = PaymentOrder {
-                    request_no: attempt.id.simple(),
-                    amount: attempt.amount,
-                    description: order.subject,
-                    return_url: cmd.return_url.clone(),
-                };
-                let answer = self.acquirer.pay(&request).await;
-                self.record(scope, &cmd, attempt, answer).await
-            }
+        let preparation = Preparation { db: db.clone(), clock: clock.clone(), query_after };
+        let recording = Recording { db: db.clone(), clock: clock.clone() };
+        Self {
+            preparation: Batcher::new("payment_prepare", batcher::COMMANDS, preparation),
+            recording: Batcher::new("payment_record", batcher::COMMANDS, recording),
+            inbox: Batcher::new("payment_notice", inbox::LIMITS, Inbox { db: db.clone(), channel: SANDBOX }),
+            db,
+            clock,
+            acquirer,
         }
-    }
-
-    /// Transaction 1: the key, the attempt as SENT with its number, and the job that will ask.
-    async fn prepare(&self, scope: Scope, cmd: &StartPayment) -> Result<Prepared, PaymentError> {
-        let (now, book) = (self.clock.now(), cmd.merchant.book());
-        let mut tx = self.db.begin().await?;
-        let order = order::repo::lock_in_tx(&mut tx, &[(book, cmd.order)]).await?.pop().ok_or(PaymentError::NotFound)?;
-        let attempts = repo::lock_in_tx(&mut tx, &[(book, cmd.order)]).await?;
-        let open = attempts.iter().find(|a| a.status.live());
-        let id = open.map_or_else(AttemptId::new, |a| a.id);
-        if let Claim::Seen { entity_id, response } = idempotency::claim_in_tx(&mut tx, scope, cmd, id.0, now).await? {
-            let claimed = attempts.into_iter().find(|a| a.id.0 == entity_id);
-            return match (response, claimed) {
-                (Some(attempt), _) => Ok(Prepared::Answered(attempt)),
-                // the call before this one was cut short: send the same request again
-                (None, Some(attempt)) => Ok(Prepared::ToCall(order, attempt)),
-                (None, None) => Err(PaymentError::NotFound),
-            };
-        }
-        let prepared = match (rules::start(&order, &attempts, now)?, open) {
-            (rules::Start::GoOn(_), Some(attempt)) if attempt.status == AttemptStatus::UserPending => {
-                idempotency::complete_in_tx(&mut tx, scope, attempt).await?;
-                Prepared::Answered(attempt.clone())
-            }
-            (rules::Start::GoOn(_), Some(attempt)) => Prepared::ToCall(order, attempt.clone()),
-            _ => {
-                let attempt = Attempt {
-                    id,
-                    merchant: cmd.merchant,
-                    order: cmd.order,
-                    channel: SANDBOX.to_owned(),
-                    amount: order.amount,
-                    status: AttemptStatus::Sent,
-                    pay_url: None,
-                    transaction_id: None,
-                    error_code: None,
-                    surplus: false,
-                    sent_at: now,
-                    succeeded_at: None,
-                    resolved_at: None,
-                };
-                repo::open_in_tx(&mut tx, &attempt).await?;
-                let run_at = Clock::wall() + self.query_after;
-                job::enqueue_in_tx(&mut tx, &[NewJob { kind: QUERY_JOB, book, subject: id.0, run_at }]).await?;
-                Prepared::ToCall(order, attempt)
-            }
-        };
-        tx.commit().await?;
-        Ok(prepared)
-    }
-
-    /// Transaction 2: what the channel answered, and what the caller is told.
-    async fn record(
-        &self,
-        scope: Scope,
-        cmd: &StartPayment,
-        attempt: Attempt,
-        answer: Result<PaymentState, ChannelError>,
-    ) -> Result<Attempt, PaymentError> {
-        let (book, id) = (attempt.merchant.book(), attempt.id);
-        match answer {
-            Ok(PaymentState { pay_url, word: PaymentWord::Pending, .. }) => {
-                let mut tx = self.db.begin().await?;
-                if repo::mark_pending_in_tx(&mut tx, &attempt, AttemptStatus::Sent, &pay_url).await? {
-                    // nobody else has moved it from SENT, so nobody has answered under this key
-                    let attempt = Attempt { status: AttemptStatus::UserPending, pay_url: Some(pay_url), ..attempt };
-                    idempotency::complete_in_tx(&mut tx, scope, &attempt).await?;
-                    tx.commit().await?;
-                    return Ok(attempt);
-                }
-                repo::mark_pending_in_tx(&mut tx, &attempt, AttemptStatus::Unknown, &pay_url).await?;
-                tx.commit().await?;
-            }
-            Ok(state) => {
-                self.apply(&[Outcome { book, attempt: id, word: word_of(state) }]).await?;
-            }
-            Err(ChannelError::Refused { code }) => {
-                self.apply(&[Outcome { book, attempt: id, word: Word::Failed { code } }]).await?;
-            }
-            Err(error) => {
-                tracing::warn!(attempt_id = %id, error = &error as &dyn std::error::Error, "a payment was sent without an answer");
-                repo::mark_unknown(&self.db, book, id).await?;
-            }
-        }
-        self.answer(scope, cmd, attempt).await
-    }
-
-    /// Tells the caller how the attempt stands now, unless another call under the same key has told already.
-    async fn answer(&self, scope: Scope, cmd: &StartPayment, attempt: Attempt) -> Result<Attempt, PaymentError> {
-        let mut tx = self.db.begin().await?;
-        let attempts = repo::lock_in_tx(&mut tx, &[(attempt.merchant.book(), attempt.order)]).await?;
-        let claim = idempotency::claim_in_tx(&mut tx, scope, cmd, attempt.id.0, self.clock.now()).await?;
-        if let Claim::Seen { response: Some(told), .. } = claim {
-            return Ok(told);
-        }
-        let attempt = attempts.into_iter().find(|a| a.id == attempt.id).ok_or(PaymentError::NotFound)?;
-        idempotency::complete_in_tx(&mut tx, scope, &attempt).await?;
-        tx.commit().await?;
-        Ok(attempt)
     }
 
     /// Attempts by id, for loaders that have checked who asks. Missing ones are left out; no order is promised.

@@ -39,7 +39,8 @@ pub struct CloseOrder {
 impl Payments {
     /// Takes in a notice as it came: verify, store, return. Answer 2xx when this is `Ok`; [`Payments::process_notices`] does the rest.
     pub async fn accept_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, NoticeError> {
-        inbox::accept(&self.db, self.acquirer.link(), SANDBOX, headers, body, self.clock.now()).await
+        let notice = inbox::verify(self.acquirer.link(), headers, body, self.clock.now())?;
+        Ok(self.inbox.submit(notice).await?)
     }
 
     /// Processes at most `limit` waiting notices in one transaction, payments and refunds alike. Gives how many were processed.
@@ -127,13 +128,15 @@ impl Payments {
     /// A closed order is given as it is. When the customer was faster, the order is paid and this is [`PaymentError::OrderPaid`].
     pub async fn close_order(&self, actor: &Actor, cmd: CloseOrder) -> Result<Order, PaymentError> {
         actor.require_owner(cmd.merchant)?;
-        for attempt in match retrying(PaymentError::retryable, || self.close_once(&cmd)).await? {
+        for attempt in match retrying(PaymentError::retryable, || self.close_once(&cmd)).await.map_err(PaymentError::or_busy)? {
             Closing::Done(order) => return Ok(*order),
             Closing::Open(attempts) => attempts,
         } {
             match self.acquirer.close(&attempt.id.simple()).await {
                 Ok(state) => {
-                    self.apply(&[Outcome { book: cmd.merchant.book(), attempt: attempt.id, word: word_of(state) }]).await?;
+                    self.apply(&[Outcome { book: cmd.merchant.book(), attempt: attempt.id, word: word_of(state) }])
+                        .await
+                        .map_err(PaymentError::or_busy)?;
                 }
                 Err(error) => {
                     tracing::warn!(attempt_id = %attempt.id, error = &error as &dyn std::error::Error, "could not close a payment");
@@ -141,7 +144,7 @@ impl Payments {
                 }
             }
         }
-        match retrying(PaymentError::retryable, || self.close_once(&cmd)).await? {
+        match retrying(PaymentError::retryable, || self.close_once(&cmd)).await.map_err(PaymentError::or_busy)? {
             Closing::Done(order) => Ok(*order),
             Closing::Open(_) => Err(PaymentError::StillPaying),
         }

@@ -46,25 +46,41 @@ impl From<Row> for Attempt {
     }
 }
 
-/// Opens an attempt of a locked order: the attempt, the number the channel will know it by, and the order's state. One statement.
-pub async fn open_in_tx(tx: &mut PgConnection, attempt: &Attempt) -> sqlx::Result<()> {
+/// Opens attempts of locked orders, one each: the attempts, the numbers the channel will know them by, and the orders' state. One statement.
+pub async fn open_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Result<()> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<String> = attempts.iter().map(|a| a.id.simple()).collect();
+    let books: Vec<Uuid> = attempts.iter().map(|a| a.merchant.0).collect();
+    let ids: Vec<Uuid> = attempts.iter().map(|a| a.id.0).collect();
+    let orders: Vec<Uuid> = attempts.iter().map(|a| a.order.0).collect();
+    let channels: Vec<String> = attempts.iter().map(|a| a.channel.clone()).collect();
+    let amounts: Vec<i64> = attempts.iter().map(|a| a.amount.minor).collect();
+    let currencies: Vec<String> = attempts.iter().map(|a| a.amount.currency.as_str().to_owned()).collect();
+    let statuses: Vec<String> = attempts.iter().map(|a| a.status.as_str().to_owned()).collect();
+    let times: Vec<DateTime<Utc>> = attempts.iter().map(|a| a.sent_at).collect();
     sqlx::query!(
-        "WITH numbered AS (
-             INSERT INTO request_numbers (request_no, book_id, kind, subject_id) VALUES ($1, $2, 'PAYMENT', $3)
+        "WITH opened AS (
+             SELECT * FROM UNNEST($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::timestamptz[])
+                 AS a (request_no, book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at)
+         ), numbered AS (
+             INSERT INTO request_numbers (request_no, book_id, kind, subject_id)
+             SELECT request_no, book_id, 'PAYMENT', attempt_id FROM opened
          ), paying AS (
-             UPDATE orders SET status = 'PAYING' WHERE book_id = $2 AND order_id = $4
+             UPDATE orders o SET status = 'PAYING' FROM opened a WHERE o.book_id = a.book_id AND o.order_id = a.order_id
          )
          INSERT INTO payment_attempts (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at)
-         VALUES ($2, $3, $4, $5, $6, $7, $8, $9)",
-        attempt.id.simple(),
-        attempt.merchant.0,
-        attempt.id.0,
-        attempt.order.0,
-        attempt.channel,
-        attempt.amount.minor,
-        attempt.amount.currency.as_str(),
-        attempt.status.as_str(),
-        attempt.sent_at
+         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at FROM opened",
+        &numbers,
+        &books,
+        &ids,
+        &orders,
+        &channels,
+        &amounts,
+        &currencies,
+        &statuses,
+        &times
     )
     .execute(tx)
     .await?;
@@ -237,20 +253,6 @@ pub async fn update_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Keeps the customer's address of an attempt that is still in `from`. Whether it was.
-pub async fn mark_pending_in_tx(tx: &mut PgConnection, attempt: &Attempt, from: AttemptStatus, pay_url: &str) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "UPDATE payment_attempts SET status = 'USER_PENDING', pay_url = $3 WHERE book_id = $1 AND attempt_id = $2 AND status = $4",
-        attempt.merchant.0,
-        attempt.id.0,
-        pay_url,
-        from.as_str()
-    )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// Marks a sent attempt as unanswered.

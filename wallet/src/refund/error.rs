@@ -1,5 +1,7 @@
 //! Why a refund cannot be made, or not now.
 
+use std::time::Duration;
+
 use crate::base::actor::Forbidden;
 use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
@@ -26,6 +28,9 @@ pub enum RefundError {
     InsufficientBalance { available: Money },
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
+    /// Others held what this one needed for too long.
+    #[error("the wallet is busy; try again with the same key")]
+    Busy { retry_after: Duration },
     /// The channel refuses money that must go back whatever happens: a person has to look.
     #[error("the channel refused with {code} to give back money that was paid too much")]
     StillOwed { code: String },
@@ -43,8 +48,22 @@ impl RefundError {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Ledger(e) => e.retryable(),
-            Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => db::retryable(e),
+            Self::Idempotency(e) => e.retryable(),
+            Self::Database(e) => db::retryable(e),
             _ => false,
+        }
+    }
+
+    /// After the last try: what passes by itself is told as such.
+    pub(super) fn or_busy(self) -> Self {
+        if self.database().is_some_and(db::busy) { Self::Busy { retry_after: db::RETRY_AFTER } } else { self }
+    }
+
+    /// The database's failure behind it, if that is what it is.
+    pub(crate) fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Ledger(LedgerError::Database(e)) | Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => Some(e),
+            _ => None,
         }
     }
 }

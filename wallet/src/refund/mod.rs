@@ -99,11 +99,12 @@ impl Refunds {
         rules::check(cmd.amount, &cmd.reason)?;
         let cmd = &cmd;
         let request = |reach| retrying(RefundError::retryable, move || self.request_once(actor, cmd, reach));
-        match request(Reach::OwnStripe).await {
+        let result = match request(Reach::OwnStripe).await {
             // nothing was written, the key neither: the other stripes may make up for what is short
             Err(RefundError::InsufficientBalance { .. }) => request(Reach::AllStripes).await,
             other => other,
-        }
+        };
+        result.map_err(RefundError::or_busy)
     }
 
     async fn request_once(&self, actor: &Actor, cmd: &RequestRefund, reach: Reach) -> Result<Refund, RefundError> {

@@ -1,0 +1,297 @@
+//! Starting to pay, many at a time. Two batched transactions round one call of the channel per payment:
+//! prepare: lock orders → lock attempts → read keys → decide → attempts, jobs, keys; record: lock attempts → read keys → decide → both.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::PgPool;
+
+use super::rules::{self, AttemptStatus};
+use super::{Attempt, Outcome, PaymentError, Payments, QUERY_JOB, StartPayment, Word, repo, word_of};
+use crate::base::actor::Actor;
+use crate::base::batcher::{Batched, Results, lane_of};
+use crate::base::clock::Clock;
+use crate::base::db::{self, retrying};
+use crate::base::id::{AttemptId, OrderId};
+use crate::base::idempotency::{CommandHash, Keys, Scope};
+use crate::base::job::{self, NewJob};
+use crate::channel::sandbox::{PaymentOrder, PaymentState, PaymentWord};
+use crate::channel::{ChannelError, SANDBOX};
+use crate::order::{self, Order, OrderStatus};
+
+/// What the first transaction of a start found.
+#[derive(Clone, Debug)]
+pub(super) enum Prepared {
+    Answered(Attempt),
+    /// The channel is to be called, for what the customer buys.
+    ToCall {
+        subject: String,
+        attempt: Attempt,
+    },
+}
+
+/// What the channel's answer to a start leaves to be stored of the attempt itself.
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    /// The customer can pay here.
+    Pending { pay_url: String },
+    /// Nothing that counts: the channel is asked again.
+    Nothing,
+    /// A final word, which was taken in already.
+    Final,
+}
+
+/// Ends a start: stores what was said and what the caller is told.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    cmd: StartPayment,
+    attempt: AttemptId,
+    said: Said,
+}
+
+impl Payments {
+    /// Starts to pay an order, or goes on with the attempt that is open. The ticket holder, the merchant's owner and the platform may.
+    pub async fn start(&self, actor: &Actor, cmd: StartPayment) -> Result<Attempt, PaymentError> {
+        actor.require_payer(cmd.merchant, cmd.order)?;
+        let (subject, attempt) = match self.preparation.submit(cmd.clone()).await? {
+            Prepared::Answered(attempt) => return Ok(attempt),
+            Prepared::ToCall { subject, attempt } => (subject, attempt),
+        };
+        let request = PaymentOrder {
+            request_no: attempt.id.simple(),
+            amount: attempt.amount,
+            description: subject,
+            return_url: cmd.return_url.clone(),
+        };
+        let said = match self.acquirer.pay(&request).await {
+            Ok(PaymentState { pay_url, word: PaymentWord::Pending, .. }) => Said::Pending { pay_url },
+            Ok(state) => self.final_word(&attempt, word_of(state)).await?,
+            Err(ChannelError::Refused { code }) => self.final_word(&attempt, Word::Failed { code }).await?,
+            Err(error) => {
+                tracing::warn!(attempt_id = %attempt.id, error = &error as &dyn std::error::Error, "a payment was sent without an answer");
+                Said::Nothing
+            }
+        };
+        Ok(self.recording.submit(Record { cmd, attempt: attempt.id, said }).await?)
+    }
+
+    async fn final_word(&self, attempt: &Attempt, word: Word) -> Result<Said, PaymentError> {
+        let outcome = Outcome { book: attempt.merchant.book(), attempt: attempt.id, word };
+        self.apply(&[outcome]).await.map_err(PaymentError::or_busy)?;
+        Ok(Said::Final)
+    }
+}
+
+/// Transaction 1 of a start: the key, the attempt as SENT with its number, and the job that will ask.
+#[derive(Debug)]
+pub(super) struct Preparation {
+    pub db: PgPool,
+    pub clock: Clock,
+    /// How long after sending the channel is asked, if it has not told by itself.
+    pub query_after: TimeDelta,
+}
+
+impl Batched for Preparation {
+    type Command = StartPayment;
+    type Answer = Prepared;
+    type Error = PaymentError;
+
+    fn lane(&self, command: &StartPayment) -> u64 {
+        lane_of(command.order.0)
+    }
+
+    fn bytes(&self, command: &StartPayment) -> usize {
+        size_of::<StartPayment>() + command.return_url.as_ref().map_or(0, String::len)
+    }
+
+    async fn run(&self, batch: &[StartPayment]) -> Results<Prepared, PaymentError> {
+        shared(batch.len(), retrying(PaymentError::retryable, || self.prepare(batch)).await)
+    }
+}
+
+impl Preparation {
+    /// One transaction of six statements, whatever the number of payments.
+    async fn prepare(&self, batch: &[StartPayment]) -> Results<Prepared, PaymentError> {
+        let now = self.clock.now();
+        let orders: Vec<_> = batch.iter().map(|cmd| (cmd.merchant.book(), cmd.order)).collect();
+        let scopes: Vec<Scope> = batch.iter().map(scope).collect();
+        let mut tx = self.db.begin().await?;
+        let orders_now = order::repo::lock_in_tx(&mut tx, &orders).await?;
+        let attempts = repo::lock_in_tx(&mut tx, &orders).await?;
+        let keys = Keys::read_in_tx(&mut tx, &scopes).await?;
+
+        let mut starts = Starts::new(orders_now, attempts, keys, now);
+        let results = batch.iter().map(|cmd| starts.take_in(cmd)).collect();
+
+        repo::open_in_tx(&mut tx, &starts.opened).await?;
+        let run_at = Clock::wall() + self.query_after;
+        let query = |a: &Attempt| NewJob { kind: QUERY_JOB, book: a.merchant.book(), subject: a.id.0, run_at };
+        job::enqueue_in_tx(&mut tx, &starts.opened.iter().map(query).collect::<Vec<_>>()).await?;
+        starts.keys.write_in_tx(&mut tx, now).await?;
+        tx.commit().await?;
+        Ok(results)
+    }
+}
+
+/// A batch of starts in memory: each sees what those before it did.
+struct Starts {
+    orders: HashMap<OrderId, Order>,
+    attempts: HashMap<OrderId, Vec<Attempt>>,
+    keys: Keys<Attempt>,
+    /// New attempts, to be written.
+    opened: Vec<Attempt>,
+    now: DateTime<Utc>,
+}
+
+impl Starts {
+    fn new(orders: Vec<Order>, attempts: Vec<Attempt>, keys: Keys<Attempt>, now: DateTime<Utc>) -> Self {
+        let mut attempts_of: HashMap<OrderId, Vec<Attempt>> = HashMap::new();
+        for attempt in attempts {
+            attempts_of.entry(attempt.order).or_default().push(attempt);
+        }
+        Self { orders: orders.into_iter().map(|o| (o.id, o)).collect(), attempts: attempts_of, keys, opened: Vec::new(), now }
+    }
+
+    /// Decides one start. A rejected one leaves nothing, not even its key.
+    fn take_in(&mut self, cmd: &StartPayment) -> Result<Prepared, PaymentError> {
+        let order = self.orders.get_mut(&cmd.order).filter(|o| o.merchant == cmd.merchant).ok_or(PaymentError::NotFound)?;
+        let attempts = self.attempts.entry(cmd.order).or_default();
+        let to_call = |order: &Order, attempt: Attempt| Prepared::ToCall { subject: order.subject.clone(), attempt };
+        let hash = CommandHash::of(cmd);
+        if let Some(kept) = self.keys.find(scope(cmd), hash)? {
+            return match &kept.response {
+                Some(attempt) => Ok(Prepared::Answered(attempt.clone())),
+                // the call before this one was cut short or is on its way: the same request is sent again
+                None => {
+                    let claimed = attempts.iter().find(|a| a.id.0 == kept.entity_id).ok_or(PaymentError::NotFound)?;
+                    Ok(to_call(order, claimed.clone()))
+                }
+            };
+        }
+        if let rules::Start::GoOn(id) = rules::start(order, attempts, self.now)? {
+            let open = attempts.iter().find(|a| a.id == id).ok_or(PaymentError::NotFound)?.clone();
+            let answered = open.status == AttemptStatus::UserPending;
+            self.keys.claim(scope(cmd), hash, id.0, answered.then(|| open.clone()));
+            return Ok(if answered { Prepared::Answered(open) } else { to_call(order, open) });
+        }
+        let attempt = Attempt {
+            id: AttemptId::new(),
+            merchant: cmd.merchant,
+            order: cmd.order,
+            channel: SANDBOX.to_owned(),
+            amount: order.amount,
+            status: AttemptStatus::Sent,
+            pay_url: None,
+            transaction_id: None,
+            error_code: None,
+            surplus: false,
+            sent_at: self.now,
+            succeeded_at: None,
+            resolved_at: None,
+        };
+        order.status = OrderStatus::Paying;
+        self.keys.claim(scope(cmd), hash, attempt.id.0, None);
+        attempts.push(attempt.clone());
+        self.opened.push(attempt.clone());
+        Ok(to_call(order, attempt))
+    }
+}
+
+/// Transaction 2 of a start: what the channel answered, and what the caller is told.
+#[derive(Debug)]
+pub(super) struct Recording {
+    pub db: PgPool,
+    pub clock: Clock,
+}
+
+impl Batched for Recording {
+    type Command = Record;
+    type Answer = Attempt;
+    type Error = PaymentError;
+
+    fn lane(&self, command: &Record) -> u64 {
+        lane_of(command.cmd.order.0)
+    }
+
+    fn bytes(&self, command: &Record) -> usize {
+        size_of::<Record>() + if let Said::Pending { pay_url } = &command.said { pay_url.len() } else { 0 }
+    }
+
+    async fn run(&self, batch: &[Record]) -> Results<Attempt, PaymentError> {
+        shared(batch.len(), retrying(PaymentError::retryable, || self.record(batch)).await)
+    }
+}
+
+impl Recording {
+    /// One transaction of four statements, whatever the number of payments.
+    async fn record(&self, batch: &[Record]) -> Results<Attempt, PaymentError> {
+        let now = self.clock.now();
+        let orders: Vec<_> = batch.iter().map(|r| (r.cmd.merchant.book(), r.cmd.order)).collect();
+        let scopes: Vec<Scope> = batch.iter().map(|r| scope(&r.cmd)).collect();
+        let mut tx = self.db.begin().await?;
+        let attempts = repo::lock_in_tx(&mut tx, &orders).await?;
+        let keys = Keys::read_in_tx(&mut tx, &scopes).await?;
+
+        let attempts = attempts.into_iter().map(|a| (a.id, a)).collect();
+        let mut answers = Answers { attempts, changed: BTreeSet::new(), keys };
+        let results = batch.iter().map(|record| answers.take_in(record)).collect();
+
+        repo::update_in_tx(&mut tx, &answers.changed()).await?;
+        answers.keys.write_in_tx(&mut tx, now).await?;
+        tx.commit().await?;
+        Ok(results)
+    }
+}
+
+/// A batch of the channel's answers in memory.
+struct Answers {
+    attempts: BTreeMap<AttemptId, Attempt>,
+    changed: BTreeSet<AttemptId>,
+    keys: Keys<Attempt>,
+}
+
+impl Answers {
+    /// Tells the caller how the attempt stands now, unless another call under the same key has told already.
+    fn take_in(&mut self, record: &Record) -> Result<Attempt, PaymentError> {
+        let attempt = self.attempts.get_mut(&record.attempt).ok_or(PaymentError::NotFound)?;
+        let (sent, open) = (attempt.status == AttemptStatus::Sent, matches!(attempt.status, AttemptStatus::Sent | AttemptStatus::Unknown));
+        match &record.said {
+            Said::Pending { pay_url } if open => {
+                (attempt.status, attempt.pay_url) = (AttemptStatus::UserPending, Some(pay_url.clone()));
+                self.changed.insert(attempt.id);
+            }
+            Said::Nothing if sent => {
+                attempt.status = AttemptStatus::Unknown;
+                self.changed.insert(attempt.id);
+            }
+            // somebody else was told more meanwhile
+            Said::Pending { .. } | Said::Nothing | Said::Final => {}
+        }
+        let (scope, hash) = (scope(&record.cmd), CommandHash::of(&record.cmd));
+        match self.keys.find(scope, hash)?.map(|kept| kept.response.clone()) {
+            Some(Some(told)) => return Ok(told),
+            Some(None) => self.keys.answer(scope, attempt.clone()),
+            None => self.keys.claim(scope, hash, attempt.id.0, Some(attempt.clone())),
+        }
+        Ok(attempt.clone())
+    }
+
+    fn changed(&self) -> Vec<Attempt> {
+        self.changed.iter().filter_map(|id| self.attempts.get(id)).cloned().collect()
+    }
+}
+
+fn scope(cmd: &StartPayment) -> Scope {
+    Scope { tenant: cmd.merchant.0, operation: "paymentStart", key: cmd.idempotency_key }
+}
+
+/// A failure that every member shares is told to each at once: nobody fares better alone.
+fn shared<A>(members: usize, result: Results<A, PaymentError>) -> Results<A, PaymentError> {
+    match result {
+        Err(error) if error.shared() => {
+            tracing::error!(members, error = &error as &dyn std::error::Error, "no connection to start payments with");
+            Ok((0..members).map(|_| Err(PaymentError::Busy { retry_after: db::RETRY_AFTER })).collect())
+        }
+        result => result,
+    }
+}
