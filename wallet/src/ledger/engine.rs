@@ -78,6 +78,13 @@ impl Ledger {
         })
     }
 
+    /// Carries out commands that need not stand or fall together: each goes with its book, so that books never wait for each other's
+    /// locks. One outcome per command in its order; some may be done when others are refused. Faster than [`Self::execute_batch`] where
+    /// several callers touch the same books.
+    pub async fn execute_many(&self, commands: Vec<Command>) -> Vec<Result<Done, CommandError>> {
+        futures::future::join_all(commands.into_iter().map(|command| self.execute(command))).await
+    }
+
     /// Carries out a batch of the caller's own in one transaction. One outcome per command in its order; a rejected one leaves no trace.
     ///
     /// # Errors
