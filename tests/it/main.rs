@@ -5,6 +5,7 @@
 mod application;
 mod bad_input;
 mod bad_upload;
+mod batching;
 mod books;
 mod browser;
 mod cashier;

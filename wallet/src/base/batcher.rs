@@ -6,7 +6,7 @@
 //! | bounds | [`Limits`]: members and bytes of a batch, callers that wait in a lane; beyond it a typed refusal, before the pool is touched |
 //! | one member's fault | each has its own result; a batch that failed as a whole is tried one by one, so that no neighbour pays for it |
 //! | a panic | the same: one by one, and the member that panics again is told [`SubmitError::Stopped`]; the lane goes on |
-//! | a caller that goes away | left out while it waits; once its batch is formed its command runs whole |
+//! | a caller that goes away | left out while it waits; once its batch runs, its command runs whole |
 //! | shutdown | a formed batch is its own task and finishes, also after the last handle is gone |
 //!
 //! Within a lane batches run one after another in the order the commands came; between lanes nothing is promised. A command may run
@@ -214,10 +214,10 @@ impl<B: Batched> Shared<B> {
         }
     }
 
-    /// Tries the members of a failed batch one by one, in their order.
+    /// Tries the members of a failed batch one by one, in their order. Nothing was done for them, so who has gone away is left out.
     async fn run_alone(&self, index: usize, commands: &[B::Command], callers: Vec<Caller<B>>) {
         let started = Instant::now();
-        for (command, caller) in commands.iter().zip(callers) {
+        for (command, caller) in commands.iter().zip(callers).filter(|(_, caller)| !caller.is_closed()) {
             if started.elapsed() > ALONE_MAX {
                 let waiting = self.lane(index).waiting.len();
                 let retry_after = retry_after(ALONE_MAX, waiting, self.limits.batch_max);

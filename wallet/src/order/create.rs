@@ -17,7 +17,7 @@ use crate::base::outbox::{self, Event};
 
 /// What its batcher runs. Orders of one merchant share nothing but their keys.
 #[derive(Debug)]
-pub(super) struct Creation {
+pub struct Creation {
     pub db: PgPool,
     pub clock: Clock,
 }

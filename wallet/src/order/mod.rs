@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use create::Creation;
+pub use create::Creation;
 pub use error::OrderError;
 pub use rules::OrderStatus;
 

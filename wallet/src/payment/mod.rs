@@ -23,7 +23,7 @@ pub use error::PaymentError;
 pub use process::CloseOrder;
 pub use rules::{AttemptStatus, Verdict, Word};
 
-use start::{Preparation, Recording};
+pub use start::{Preparation, Prepared, Record, Recording, Said};
 
 use crate::base::batcher::{self, Batcher};
 use crate::base::clock::Clock;

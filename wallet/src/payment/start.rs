@@ -21,7 +21,7 @@ use crate::order::{self, Order, OrderStatus};
 
 /// What the first transaction of a start found.
 #[derive(Clone, Debug)]
-pub(super) enum Prepared {
+pub enum Prepared {
     Answered(Attempt),
     /// The channel is to be called, for what the customer buys.
     ToCall {
@@ -32,7 +32,7 @@ pub(super) enum Prepared {
 
 /// What the channel's answer to a start leaves to be stored of the attempt itself.
 #[derive(Clone, Debug)]
-pub(super) enum Said {
+pub enum Said {
     /// The customer can pay here.
     Pending { pay_url: String },
     /// Nothing that counts: the channel is asked again.
@@ -43,10 +43,10 @@ pub(super) enum Said {
 
 /// Ends a start: stores what was said and what the caller is told.
 #[derive(Clone, Debug)]
-pub(super) struct Record {
-    cmd: StartPayment,
-    attempt: AttemptId,
-    said: Said,
+pub struct Record {
+    pub cmd: StartPayment,
+    pub attempt: AttemptId,
+    pub said: Said,
 }
 
 impl Payments {
@@ -84,7 +84,7 @@ impl Payments {
 
 /// Transaction 1 of a start: the key, the attempt as SENT with its number, and the job that will ask.
 #[derive(Debug)]
-pub(super) struct Preparation {
+pub struct Preparation {
     pub db: PgPool,
     pub clock: Clock,
     /// How long after sending the channel is asked, if it has not told by itself.
@@ -199,7 +199,7 @@ impl Starts {
 
 /// Transaction 2 of a start: what the channel answered, and what the caller is told.
 #[derive(Debug)]
-pub(super) struct Recording {
+pub struct Recording {
     pub db: PgPool,
     pub clock: Clock,
 }
