@@ -7,8 +7,6 @@ use crate::base::db;
 pub enum ProofError {
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
-    #[error("there is no such entry")]
-    NotFound,
     /// What the log was made to show: the entry or the log was changed since. A person has to look.
     #[error("{0} is not what was logged")]
     Altered(String),

@@ -26,6 +26,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 pub use error::ProofError;
 pub use file::{Proof, Proven, Unproven, verify};
@@ -34,10 +35,10 @@ pub use head::Head;
 use crate::base::actor::{Actor, Forbidden};
 use crate::base::clock::{Clock, business_day};
 use crate::base::db;
-use crate::base::id::MerchantId;
+use crate::base::id::{BookId, MerchantId, PostingId};
 use crate::base::money::Currency;
 use crate::base::page::{FIRST_MAX, Page};
-use crate::ledger::AccountKind;
+use crate::ledger::{AccountKind, Posting, PostingKind};
 use entry::Entry;
 use file::Path;
 use repo::{Grown, Place};
@@ -158,24 +159,32 @@ impl Proofs {
         Ok(Some(head))
     }
 
-    /// The proof of line number `seq` of a merchant's account, in the first head that holds it. For whoever may read the merchant's bill.
-    pub async fn entry(
+    /// The proofs of what a posting did to one of a merchant's accounts: one for each line of the bill, which is nearly always one. Each leads
+    /// to the first head that holds its entry. For whoever may read the merchant's bill.
+    pub async fn entries(
         &self,
         actor: &Actor,
         merchant: MerchantId,
-        stripe: i16,
         account: AccountKind,
-        seq: i64,
-    ) -> Result<Answer, ProofError> {
+        kind: PostingKind,
+        reference: Uuid,
+    ) -> Result<Vec<Answer>, ProofError> {
         actor.require_reader(merchant)?;
-        let found = repo::find(&self.db, merchant, stripe, account, Currency::Cny, seq).await?;
-        let (place, booked_on) = found.ok_or(ProofError::NotFound)?;
+        let found = repo::find(&self.db, merchant, account, Currency::Cny, posting_id(kind, reference)).await?;
+        let mut answers = Vec::with_capacity(found.len());
+        for (place, booked_on) in found {
+            answers.push(self.entry(place, booked_on).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn entry(&self, place: Place, booked_on: NaiveDate) -> Result<Answer, ProofError> {
         let state = repo::state(&self.db).await?;
         if place > state.mark {
             return Ok(Answer::NotSealedYet { day: booked_on });
         }
         let entry = self.entry_at(place).await?;
-        let altered = || ProofError::Altered(format!("entry {seq} of account {} in book {}", entry.account, entry.book));
+        let altered = || ProofError::Altered(format!("entry {} of account {} in book {}", entry.seq, entry.account, entry.book));
         let hash = entry.leaf();
         let tile = repo::tile_at(&self.db, place).await?.ok_or_else(altered)?;
         let within = tile.hashes.iter().position(|leaf| *leaf == hash).ok_or_else(altered)?;
@@ -198,7 +207,7 @@ impl Proofs {
             }
         })
         .await?;
-        found.ok_or(ProofError::NotFound)
+        found.ok_or_else(|| ProofError::Altered(format!("a line of posting {} in book {}", place.posting, place.book)))
     }
 
     /// The proof that the log of one sealed day is the beginning of a later one's. For everybody who is logged in.
@@ -227,6 +236,12 @@ impl Proofs {
         let rows = repo::heads(&self.db, before, first + 1).await?;
         Ok(Page::from_rows(rows.into_iter().map(|(head, sealed_at)| Seal { head, sealed_at }).collect(), first))
     }
+}
+
+/// The id of a posting from what it is.
+fn posting_id(kind: PostingKind, reference: Uuid) -> PostingId {
+    let (book, business_date) = (BookId(Uuid::nil()), NaiveDate::default());
+    Posting { book, kind, reference, store: None, business_date, legs: Vec::new(), hold: None, metadata: None }.id()
 }
 
 /// Lets people with a session and the platform itself in.

@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::head::Head;
 use super::tiles::{TileId, Tiles};
 use super::tree::{Hash, sha256};
-use crate::base::id::{BookId, MerchantId};
+use crate::base::id::{BookId, MerchantId, PostingId};
 use crate::base::money::Currency;
 use crate::ledger::AccountKind;
 
@@ -158,31 +158,32 @@ pub(super) async fn entries_after(
     Ok(())
 }
 
-/// Where the entry stands that a bill calls number `seq` of an account, and the day it is booked on.
+/// Where the entries stand that a posting of a merchant's, in whichever of its books, made on an account, and the day they are booked on.
 pub(super) async fn find(
     db: &PgPool,
     merchant: MerchantId,
-    stripe: i16,
     account: AccountKind,
     currency: Currency,
-    seq: i64,
-) -> sqlx::Result<Option<(Place, NaiveDate)>> {
-    let row = sqlx::query!(
+    posting: PostingId,
+) -> sqlx::Result<Vec<(Place, NaiveDate)>> {
+    let rows = sqlx::query!(
         r#"SELECT p.xid::text AS "xid!", p.book_id, p.posting_id, e.line, p.accounting_date
            FROM books b
-           JOIN accounts a ON a.book_id = b.book_id AND a.kind = $3 AND a.subject = '' AND a.currency = $4
-           JOIN entries e ON e.book_id = a.book_id AND e.account_id = a.account_id AND e.seq = $5
-           JOIN postings p ON p.book_id = e.book_id AND p.posting_id = e.posting_id
-           WHERE b.owner_id = $1 AND b.stripe = $2"#,
+           JOIN accounts a ON a.book_id = b.book_id AND a.kind = $2 AND a.subject = '' AND a.currency = $3
+           JOIN postings p ON p.book_id = b.book_id AND p.posting_id = $4
+           JOIN entries e ON e.book_id = p.book_id AND e.posting_id = p.posting_id AND e.account_id = a.account_id
+           WHERE b.owner_id = $1
+           ORDER BY p.xid, p.book_id, e.line"#,
         merchant.0,
-        stripe,
         account.as_str(),
         currency.as_str(),
-        seq
+        posting.0
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    row.map(|r| Ok((Place { xid: xid(&r.xid)?, book: r.book_id, posting: r.posting_id, line: r.line }, r.accounting_date))).transpose()
+    rows.into_iter()
+        .map(|r| Ok((Place { xid: xid(&r.xid)?, book: r.book_id, posting: r.posting_id, line: r.line }, r.accounting_date)))
+        .collect()
 }
 
 /// A tile of leaves with the place of its first.
