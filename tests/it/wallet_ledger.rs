@@ -5,6 +5,7 @@
 mod bank;
 mod board;
 mod check;
+mod engine;
 mod post;
 mod services;
 mod settle;
@@ -15,10 +16,11 @@ use tests::TestDatabase;
 use wallet::analytics::{self, DayDelta};
 use wallet::base::actor::{Actor, Role};
 use wallet::base::clock::Clock;
+use wallet::base::db::retrying;
 use wallet::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId, StoreId, UserId};
 use wallet::base::money::{Currency, Money};
 use wallet::ledger::recipe::{self, RefundSource};
-use wallet::ledger::{self, Balances, BookKind, Posting, Rejection};
+use wallet::ledger::{self, Balances, BookKind, LedgerError, Posting, Rejection};
 use wallet::settlement::Settlements;
 
 const CHANNEL: &str = "SANDBOX";
@@ -83,7 +85,7 @@ impl Scene {
     }
 
     async fn balances(&self) -> Balances {
-        ledger::balances(self.db.pool(), self.book()).await.unwrap()
+        ledger::balances(self.db.pool(), self.merchant).await.unwrap()
     }
 
     /// Pending, available, in payout and refunding, in fen.
@@ -100,9 +102,14 @@ impl Scene {
 
     /// Posts in a transaction of its own.
     async fn post(&self, postings: &[Posting]) -> Vec<Result<(), Rejection>> {
-        let mut tx = self.db.pool().begin().await.unwrap();
-        let outcomes = ledger::post_in_tx(&mut tx, postings, self.clock.today(), self.clock.now()).await.unwrap();
-        tx.commit().await.unwrap();
+        let outcomes = retrying(LedgerError::retryable, || async {
+            let mut tx = self.db.pool().begin().await?;
+            let outcomes = ledger::post_in_tx(&mut tx, postings, self.clock.today(), self.clock.now()).await?;
+            tx.commit().await?;
+            Ok(outcomes)
+        })
+        .await
+        .unwrap();
         outcomes.into_iter().map(|outcome| outcome.map(|_| ())).collect()
     }
 

@@ -25,7 +25,7 @@ pub(super) type Wanted = std::collections::BTreeMap<(BookId, AccountId), Account
 /// were made before. One statement.
 ///
 /// The count in the condition is what keeps the lock order global: locking what is there and then creating the rest would lock the
-/// new account out of its place. `ORDER BY` stays: the rows are locked in the order they leave the sort. A posting that another
+/// new account out of its place. A day whose entries are sealed is closed for every book, also one that was idle. `ORDER BY` stays: the rows are locked in the order they leave the sort. A posting that another
 /// transaction made while this one waited is not seen; its key then refuses this one's, and the transaction is run again.
 pub(super) async fn lock_in_tx(
     tx: &mut PgConnection,
@@ -36,7 +36,8 @@ pub(super) async fn lock_in_tx(
     let (posting_books, posting_ids): (Vec<Uuid>, Vec<Uuid>) = postings.iter().map(|(book, id)| (book.0, id.0)).unzip();
     let rows = sqlx::query!(
         r#"WITH locked AS MATERIALIZED (
-               SELECT a.book_id, a.account_id, a.balance_minor, a.held_minor, a.floor_minor, a.seq, a.closed_day
+               SELECT a.book_id, a.account_id, a.balance_minor, a.held_minor, a.floor_minor, a.seq,
+                      GREATEST(a.closed_day, (SELECT max(day) FROM log_seals)) AS closed_day
                FROM UNNEST($1::uuid[], $2::uuid[]) AS w (book_id, account_id)
                JOIN accounts a USING (book_id, account_id)
                WHERE CARDINALITY($1::uuid[]) = (
