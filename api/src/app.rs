@@ -28,6 +28,7 @@ use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, Sandb
 use wallet::ledger::Wallets;
 use wallet::order::{Order, Orders};
 use wallet::payment::Payments;
+use wallet::period::Periods;
 use wallet::refund::Refunds;
 use wallet::settlement::Settlements;
 use wallet::withdrawal::Withdrawals;
@@ -58,6 +59,7 @@ pub struct App {
     pub wallets: Wallets,
     pub withdrawals: Withdrawals,
     pub settlements: Settlements,
+    pub periods: Periods,
     pub books: Books,
     pub transfers: Transfers,
     pub board: Board,
@@ -108,6 +110,7 @@ impl App {
             wallets: Wallets::new(db.clone()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), bank),
             settlements: Settlements::new(db.clone(), clock.clone()),
+            periods: Periods::new(db.clone(), clock.clone()),
             books: Books::new(db.clone(), clock.clone()),
             transfers: Transfers::new(db.clone(), clock.clone()),
             board: Board::new(db.clone(), clock.clone()),

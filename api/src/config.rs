@@ -23,6 +23,7 @@ pub struct Config {
     pub channel: Channel,
     pub sim: Sim,
     pub work: Work,
+    pub period: Period,
     pub documents: Documents,
     pub log: Log,
 }
@@ -126,6 +127,15 @@ impl Work {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Period {
+    /// Minutes after midnight in Asia/Shanghai from which the day before is closed: what began before midnight is booked by then.
+    pub day_close_after_min: u32,
+    /// Day of the month from which the month before is closed; 0: only when an operator asks for it.
+    pub month_close_day: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Documents {
     /// Folder with the ONNX models and ONNX Runtime, filled by `models/fetch.sh`.
     pub models_dir: PathBuf,
@@ -179,6 +189,7 @@ impl Default for Config {
             },
             sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) },
             work: Work { listen: String::new(), transfer_alarm_s: 60 },
+            period: Period { day_close_after_min: 30, month_close_day: 5 },
             documents: Documents { models_dir: here.join("models/cache"), workers: 2, allow_specimen: true },
             log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         }
@@ -234,6 +245,12 @@ impl Config {
         }
         if !self.work.listen.is_empty() && self.work.listen().is_none() {
             return Err(ConfigError::Invalid("work.listen must be an address such as 127.0.0.1:8081, or empty".to_owned()));
+        }
+        if self.period.day_close_after_min >= 24 * 60 {
+            return Err(ConfigError::Invalid("period.day_close_after_min must be below 1440, a day".to_owned()));
+        }
+        if self.period.month_close_day > 28 {
+            return Err(ConfigError::Invalid("period.month_close_day must be between 1 and 28, or 0 for never by itself".to_owned()));
         }
         if !self.http.public_url.starts_with("http://") && !self.http.public_url.starts_with("https://") {
             return Err(ConfigError::Invalid("http.public_url must begin with http:// or https://".to_owned()));

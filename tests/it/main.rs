@@ -20,6 +20,7 @@ mod ledger_check;
 mod merchant_rules;
 mod outbox;
 mod payments;
+mod periods;
 mod permissions;
 mod portable_sql;
 mod replay;

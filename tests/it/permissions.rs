@@ -86,6 +86,9 @@ const MUTATIONS: &[Row] = &[
     // An id as it would be, of a letter that is not there.
     Row { field: "outboxDeadLetterReplay", input: r#"{"deadLetterId": "bAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAZmFub3V0"}"#, selection: "deadLetter { id }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: MISSING, nobody: LOGIN },
+    // The merchant came later: nothing to close, for whom it is allowed to.
+    Row { field: "monthClose", input: r#"{"merchantId": "$merchant", "month": "2020-01", "idempotencyKey": "$key"}"#, selection: "months { month }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "STATE_NOT_OPEN", nobody: LOGIN },
     Row { field: "sandboxClockSet", input: r#"{"offsetMs": "0"}"#, selection: "sandbox { today }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     // Last: it ends the session it is called with.

@@ -11,6 +11,7 @@ use super::money::{Decimal, percent_of_bps};
 use super::onboarding::ApplicationNode;
 use super::order::OrderNode;
 use super::page::{Nodes, Window, connection};
+use super::period::PeriodsNode;
 use super::wallet::{WalletNode, WithdrawalNode};
 use super::{MUTATION_COST, actor, app, own};
 
@@ -117,6 +118,11 @@ impl MerchantNode {
     /// Balances and bill. For the owner and operators.
     async fn wallet(&self, ctx: &Context<'_>) -> async_graphql::Result<WalletNode> {
         WalletNode::load(ctx, self.0.id).await
+    }
+
+    /// Closed days and months, and balances of the past. For the owner and operators.
+    async fn periods(&self) -> PeriodsNode {
+        PeriodsNode(self.0.id)
     }
 
     /// Orders, newest first.

@@ -15,6 +15,7 @@ pub mod order;
 pub mod outbox;
 pub mod page;
 pub mod payment;
+pub mod period;
 pub mod refund;
 pub mod review;
 pub mod sandbox;
@@ -72,6 +73,7 @@ pub struct Mutation(
     payment::PaymentMutation,
     refund::RefundMutation,
     wallet::WalletMutation,
+    period::PeriodMutation,
     outbox::OutboxMutation,
     book::BookMutation,
     sandbox::SandboxMutation,

@@ -192,6 +192,11 @@ impl BillLineNode {
         Date(self.line.accounting_date)
     }
 
+    /// The day that a late line restates: its business date, where it was booked on another day.
+    async fn restates_day(&self) -> Option<Date> {
+        (self.line.business_date != self.line.accounting_date).then_some(Date(self.line.business_date))
+    }
+
     async fn recorded_at(&self) -> DateTime<Utc> {
         self.line.recorded_at
     }

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{NaiveDate, TimeDelta};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use wallet::base::clock::{Clock, business_day};
+use wallet::period::{self, Month};
 
 use crate::app::App;
 use crate::http::chain;
@@ -17,6 +21,15 @@ const TRANSFERS: Duration = Duration::from_secs(5);
 
 /// How often a process looks whether the day has turned, to sweep the fees of the day before.
 const SWEEP: Duration = Duration::from_secs(30);
+
+/// How often it is asked whether another day or month is due to be closed. Costs nothing.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// How often all books are looked through for days and months that were missed. A book that needs nothing is a few index look-ups.
+const CLOSE_AGAIN: Duration = Duration::from_secs(600);
+
+/// The same after a book could not be closed.
+const CLOSE_RETRY: Duration = Duration::from_secs(60);
 
 /// How often a process looks at the sandbox's clock.
 const CLOCK: Duration = Duration::from_millis(500);
@@ -75,6 +88,46 @@ pub async fn sweep_fees(app: Arc<App>, stop: CancellationToken) {
             Err(error) => tracing::error!(error = %chain(&error), "fees could not be swept; it is tried again"),
         }
     }
+}
+
+/// Closes days and months that are over.
+pub async fn close_periods(app: Arc<App>, stop: CancellationToken) {
+    let mut looked = None;
+    while pause(&stop, CLOSE).await {
+        let due @ (day, month) = due_periods(&app);
+        if looked.is_some_and(|(last, again)| last == due && Instant::now() < again) {
+            continue;
+        }
+        let mut again = CLOSE_AGAIN;
+        match app.periods.close_due_days(day).await {
+            Ok(0) => {}
+            Ok(books) => tracing::info!(books, %day, "days closed"),
+            Err(error) => {
+                again = CLOSE_RETRY;
+                tracing::error!(error = %chain(&error), "a day could not be closed; it is tried again");
+            }
+        }
+        if let Some(month) = month {
+            match app.periods.close_due_months(month).await {
+                Ok(0) => {}
+                Ok(months) => tracing::info!(months, %month, "months closed"),
+                Err(error) => {
+                    again = CLOSE_RETRY;
+                    tracing::error!(error = %chain(&error), "a month could not be closed; it is tried again");
+                }
+            }
+        }
+        looked = Some((due, Instant::now() + again));
+    }
+}
+
+/// The last day and the last month to be closed. A sandbox may play a later day; closing is for good, so what is not over in reality
+/// waits. Production's two clocks are one.
+fn due_periods(app: &App) -> (NaiveDate, Option<Month>) {
+    let (now, config) = (app.clock.now().min(Clock::wall()), &app.config.period);
+    let day = period::last_closable_day(now, TimeDelta::minutes(config.day_close_after_min.into()));
+    let month = (config.month_close_day > 0).then(|| period::last_closable_month(business_day(now), config.month_close_day));
+    (day, month)
 }
 
 /// Follows the sandbox's day, in development only. The row is the truth; every process comes after it.

@@ -13,6 +13,8 @@ pub enum PeriodError {
     Forbidden(#[from] Forbidden),
     #[error("there is no such book")]
     NotFound,
+    #[error("the book was opened on {opened}")]
+    NotOpenYet { opened: NaiveDate },
     #[error("{day} is not over yet")]
     DayNotOver { day: NaiveDate },
     #[error("the days through {closed_day} are closed")]

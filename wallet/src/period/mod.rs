@@ -121,7 +121,11 @@ impl Periods {
         if !ranges.is_empty() {
             movements.add(repo::fold(&mut *tx, book, &ranges).await?)?;
         }
-        let closing = rules::close_days(open.closed_day, business_day(open.created_at), through, &accounts, &movements)?;
+        let opened = business_day(open.created_at);
+        let closing = rules::close_days(open.closed_day, opened, through, &accounts, &movements)?;
+        if open.closed_day.is_none() && through < opened && closing.balances.is_empty() {
+            return Err(PeriodError::NotOpenYet { opened });
+        }
         repo::close_days_in_tx(&mut tx, book, &closing, self.clock.now()).await?;
         tx.commit().await?;
         metrics::histogram!("period_close_locked_seconds").record(locked_at.elapsed());

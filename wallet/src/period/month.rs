@@ -12,6 +12,7 @@ use super::history::ClosedMonth;
 use super::rules::{Month, check_trial_balance};
 use super::{BOOKS_PAGE, PeriodError, Periods, history, repo};
 use crate::base::actor::{Actor, Role};
+use crate::base::clock::business_day;
 use crate::base::id::{BookId, MerchantId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::{audit, db};
@@ -58,8 +59,8 @@ impl Periods {
         for book in books {
             match self.close_month_in_tx(&mut tx, book, month).await {
                 Ok(()) => closed += 1,
-                // a book that closed by itself does not keep the others from it
-                Err(error @ PeriodError::MonthClosed { .. }) => refusal = error,
+                // a book that closed by itself, or came later, does not keep the others from it
+                Err(error @ (PeriodError::MonthClosed { .. } | PeriodError::NotOpenYet { .. })) => refusal = error,
                 Err(error) => return Err(error),
             }
         }
@@ -124,18 +125,20 @@ impl Periods {
     /// Lock the book → what is closed → the trial balance → write. The accounts need no lock: closed days do not change.
     async fn close_month_in_tx(&self, tx: &mut PgConnection, book: BookId, month: Month) -> Result<(), PeriodError> {
         let open = repo::lock_book_in_tx(tx, book).await?.ok_or(PeriodError::NotFound)?;
-        if open.closed_day.is_none_or(|closed| closed < month.last_day()) {
-            return Err(PeriodError::DayOpen);
-        }
-        let months = repo::open_months_in_tx(tx, book).await?.ok_or(PeriodError::DayOpen)?;
-        let closed = months.closed.map(Month::of);
+        let months = repo::open_months_in_tx(tx, book).await?;
+        let opened = months.map_or(business_day(open.created_at), |months| months.opened);
+        let closed = months.and_then(|months| months.closed).map(Month::of);
         if let Some(closed) = closed.filter(|closed| *closed >= month) {
             return Err(PeriodError::MonthClosed { closed });
         }
+        if closed.is_none() && month < Month::of(opened) {
+            return Err(PeriodError::NotOpenYet { opened });
+        }
+        let months = months.filter(|_| open.closed_day.is_some_and(|day| day >= month.last_day())).ok_or(PeriodError::DayOpen)?;
         if let Some(open) = months.first_busy.map(Month::of).filter(|busy| *busy < month) {
             return Err(PeriodError::EarlierMonthOpen { open });
         }
-        let from_month = closed.map_or(Month::of(months.opened).min(month), Month::next);
+        let from_month = closed.map_or(Month::of(opened), Month::next);
         let lines = repo::trial_balance_in_tx(tx, book, month).await?;
         check_trial_balance(&lines)?;
         Ok(repo::close_month_in_tx(tx, book, (from_month, month), &lines, self.clock.now()).await?)
@@ -143,7 +146,8 @@ impl Periods {
 
     async fn close_days_of_month(&self, book: BookId, month: Month) -> Result<(), PeriodError> {
         match self.close_through(book, month.last_day()).await {
-            Ok(_) | Err(PeriodError::DayClosed { .. }) => Ok(()),
+            // whether the book was there in that month is the month's own question
+            Ok(_) | Err(PeriodError::DayClosed { .. } | PeriodError::NotOpenYet { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

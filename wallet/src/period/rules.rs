@@ -46,10 +46,20 @@ impl std::fmt::Display for Month {
     }
 }
 
+/// A text that is not a month such as `2026-11`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a month is written as 2026-11")]
+pub struct NotAMonth;
+
 impl std::str::FromStr for Month {
-    type Err = chrono::ParseError;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        NaiveDate::parse_from_str(&format!("{text}-01"), "%Y-%m-%d").map(Self)
+    type Err = NotAMonth;
+    fn from_str(text: &str) -> Result<Self, NotAMonth> {
+        // four digits for the year: the calendar goes much further, but sums of days would leave it there
+        let (year, month) = text.split_once('-').ok_or(NotAMonth)?;
+        if (year.len(), month.len()) != (4, 2) || !text.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
+            return Err(NotAMonth);
+        }
+        NaiveDate::from_ymd_opt(year.parse().map_err(|_| NotAMonth)?, month.parse().map_err(|_| NotAMonth)?, 1).map(Self).ok_or(NotAMonth)
     }
 }
 
@@ -359,7 +369,7 @@ mod tests {
         assert_eq!(Month::of(month.last_day()), month);
         assert_eq!((month.next().to_string(), month.previous().to_string()), ("2028-03".to_owned(), "2028-01".to_owned()));
         assert_eq!(Month::of(day(30)).next().next().to_string(), "2027-01");
-        for text in ["2026-13", "2026", "", "2026-11-01", "11-2026"] {
+        for text in ["2026-13", "2026", "", "2026-11-01", "11-2026", "2026-1", "+262142-12", "-001-01", "2026--1"] {
             assert!(text.parse::<Month>().is_err(), "{text}");
         }
     }
