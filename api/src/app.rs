@@ -28,6 +28,7 @@ use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, Sandb
 use wallet::ledger::Wallets;
 use wallet::order::{Order, Orders};
 use wallet::payment::Payments;
+use wallet::proof::Proofs;
 use wallet::period::Periods;
 use wallet::refund::Refunds;
 use wallet::settlement::Settlements;
@@ -63,6 +64,7 @@ pub struct App {
     pub books: Books,
     pub transfers: Transfers,
     pub board: Board,
+    pub proofs: Proofs,
     pub outbox: Outbox,
 }
 
@@ -114,6 +116,7 @@ impl App {
             books: Books::new(db.clone(), clock.clone()),
             transfers: Transfers::new(db.clone(), clock.clone()),
             board: Board::new(db.clone(), clock.clone()),
+            proofs: Proofs::new(db.clone(), clock.clone()),
             outbox,
             config: config.clone(),
             db,

@@ -43,6 +43,8 @@ enum Command {
     Check,
     /// Read document images, one JSON line each
     Read(cli::read::Arguments),
+    /// Check a proof file, without a database: exit code 1 when it proves nothing
+    Verify(cli::verify::Arguments),
     /// Run a command with a private PostgreSQL and Redis around it (DATABASE_URL and REDIS_URL are set for it)
     Services {
         /// Throw-away servers that force nothing to the disk, for tests
@@ -64,6 +66,10 @@ enum Command {
 fn main() -> ExitCode {
     install_panic_hook();
     let arguments = Arguments::parse();
+    // whoever holds a proof needs nothing of ours: no configuration, no server
+    if let Command::Verify(arguments) = &arguments.command {
+        return cli::verify::run(arguments).unwrap_or_else(|error| fail(&error));
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("the runtime could not be started")),
@@ -106,6 +112,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Seed => seed(config).await?,
         Command::Check => return with_database(&config, async |url| cli::check::run(url).await).await,
         Command::Read(arguments) => return cli::read::run(&config, &arguments),
+        Command::Verify(arguments) => return cli::verify::run(&arguments),
         Command::Services { fast, command } => {
             let lifetime = if fast { Lifetime::Throwaway } else { Lifetime::Kept };
             return cli::services::run(&config, lifetime, &command).await;

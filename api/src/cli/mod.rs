@@ -3,3 +3,4 @@
 pub mod check;
 pub mod read;
 pub mod services;
+pub mod verify;

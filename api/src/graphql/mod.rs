@@ -15,6 +15,7 @@ pub mod order;
 pub mod outbox;
 pub mod page;
 pub mod payment;
+pub mod proof;
 pub mod period;
 pub mod refund;
 pub mod review;
@@ -59,6 +60,7 @@ pub struct Query(
     board::BoardQuery,
     book::BookQuery,
     payment::PaymentQuery,
+    proof::ProofQuery,
     outbox::OutboxQuery,
     sandbox::SandboxQuery,
 );

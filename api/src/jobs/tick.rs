@@ -31,6 +31,9 @@ const CLOSE_AGAIN: Duration = Duration::from_secs(600);
 /// The same after a book could not be closed.
 const CLOSE_RETRY: Duration = Duration::from_secs(60);
 
+/// How often entries are taken into the proof log. A look that finds none is two short queries.
+const PROVE: Duration = Duration::from_secs(1);
+
 /// How often a process looks at the sandbox's clock.
 const CLOCK: Duration = Duration::from_millis(500);
 
@@ -128,6 +131,24 @@ fn due_periods(app: &App) -> (NaiveDate, Option<Month>) {
     let day = period::last_closable_day(now, TimeDelta::minutes(config.day_close_after_min.into()));
     let month = (config.month_close_day > 0).then(|| period::last_closable_month(business_day(now), config.month_close_day));
     (day, month)
+}
+
+/// Takes entries into the proof log, and seals the days that are due.
+pub async fn prove(app: Arc<App>, stop: CancellationToken) {
+    while pause(&stop, PROVE).await {
+        if let Err(error) = app.proofs.catch_up().await {
+            tracing::error!(error = %chain(&error), "entries could not be taken into the proof log; it is tried again");
+            continue;
+        }
+        match app.proofs.seal_due().await {
+            Ok(heads) => {
+                for head in heads {
+                    tracing::info!(day = %head.day, size = head.size, seal = hex::encode(head.seal()), "day sealed");
+                }
+            }
+            Err(error) => tracing::error!(error = %chain(&error), "a day could not be sealed; it is tried again"),
+        }
+    }
 }
 
 /// Follows the sandbox's day, in development only. The row is the truth; every process comes after it.
