@@ -45,6 +45,8 @@ enum Command {
     Read(cli::read::Arguments),
     /// Check a proof file, without a database: exit code 1 when it proves nothing
     Verify(cli::verify::Arguments),
+    /// Run the ledger's rules against a naive model, from a seed: exit code 1 when they differ
+    Simulate(cli::simulate::Arguments),
     /// Run a command with a private PostgreSQL and Redis around it (DATABASE_URL and REDIS_URL are set for it)
     Services {
         /// Throw-away servers that force nothing to the disk, for tests
@@ -69,6 +71,9 @@ fn main() -> ExitCode {
     // whoever holds a proof needs nothing of ours: no configuration, no server
     if let Command::Verify(arguments) = &arguments.command {
         return cli::verify::run(arguments).unwrap_or_else(|error| fail(&error));
+    }
+    if let Command::Simulate(arguments) = arguments.command {
+        return cli::simulate::run(arguments);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -113,6 +118,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check => return with_database(&config, async |url| cli::check::run(url).await).await,
         Command::Read(arguments) => return cli::read::run(&config, &arguments),
         Command::Verify(arguments) => return cli::verify::run(&arguments),
+        Command::Simulate(arguments) => return Ok(cli::simulate::run(arguments)),
         Command::Services { fast, command } => {
             let lifetime = if fast { Lifetime::Throwaway } else { Lifetime::Kept };
             return cli::services::run(&config, lifetime, &command).await;

@@ -3,4 +3,5 @@
 pub mod check;
 pub mod read;
 pub mod services;
+pub mod simulate;
 pub mod verify;

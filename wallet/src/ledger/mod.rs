@@ -29,6 +29,7 @@ mod properties;
 pub mod recipe;
 mod repo;
 pub mod rules;
+pub mod simulation;
 mod wallet;
 
 use chrono::{DateTime, NaiveDate, Utc};
