@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use wallet::base::idempotency::KEPT_DAYS_MIN;
 use wallet::base::outbox::Form;
 
 /// Everything a process of 好店 can be told.
@@ -60,6 +61,8 @@ pub struct Database {
     pub outbox: OutboxForm,
     /// Days that events are kept after every reader has read them.
     pub outbox_keep_days: u16,
+    /// Days that idempotency keys are kept once they have their answer.
+    pub idempotency_keep_days: u16,
 }
 
 /// The forms of the outbox, and the wish to leave it to the engine.
@@ -179,6 +182,7 @@ impl Default for Config {
                 bin_dir: PathBuf::new(),
                 outbox: OutboxForm::Auto,
                 outbox_keep_days: 30,
+                idempotency_keep_days: 35,
             },
             redis: Redis { url: String::new() },
             channel: Channel {
@@ -242,6 +246,9 @@ impl Config {
         }
         if self.database.outbox_keep_days == 0 {
             return Err(ConfigError::Invalid("database.outbox_keep_days must be at least 1".to_owned()));
+        }
+        if self.database.idempotency_keep_days < KEPT_DAYS_MIN {
+            return Err(ConfigError::Invalid(format!("database.idempotency_keep_days must be at least {KEPT_DAYS_MIN}")));
         }
         if !self.work.listen.is_empty() && self.work.listen().is_none() {
             return Err(ConfigError::Invalid("work.listen must be an address such as 127.0.0.1:8081, or empty".to_owned()));

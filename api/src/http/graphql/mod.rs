@@ -84,7 +84,9 @@ async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Operation, 
         BodyError::TooSlow => Fault::new(StatusCode::REQUEST_TIMEOUT, "LIMIT_TIME", "请求体接收超时，请检查网络后重试"),
         BodyError::Broken => Fault::new(StatusCode::BAD_REQUEST, "INPUT_REQUEST", "请求体不完整，请重新发送"),
     })?;
-    request::parse(&bytes)
+    let operation = request::parse(&bytes)?;
+    request::key_in_input(headers, operation.kind)?;
+    Ok(operation)
 }
 
 /// The caller by bearer token; nobody without one. A token that is not good is refused, so that a client notices and logs in again.

@@ -79,6 +79,15 @@ pub fn content_type(headers: &HeaderMap) -> Result<(), Fault> {
     Err(Fault::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "INPUT_CONTENT_TYPE", message))
 }
 
+/// Refuses a mutation whose key comes as a header: the key is part of the input, and a header nobody reads would promise what is not kept.
+pub fn key_in_input(headers: &HeaderMap, kind: OperationType) -> Result<(), Fault> {
+    if kind != OperationType::Mutation || !headers.contains_key("idempotency-key") {
+        return Ok(());
+    }
+    let message = "不支持 Idempotency-Key 请求头，请把幂等键放在 input 的 idempotencyKey 字段中";
+    Err(Fault::new(StatusCode::BAD_REQUEST, "INPUT_HEADER", message))
+}
+
 /// One operation, parsed and within the limits that need no schema.
 #[derive(Debug)]
 pub struct Operation {
@@ -269,6 +278,14 @@ mod tests {
             assert_eq!(content_type(&with(header::CONTENT_TYPE, given)).is_ok(), fine, "{given}");
         }
         assert!(content_type(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_key_in_a_header_is_refused_where_it_would_count() {
+        let headers = with(header::HeaderName::from_static("idempotency-key"), "0190b7c0-0000-7000-8000-000000000001");
+        assert_eq!(key_in_input(&headers, OperationType::Mutation).unwrap_err().code, "INPUT_HEADER");
+        assert!(key_in_input(&headers, OperationType::Query).is_ok());
+        assert!(key_in_input(&HeaderMap::new(), OperationType::Mutation).is_ok());
     }
 
     #[test]
