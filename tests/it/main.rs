@@ -14,6 +14,7 @@ mod demo;
 mod edge;
 mod fanout;
 mod harness;
+mod idempotency;
 mod jobs;
 mod launcher;
 mod ledger_check;
