@@ -41,6 +41,8 @@ const QUERIES: &[Row] = &[
     // The platform's own board, of all merchants.
     Row { field: "dailyBoard", input: "(day: \"2026-01-01\")", selection: "{ count }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    Row { field: "bookTotals", input: "", selection: "{ kind }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "cashier", input: "(ticket: \"$ticket\")", selection: "{ status }",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: "ok" },
     Row { field: "outboxLag", input: "", selection: "{ asOf }",
@@ -82,6 +84,9 @@ const MUTATIONS: &[Row] = &[
     Row { field: "withdrawalRequest", input: r#"{"merchantId": "$merchant", "amount": "1.00", "currency": "CNY", "idempotencyKey": "$key"}"#, selection: "withdrawal { id }",
           owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
     Row { field: "settlementRun", input: "", selection: "released",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    // What it is already, so that the rows after this one find the merchant as it was.
+    Row { field: "merchantStripesSet", input: r#"{"merchantId": "$merchant", "stripes": 1}"#, selection: "stripes",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     // An id as it would be, of a letter that is not there.
     Row { field: "outboxDeadLetterReplay", input: r#"{"deadLetterId": "bAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAZmFub3V0"}"#, selection: "deadLetter { id }",

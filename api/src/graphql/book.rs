@@ -1,12 +1,12 @@
 //! The platform's view of all books, and the number of books a merchant's money is spread over. Operators only.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use wallet::base::actor::Role;
 use wallet::book::{BookError, STRIPES_MAX, Total};
-use wallet::ledger::AccountKind;
 
 use super::error::{Rejection, UserError, invalid, not_found, required, settle};
 use super::money::MoneyNode;
+use super::period::LedgerAccountName;
 use super::{MUTATION_COST, actor_as, app, id};
 
 impl Rejection for BookError {
@@ -23,35 +23,13 @@ impl Rejection for BookError {
     }
 }
 
-/// What an account of a book is for.
-#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
-#[graphql(name = "AccountKind", remote = "AccountKind")]
-pub enum AccountKindName {
-    /// Collected by a channel and not yet paid out to the platform (渠道应收).
-    ChannelReceivable,
-    /// Paid to merchants, not yet settled (在途).
-    MerchantPending,
-    /// Settled, free to withdraw (可用).
-    MerchantAvailable,
-    /// Taken back from merchants, on its way to payers (应付退款).
-    RefundPayable,
-    /// Held for withdrawals under way (出款在途).
-    PayoutTransit,
-    /// Cash at banks (银行存款).
-    BankCash,
-    /// Fees (手续费收入).
-    FeeIncome,
-    /// On its way from one book to another (账簿间在途); zero when nothing is.
-    BooksInTransit,
-}
-
 /// What all accounts of a kind hold together, over all books.
 #[derive(Debug)]
 pub struct BookTotal(Total);
 
 #[Object]
 impl BookTotal {
-    async fn kind(&self) -> AccountKindName {
+    async fn kind(&self) -> LedgerAccountName {
         self.0.kind.into()
     }
 

@@ -19,7 +19,7 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// How often transfers between books that were left half done are finished. A look that finds none is one query.
 const TRANSFERS: Duration = Duration::from_secs(5);
 
-/// How often a process looks whether the day has turned, to sweep the fees of the day before.
+/// How often a process looks whether the day has turned, to sweep fees.
 const SWEEP: Duration = Duration::from_secs(30);
 
 /// How often it is asked whether another day or month is due to be closed. Costs nothing.
@@ -78,15 +78,18 @@ pub async fn finish_transfers(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-/// Sweeps yesterday's fees to the platform's book, once after each midnight in Shanghai.
+/// Sweeps fees to the platform's book, once after each midnight in Shanghai. Another process that did it first leaves nothing to do.
 pub async fn sweep_fees(app: Arc<App>, stop: CancellationToken) {
     let mut swept = None;
     while pause(&stop, SWEEP).await {
-        let Some(yesterday) = app.clock.today().pred_opt().filter(|day| swept != Some(*day)) else { continue };
-        match app.books.sweep_fees(yesterday).await {
+        let today = app.clock.today();
+        if swept == Some(today) {
+            continue;
+        }
+        match app.books.sweep_fees().await {
             Ok(books) => {
-                swept = Some(yesterday);
-                tracing::info!(books, day = %yesterday, "fees swept to the platform's book");
+                swept = Some(today);
+                tracing::info!(books, day = %today, "fees swept to the platform's book");
             }
             Err(error) => tracing::error!(error = %chain(&error), "fees could not be swept; it is tried again"),
         }

@@ -221,7 +221,8 @@ async fn a_notice_that_is_repeated_after_the_stripes_grew_finds_its_stripe() {
 #[tokio::test]
 async fn only_an_operator_sets_the_stripes_and_their_number_only_grows() {
     let scene = Scene::open().await;
-    for actor in [&scene.owner, &wallet::base::actor::Actor::Customer { merchant: scene.merchant, order: wallet::base::id::OrderId::new() }] {
+    for actor in [&scene.owner, &wallet::base::actor::Actor::Customer { merchant: scene.merchant, order: wallet::base::id::OrderId::new() }]
+    {
         assert!(matches!(scene.books.set_stripes(actor, scene.merchant, 4).await, Err(BookError::Forbidden(_))));
         assert!(matches!(scene.books.totals(actor).await, Err(BookError::Forbidden(_))));
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::NaiveDate;
 use tokio::sync::Barrier;
 use uuid::Uuid;
 use wallet::analytics::Board;
@@ -14,10 +13,6 @@ use wallet::refund::RequestRefund;
 use super::{Scene, cny};
 
 impl Scene {
-    fn yesterday(&self) -> NaiveDate {
-        self.clock.today().pred_opt().unwrap()
-    }
-
     /// What all accounts of each kind hold, without those that hold nothing.
     async fn totals(&self) -> BTreeMap<AccountKind, i64> {
         let totals = self.books.totals(&self.operator).await.unwrap();
@@ -36,19 +31,18 @@ async fn fees_go_to_the_platform_once_a_day_and_no_total_changes() {
     scene.pay_each_stripe(2, 10_000).await;
     let (day, before) = (scene.clock.today(), scene.totals().await);
     scene.turn_day();
-    assert_eq!(scene.books.sweep_fees(scene.yesterday()).await.unwrap(), 2, "each stripe is a book");
+    assert_eq!(scene.books.sweep_fees().await.unwrap(), 2, "each stripe is a book");
     assert_eq!(scene.fees().await, [0, 200]);
     assert_eq!(scene.totals().await, before);
     assert_eq!(scene.in_transit().await, 0);
     assert_eq!(scene.count("SELECT count(*) FROM transfers WHERE status <> 'ARRIVED'").await, 0);
 
-    let again = scene.pay_each_stripe(1, 5_000).await;
-    assert_eq!(scene.books.sweep_fees(scene.yesterday()).await.unwrap(), 0, "the day is swept");
+    scene.pay_each_stripe(1, 5_000).await;
+    assert_eq!(scene.books.sweep_fees().await.unwrap(), 0, "today is swept");
     assert_eq!(scene.fees().await, [50, 200]);
     let board = Board::new(scene.db.pool().clone(), scene.clock.clone());
     let figures = board.day(&scene.operator, day, None).await.unwrap();
     assert_eq!(figures.fee, cny(200), "the board counts payments, not what the platform does with its fees");
-    drop(again);
     scene.assert_sound().await;
 }
 
@@ -58,7 +52,7 @@ async fn fees_given_back_after_the_sweep_come_out_of_the_platforms() {
     let scene = Scene::open().await;
     let order = scene.pay(10_000).await;
     scene.turn_day();
-    scene.books.sweep_fees(scene.yesterday()).await.unwrap();
+    scene.books.sweep_fees().await.unwrap();
     assert_eq!(scene.fees().await, [0, 100]);
     let cmd = RequestRefund {
         merchant: scene.merchant,
@@ -71,7 +65,7 @@ async fn fees_given_back_after_the_sweep_come_out_of_the_platforms() {
     assert_eq!(scene.fees().await, [-40, 100]);
     let before = scene.totals().await;
     scene.turn_day();
-    assert_eq!(scene.books.sweep_fees(scene.yesterday()).await.unwrap(), 1);
+    assert_eq!(scene.books.sweep_fees().await.unwrap(), 1);
     assert_eq!(scene.fees().await, [0, 60]);
     assert_eq!((scene.totals().await, scene.in_transit().await), (before, 0));
     scene.assert_sound().await;
@@ -88,7 +82,7 @@ async fn sweeping_four_times_at_once_sweeps_once() {
             let (scene, start) = (Arc::clone(&scene), Arc::clone(&start));
             tokio::spawn(async move {
                 start.wait().await;
-                scene.books.sweep_fees(scene.yesterday()).await.unwrap()
+                scene.books.sweep_fees().await.unwrap()
             })
         })
         .collect();
@@ -113,10 +107,10 @@ async fn a_sweep_that_dies_half_way_is_finished_by_the_transfers() {
         .execute(scene.db.owner_pool())
         .await
         .unwrap();
-    assert!(scene.books.sweep_fees(scene.yesterday()).await.is_err());
+    assert!(scene.books.sweep_fees().await.is_err());
     assert_eq!((scene.fees().await, scene.in_transit().await), ([0, 0], 100));
     sqlx::query("ALTER TABLE entries DROP CONSTRAINT cut_off").execute(scene.db.owner_pool()).await.unwrap();
-    assert_eq!(scene.books.sweep_fees(scene.yesterday()).await.unwrap(), 0);
+    assert_eq!(scene.books.sweep_fees().await.unwrap(), 0);
     sqlx::query("UPDATE transfers SET created_at = created_at - interval '1 minute'").execute(scene.db.owner_pool()).await.unwrap();
     assert_eq!(scene.transfers.finish_left_behind().await.unwrap(), 1);
     assert_eq!((scene.fees().await, scene.in_transit().await), ([0, 100], 0));

@@ -43,7 +43,8 @@ pub async fn lock_in_tx(
         Reach::OwnStripe => (vec![own], None),
         Reach::AllStripes => {
             let stripes = super::repo::stripes_in_tx(tx, merchant).await?;
-            ((0..stripes).map(|stripe| merchant.stripe(stripe)).collect(), Some(AccountKind::BooksInTransit))
+            let books = (0..stripes).map(|stripe| merchant.stripe(stripe)).collect();
+            (books, (stripes > 1).then_some(AccountKind::BooksInTransit))
         }
     };
     let name = |book, kind| (book, AccountName::fixed(kind, currency));

@@ -1,9 +1,9 @@
 //! The nightly sweep (手续费归集): each book's fees go to the platform's book once a day, so that the platform has its income in one place and
 //! a payment still locks nothing but its own book.
 //!
-//! A sweep is a transfer whose id follows from the book, the day and the currency: a second run for the same day finds it done, and a
-//! run that dies half-way leaves transfers that arrive by themselves. What is swept is what the fee account holds when the sweep comes by
-//! after the day's end; a book that gave back more fees than it took is made up for. Totals over all books do not change, and neither do
+//! A sweep is a transfer whose id follows from the book, the day it is made on and the currency: a second run on the same day finds it
+//! done, and a run that dies half-way leaves transfers that arrive by themselves. What is swept is what the fee account holds when the
+//! sweep comes by after midnight; a book that gave back more fees than it took is made up for. Totals over all books do not change, and neither do
 //! the fees of the boards, which count payments and refunds.
 
 mod repo;
@@ -31,17 +31,18 @@ pub enum SweepError {
     Database(#[from] sqlx::Error),
 }
 
-/// The sweep of a book for a day has this id, whoever makes it and how often.
+/// The sweep of a book on a day has this id, whoever makes it and how often.
 fn sweep_id(book: BookId, day: NaiveDate, currency: Currency) -> TransferId {
     let day = day.to_string();
     TransferId(named_uuid(&[book.0.as_bytes(), b"FEE_SWEEP", day.as_bytes(), currency.as_str().as_bytes()]))
 }
 
 impl Books {
-    /// Moves the fees of every book to the platform's book for a day that is over. Returns how many books were swept.
+    /// Moves the fees of every book that was not swept today to the platform's book. Returns how many books were swept.
     ///
     /// A book that cannot be swept does not keep the others waiting: its error is returned once all were tried.
-    pub async fn sweep_fees(&self, day: NaiveDate) -> Result<usize, SweepError> {
+    pub async fn sweep_fees(&self) -> Result<usize, SweepError> {
+        let day = self.clock.today();
         self.open_standing().await?;
         let transfers = Transfers::new(self.db.clone(), self.clock.clone());
         let (mut swept, mut failure, mut after) = (0, None, None);
@@ -59,7 +60,9 @@ impl Books {
                 }
             }
             swept += sent.len();
-            transfers.finish_all(&sent).await?;
+            if let Err(error) = transfers.finish_all(&sent).await {
+                failure.get_or_insert(error);
+            }
             after = Some(last);
         }
         failure.map_or(Ok(swept), |error| Err(error.into()))

@@ -1,4 +1,4 @@
-//! SQL of the nightly sweep: which books have fees and were not swept for a day.
+//! SQL of the nightly sweep: which books have fees and were not swept yet.
 
 use chrono::NaiveDate;
 use sqlx::PgPool;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::base::id::BookId;
 use crate::base::money::Currency;
 
-/// Books after `after` whose fee account is not empty and that were not swept for `day`, in id order. The platform's own book is not one.
+/// Books after `after` whose fee account is not empty and that were not swept on `day`, in id order. The platform's own book is not one.
 pub(super) async fn due_books(
     db: &PgPool,
     currency: Currency,

@@ -20,7 +20,7 @@ use crate::base::money::Money;
 pub enum BillCursor {
     /// Of a merchant with one book: below this [`BillLine::seq`].
     Line(i64),
-    /// Below these entries of the stripes, in their order. A stripe that was added since has nothing that old.
+    /// Below these entries of the stripes, in their order. The stripes after the last one named, and those added since, have nothing left.
     Stripes(Vec<i64>),
 }
 
@@ -33,7 +33,13 @@ impl BillCursor {
         }
     }
 
-    fn of(positions: &[i64]) -> Self {
+    fn of(mut positions: &[i64]) -> Self {
+        // below its first entry a stripe has nothing left
+        while let [left @ .., 1] = positions
+            && !left.is_empty()
+        {
+            positions = left;
+        }
         match positions {
             [only] => Self::Line(*only),
             several => Self::Stripes(several.to_vec()),
@@ -116,6 +122,7 @@ mod tests {
         let seen: Vec<_> = lines.iter().map(|l| (l.seq, l.amount.minor, l.balance_after.minor)).collect();
         assert_eq!(seen, [(4, 10, 140), (3, -20, 130), (2, 50, 150), (1, 100, 100)]);
         assert_eq!(lines[0].cursor, BillCursor::Stripes(vec![2, 1, 3]));
+        assert_eq!(lines[2].cursor, BillCursor::Line(2), "only the first stripe has something left");
     }
 
     #[test]
@@ -147,7 +154,7 @@ mod tests {
 
             let mut paged: Vec<BillLine> = Vec::new();
             loop {
-                let before = |place: usize| paged.last().map_or(i64::MAX, |l| l.cursor.positions()[place]);
+                let before = |place: usize| paged.last().map_or(i64::MAX, |l| l.cursor.positions().get(place).copied().unwrap_or(0));
                 let left = stripes.iter().enumerate().map(|(place, entries)| below(entries, before(place))).collect();
                 let lines = merge(left, page);
                 if lines.is_empty() {
