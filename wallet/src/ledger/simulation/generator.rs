@@ -207,7 +207,7 @@ impl Generator {
         let floor_minor = match random.below(12) {
             0 | 1 => None,
             2 => Some(*random.pick(&[i64::MAX, i64::MIN, i64::MAX / 4, -(i64::MAX / 4) - 1])),
-            3..6 => Some(0),
+            3..6 => Some(random.between(-1, 1)),
             _ => Some(random.between(-500, 200)),
         };
         Command::SetFloor(SetFloor { book: self.book(random), account, floor_minor, reference: random.uuid() })
@@ -291,7 +291,7 @@ fn parts(random: &mut Random, legs: &[Leg]) -> Part {
         0 => parts.reverse(),
         1 => parts[0].1 = random.between(-1, 0),
         2 => parts[1].0 += 7,
-        3 => parts[0].1 += 1,
+        3 => parts[0].1 = parts[0].1.saturating_add(1),
         4 => drop(parts.pop()),
         _ => {}
     }

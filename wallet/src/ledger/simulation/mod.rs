@@ -73,10 +73,14 @@ impl std::error::Error for Failure {}
 pub fn run(seed: u64, steps: u32) -> Result<Report, Failure> {
     let mut simulation = Simulation::new(seed);
     let failed = |step, problem| Failure { seed, steps, step, problem };
+    // a panic must not lose the seed
+    let mut caught = |work: fn(&mut Simulation) -> Result<(), String>| {
+        catch_unwind(AssertUnwindSafe(|| work(&mut simulation))).unwrap_or_else(|_| Err("a panic, told above".to_owned()))
+    };
     for step in 1..=steps {
-        simulation.step().map_err(|problem| failed(step, problem))?;
+        caught(Simulation::step).map_err(|problem| failed(step, problem))?;
     }
-    simulation.finish().map_err(|problem| failed(steps, problem))?;
+    caught(Simulation::finish).map_err(|problem| failed(steps, problem))?;
     Ok(simulation.report)
 }
 
@@ -172,16 +176,13 @@ impl Simulation {
 
     fn advance(&mut self, at: usize) -> Result<(), String> {
         let Some(mut running) = self.running[at].take() else { return Ok(()) };
-        let committing = running.tx.about_to_commit();
-        let stepped = catch_unwind(AssertUnwindSafe(|| self.store.step(&mut running.tx)));
-        match stepped.map_err(|_| format!("the rules panicked over {:#?}", running.tx.commands))? {
+        match self.store.step(&mut running.tx) {
             Step::Went | Step::Waits => self.running[at] = Some(running),
             Step::Restart => {
                 self.report.add("restart");
                 self.begin_with(at, running.tx.commands);
             }
             Step::Committed(outcomes) => {
-                debug_assert!(committing);
                 self.committed(&running, &outcomes)?;
                 // the caller, or its connection, goes before the answer comes
                 if self.random.chance(6) {

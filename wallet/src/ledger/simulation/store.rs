@@ -81,11 +81,6 @@ impl Transaction {
         let (wanted, originals, posted) = Default::default();
         Self { owner, commands, day, now, phase: Phase::Begun, wanted, originals, posted, created: Vec::new(), plan: None }
     }
-
-    /// Whether the next step writes and commits.
-    pub(super) fn about_to_commit(&self) -> bool {
-        self.phase == Phase::Decided
-    }
 }
 
 impl Store {
