@@ -17,6 +17,8 @@ pub async fn connect(url: &str, connections_max: u32) -> sqlx::Result<PgPool> {
         ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "30s"),
         ("timezone", "UTC"),
+        // our statements are short: compiling one costs many times what it runs
+        ("jit", "off"),
     ]);
     PgPoolOptions::new()
         .max_connections(connections_max)

@@ -105,6 +105,7 @@ pub(super) async fn lock_accounts_in_tx(tx: &mut PgConnection, book: BookId) -> 
 /// Folds ranges of entries by account and accounting date.
 ///
 /// A posting is counted with its first line: that is line 1, but for a reversal, whose lines keep the numbers of those they take back.
+/// `LIMIT` stays: it keeps the planner from reading all postings of the book to look up those of the range.
 pub(super) async fn fold(db: impl PgExecutor<'_>, book: BookId, ranges: &[Range]) -> sqlx::Result<Vec<Movement>> {
     let accounts: Vec<Uuid> = ranges.iter().map(|r| r.account.0).collect();
     let afters: Vec<i64> = ranges.iter().map(|r| r.after_seq).collect();
@@ -121,7 +122,10 @@ pub(super) async fn fold(db: impl PgExecutor<'_>, book: BookId, ranges: &[Range]
                   min(p.recorded_at) AS "recorded_from!", max(p.recorded_at) AS "recorded_to!"
            FROM UNNEST($2::uuid[], $3::bigint[], $4::bigint[]) AS r (account_id, after_seq, to_seq)
            JOIN entries e ON e.book_id = $1 AND e.account_id = r.account_id AND e.seq > r.after_seq AND e.seq <= r.to_seq
-           JOIN postings p ON p.book_id = e.book_id AND p.posting_id = e.posting_id
+           CROSS JOIN LATERAL (
+               SELECT reversal_of, accounting_date, business_date, recorded_at FROM postings
+               WHERE book_id = e.book_id AND posting_id = e.posting_id
+               LIMIT 1) AS p
            GROUP BY e.account_id, p.accounting_date"#,
         book.0,
         &accounts,

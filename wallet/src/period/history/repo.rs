@@ -1,4 +1,5 @@
-//! The SQL of the past.
+//! The SQL of the past. Postings are looked up with a `LIMIT`: it keeps the planner from reading all of a book's to find those of few
+//! entries.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgPool;
@@ -148,7 +149,10 @@ pub(super) async fn balances_on(db: &PgPool, books: &[BookId], names: &[AccountN
            LEFT JOIN LATERAL (
                SELECT COALESCE(sum(e.amount_minor), 0) AS minor
                FROM entries e
-               JOIN postings p ON p.book_id = e.book_id AND p.posting_id = e.posting_id
+               CROSS JOIN LATERAL (
+                   SELECT accounting_date, business_date, recorded_at FROM postings
+                   WHERE book_id = e.book_id AND posting_id = e.posting_id
+                   LIMIT 1) AS p
                WHERE COALESCE(a.closed_day < $5, true)
                  AND e.book_id = a.book_id AND e.account_id = a.account_id AND e.seq > COALESCE(last.cutoff_seq, 0)
                  AND p.accounting_date > COALESCE(last.day, '-infinity') AND p.accounting_date <= $5) AS since ON true
@@ -192,7 +196,10 @@ pub(super) async fn balances_as_of(
                SELECT COALESCE(sum(e.amount_minor), 0) AS minor
                FROM day_balances d
                JOIN entries e ON e.book_id = d.book_id AND e.account_id = d.account_id AND e.seq BETWEEN d.first_seq AND d.last_seq
-               JOIN postings p ON p.book_id = e.book_id AND p.posting_id = e.posting_id
+               CROSS JOIN LATERAL (
+                   SELECT accounting_date, business_date, recorded_at FROM postings
+                   WHERE book_id = e.book_id AND posting_id = e.posting_id
+                   LIMIT 1) AS p
                WHERE d.book_id = a.book_id AND d.account_id = a.account_id
                  AND d.business_from <= $5 AND d.recorded_from <= $6 AND (d.business_to > $5 OR d.recorded_to > $6)
                  AND p.accounting_date = d.day AND p.business_date <= $5 AND p.recorded_at <= $6) AS part ON true
@@ -204,7 +211,10 @@ pub(super) async fn balances_as_of(
            LEFT JOIN LATERAL (
                SELECT COALESCE(sum(e.amount_minor), 0) AS minor
                FROM entries e
-               JOIN postings p ON p.book_id = e.book_id AND p.posting_id = e.posting_id
+               CROSS JOIN LATERAL (
+                   SELECT accounting_date, business_date, recorded_at FROM postings
+                   WHERE book_id = e.book_id AND posting_id = e.posting_id
+                   LIMIT 1) AS p
                WHERE e.book_id = a.book_id AND e.account_id = a.account_id AND e.seq > COALESCE(last.cutoff_seq, 0)
                  AND p.accounting_date > COALESCE(last.day, '-infinity') AND p.business_date <= $5 AND p.recorded_at <= $6) AS since ON true
            GROUP BY w.place
