@@ -21,7 +21,7 @@ use wallet::base::clock::Clock;
 use wallet::base::id::BookId;
 use wallet::base::outbox::{self, Begin, Consumer, Event, Failure, Form, Handler, Lag, Outbox, Stored};
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Events at a time: few, so that there are many steps.
 const BATCH: i32 = 7;

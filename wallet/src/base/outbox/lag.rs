@@ -63,14 +63,18 @@ impl Outbox {
             Row,
             r#"-- capability: xid_watermark (columns only)
                SELECT c.consumer AS "consumer!",
-                      (SELECT count(*) FROM (
-                           SELECT FROM outbox_cursors m JOIN outbox o ON (o.xid, o.event_id) > (m.xid, m.event_id)
-                           WHERE m.consumer = c.consumer AND NOT o.queued
-                           LIMIT $2) AS tail) AS "waiting!",
-                      (SELECT o.event_id FROM outbox_cursors m JOIN outbox o ON (o.xid, o.event_id) > (m.xid, m.event_id)
-                       WHERE m.consumer = c.consumer AND NOT o.queued
-                       ORDER BY o.xid, o.event_id
-                       LIMIT 1) AS first
+                      (SELECT count(*) FROM outbox_cursors m CROSS JOIN LATERAL (
+                           SELECT FROM outbox o
+                           WHERE (o.xid, o.event_id) > (m.xid, m.event_id) AND NOT o.queued
+                           ORDER BY o.xid, o.event_id
+                           LIMIT $2) AS tail
+                       WHERE m.consumer = c.consumer) AS "waiting!",
+                      (SELECT head.event_id FROM outbox_cursors m CROSS JOIN LATERAL (
+                           SELECT o.event_id FROM outbox o
+                           WHERE (o.xid, o.event_id) > (m.xid, m.event_id) AND NOT o.queued
+                           ORDER BY o.xid, o.event_id
+                           LIMIT 1) AS head
+                       WHERE m.consumer = c.consumer) AS first
                FROM UNNEST($1::text[]) AS c (consumer)"#,
             consumers,
             WAITING_MAX

@@ -35,13 +35,13 @@ impl Outbox {
                  DELETE FROM outbox
                  WHERE (book_id, event_id) IN (
                      SELECT book_id, event_id
-                     FROM (SELECT o.book_id, o.event_id FROM outbox o
-                           WHERE NOT o.queued
-                             AND EXISTS (SELECT FROM outbox_cursors)
-                             AND NOT EXISTS (SELECT FROM outbox_cursors c WHERE (o.xid, o.event_id) > (c.xid, c.event_id))
-                             AND NOT EXISTS (SELECT FROM outbox_dead_letters d WHERE d.book_id = o.book_id AND d.event_id = o.event_id)
-                           ORDER BY o.xid, o.event_id
-                           LIMIT $2) AS oldest
+                     FROM (SELECT xid, event_id AS read_to FROM outbox_cursors ORDER BY xid, event_id LIMIT 1) AS last
+                     CROSS JOIN LATERAL (
+                         SELECT o.book_id, o.event_id FROM outbox o
+                         WHERE (o.xid, o.event_id) <= (last.xid, last.read_to) AND NOT o.queued
+                           AND NOT EXISTS (SELECT FROM outbox_dead_letters d WHERE d.book_id = o.book_id AND d.event_id = o.event_id)
+                         ORDER BY o.xid, o.event_id
+                         LIMIT $2) AS oldest
                      WHERE event_id < $1)",
                 before,
                 limit
