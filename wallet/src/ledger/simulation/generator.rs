@@ -110,7 +110,12 @@ impl Generator {
         let kinds = [(AccountKind::BankCash, "EDGE"), (AccountKind::FeeIncome, ""), (AccountKind::ChannelReceivable, "EDGE")];
         let first = random.place(kinds.len());
         let leg = |(account, subject): (AccountKind, &str), minor| leg(account, subject, Currency::Usd, minor);
-        let legs = vec![leg(kinds[first], minor), leg(kinds[(first + 1) % kinds.len()], minor.wrapping_neg())];
+        let mut legs = vec![leg(kinds[first], minor), leg(kinds[(first + 1) % kinds.len()], minor.wrapping_neg())];
+        if minor == i64::MIN {
+            // it has no opposite, so the rest is on two legs
+            legs[1].amount.minor = i64::MAX;
+            legs.push(leg(kinds[(first + 2) % kinds.len()], 1));
+        }
         self.with_legs(random, now, PostingKind::Payment, legs)
     }
 

@@ -148,7 +148,11 @@ impl Model {
         };
         let mut reasons = Vec::new();
         let lines: Vec<Line> = match &reverse.part {
-            Part::Full => original.1.iter().map(|(n, account, minor)| (*n, account.clone(), minor.wrapping_neg())).collect(),
+            Part::Full => {
+                // the least number has no opposite
+                reasons.extend(original.1.iter().any(|l| l.2 == i64::MIN).then_some(Rejection::Overflow));
+                original.1.iter().map(|(n, account, minor)| (*n, account.clone(), minor.wrapping_neg())).collect()
+            }
             Part::Lines(parts) => {
                 if parts.len() < 2 || parts.windows(2).any(|two| two[0].0 >= two[1].0) {
                     reasons.push(Rejection::Unbalanced);
