@@ -72,7 +72,6 @@ const EXCEPTIONS: &[Exception] = &[
     ),
     except("R0", "api/migrations/0009_proofs.sql", "ALTER COLUMN HASHES SET STORAGE", "the parser does not know SET STORAGE"),
     except("R0", "wallet/src/base/outbox/form.rs", "INSERT INTO OUTBOX_CURSORS", "the parser takes the ON of ON CONFLICT for a name"),
-    except("R0", "wallet/src/check/requests/repo.rs", "WITH KEYS AS", "the parser takes a column called exists for the operator"),
     except("R0", "api/src/bench/ledger/repo.rs", "ALTER SYSTEM", "the parser does not know ALTER SYSTEM"),
     // the capability xid_watermark: engines without it use the queue form of the outbox and read no stream of postings
     except("R7", "api/migrations/0002_commands.sql", "XID8", XID),
@@ -81,7 +80,6 @@ const EXCEPTIONS: &[Exception] = &[
     except("R7", "api/migrations/0005_ledger_engine.sql", "PG_CURRENT_XACT_ID", XID),
     except("R7", "api/migrations/0009_proofs.sql", "XID8", XID),
     except("R7", "api/migrations/0010_check_marks.sql", "XID8", XID),
-    except("R7", "wallet/src/base/outbox/mark.rs", "XID8", "the form of the outbox that reads by mark; the queue form stands beside it"),
     except("R7", "wallet/src/proof/", "XID8", "reads the stream of postings by mark"),
     except("R7", "wallet/src/proof/", "PG_SNAPSHOT_XMIN", "reads the stream of postings by mark"),
     except("R7", "wallet/src/proof/", "PG_CURRENT_SNAPSHOT", "reads the stream of postings by mark"),
@@ -109,7 +107,6 @@ const EXCEPTIONS: &[Exception] = &[
     ),
     except("R11", "api/migrations/0005_ledger_engine.sql", "CREATE TEMPORARY TABLE", "renames what is stored, once; gone at commit"),
     except("R11", "api/migrations/0005_ledger_engine.sql", "UPDATE", "renames what is stored, once; a new database has no rows"),
-    except("R11", "api/migrations/0007_outbox_readers.sql", "INSERT INTO OUTBOX_STATE", "the one row of the table"),
     except("R11", "api/migrations/0009_proofs.sql", "INSERT INTO LOG_STATE", "the one row of the table"),
     // sums for a comparison inside the statement: sum(bigint) is numeric, and nothing is stored
     except("R8", "wallet/src/check/", "NUMERIC[]", "compares sums, which are numeric; stores none"),
