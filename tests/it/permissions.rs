@@ -43,6 +43,14 @@ const QUERIES: &[Row] = &[
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "bookTotals", input: "", selection: "{ kind }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    // A reference that never was: the answer is an empty list to those who may ask.
+    Row { field: "entryProofs", input: "(merchantId: \"$merchant\", account: PENDING, kind: PAYMENT, referenceId: \"0198f0c2-0000-7000-8000-000000000001\")", selection: "{ state }",
+          owner: "ok", stranger: "null", agent: "null", reviewer: "null", operator: "ok", nobody: LOGIN },
+    // A head says nothing about anyone.
+    Row { field: "daySeals", input: "(first: 5)", selection: "{ nodes { seal } }",
+          owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: LOGIN },
+    Row { field: "consistencyProof", input: "(from: \"2026-01-01\", to: \"2026-01-02\")", selection: "{ state }",
+          owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: LOGIN },
     Row { field: "cashier", input: "(ticket: \"$ticket\")", selection: "{ status }",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: "ok" },
     Row { field: "outboxLag", input: "", selection: "{ asOf }",

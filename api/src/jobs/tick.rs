@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wallet::base::clock::{Clock, business_day};
 use wallet::period::{self, Month};
+use wallet::proof;
 
 use crate::app::App;
 use crate::http::chain;
@@ -143,7 +144,9 @@ pub async fn prove(app: Arc<App>, stop: CancellationToken) {
             tracing::error!(error = %chain(&error), "entries could not be taken into the proof log; it is tried again");
             continue;
         }
-        match app.proofs.seal_due().await {
+        // as with closing: a sealed day never opens again, so what is not over in reality waits
+        let through = proof::last_sealable_day(app.clock.now().min(Clock::wall()));
+        match app.proofs.seal_due(through).await {
             Ok(heads) => {
                 for head in heads {
                     tracing::info!(day = %head.day, size = head.size, seal = hex::encode(head.seal()), "day sealed");

@@ -6,9 +6,9 @@
 //! kept in tiles ([`tiles`]).
 //!
 //! **Sealing.** Once a day is over for [`SEAL_AFTER`], no book has something booked on it that its day close does not cover, and nothing
-//! committed and booked through it lies beyond the mark, the log's head becomes that day's ([`head`]), once and for all. A book that is idle
-//! is not closed for the day: what keeps it from booking on the day later is that no transaction lives as long as [`SEAL_AFTER`]. So every
-//! entry booked through a sealed day has a number below its head's size, and `haodian check` proves it.
+//! committed and booked through it lies beyond the mark, the log's head becomes that day's ([`head`]), once and for all. The ledger books
+//! nothing on a sealed day; what began before it was sealed has ended by then, since no transaction lives as long as [`SEAL_AFTER`]. So
+//! every entry booked through a sealed day has a number below its head's size.
 //!
 //! **Proofs.** An entry's number needs no row: its tile begins at or before its place in the stream, and its hash stands in that tile. A proof
 //! reads the entry and a few tiles. Where the hash is missing, the entry was changed after it was logged.
@@ -33,12 +33,13 @@ pub use file::{Proof, Proven, Unproven, verify};
 pub use head::Head;
 
 use crate::base::actor::{Actor, Forbidden};
-use crate::base::clock::{Clock, business_day};
+use crate::base::clock::Clock;
 use crate::base::db;
 use crate::base::id::{BookId, MerchantId, PostingId};
 use crate::base::money::Currency;
 use crate::base::page::{FIRST_MAX, Page};
 use crate::ledger::{AccountKind, Posting, PostingKind};
+use crate::period::last_closable_day;
 use entry::Entry;
 use file::Path;
 use repo::{Grown, Place};
@@ -107,18 +108,17 @@ impl Proofs {
         Ok(appended)
     }
 
-    /// Seals the days that are due, in order, and returns their heads. Stops at a day that is not settled.
+    /// Seals the days through `through` ([`last_sealable_day`]) in order, and returns their heads. Stops at a day that is not settled.
     ///
     /// Days without a posting are sealed, too, so that each day has its head. The first one is that of the log's first entry.
-    pub async fn seal_due(&self) -> Result<Vec<Head>, ProofError> {
+    pub async fn seal_due(&self, through: NaiveDate) -> Result<Vec<Head>, ProofError> {
         let mut sealed = Vec::new();
-        let last_day = business_day(self.clock.now() - SEAL_AFTER) - TimeDelta::days(1);
         while sealed.len() < SEALS_MAX {
             let day = match repo::last_head(&self.db).await? {
                 Some(head) => Some(head.day + TimeDelta::days(1)),
                 None => repo::first_day(&self.db).await?,
             };
-            let Some(day) = day.filter(|day| *day <= last_day) else { break };
+            let Some(day) = day.filter(|day| *day <= through) else { break };
             if self.anything_open(day).await? {
                 break;
             }
@@ -236,6 +236,11 @@ impl Proofs {
         let rows = repo::heads(&self.db, before, first + 1).await?;
         Ok(Page::from_rows(rows.into_iter().map(|(head, sealed_at)| Seal { head, sealed_at }).collect(), first))
     }
+}
+
+/// The last day that may be sealed: yesterday, once [`SEAL_AFTER`] has passed since midnight in Asia/Shanghai.
+pub fn last_sealable_day(now: DateTime<Utc>) -> NaiveDate {
+    last_closable_day(now, SEAL_AFTER)
 }
 
 /// The id of a posting from what it is.
