@@ -123,6 +123,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             let lifetime = if fast { Lifetime::Throwaway } else { Lifetime::Kept };
             return cli::services::run(&config, lifetime, &command).await;
         }
+        Command::Bench(Bench::Ledger(options)) => api::bench::ledger::run(&config, options).await?,
         Command::Bench(Bench::Pay { seconds, callers, json }) => api::bench::pay::run(&config, seconds, callers, json).await?,
         Command::Bench(Bench::Documents { count, callers, json }) => api::bench::documents::run(&config, count, callers, json)?,
         Command::Schema => print!("{}", api::graphql::sdl()),

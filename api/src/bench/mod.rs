@@ -2,6 +2,7 @@
 //! machines are shared and noisy, so figures are compared as ratios within one run.
 
 pub mod documents;
+pub mod ledger;
 pub mod pay;
 
 use std::time::Duration;
@@ -9,8 +10,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// Which benchmark, and how much of it.
-#[derive(clap::Subcommand, Clone, Copy, Debug)]
+#[derive(clap::Subcommand, Clone, Debug)]
 pub enum Bench {
+    /// Transfers through the ledger engine, one at a time and in batches
+    Ledger(ledger::Options),
     /// Whole payments through the public HTTP API: order, start, signed notice, ledger, rollup
     Pay {
         /// How long to pay
