@@ -40,7 +40,7 @@ enum Command {
     /// Run the demo through the public API of a running server
     Seed,
     /// Check the ledger: exit code 1 when a rule is violated
-    Check,
+    Check(cli::check::Arguments),
     /// Read document images, one JSON line each
     Read(cli::read::Arguments),
     /// Check a proof file, without a database: exit code 1 when it proves nothing
@@ -115,7 +115,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             .await?;
         }
         Command::Seed => seed(config).await?,
-        Command::Check => return with_database(&config, async |url| cli::check::run(url).await).await,
+        Command::Check(arguments) => return with_database(&config, async |url| cli::check::run(url, arguments).await).await,
         Command::Read(arguments) => return cli::read::run(&config, &arguments),
         Command::Verify(arguments) => return cli::verify::run(&arguments),
         Command::Simulate(arguments) => return Ok(cli::simulate::run(arguments)),

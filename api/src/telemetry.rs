@@ -68,5 +68,7 @@ fn describe() {
     describe_gauge!("haodian_transfers_open_oldest_seconds", "How long the oldest of them has been on its way");
     describe_gauge!("haodian_jobs_waiting", "Jobs that are due or will be, by kind");
     describe_gauge!("haodian_jobs_dead", "Jobs that failed for good and need a person");
+    describe_gauge!("haodian_check_violations", "What the last look of the ledger checker found wrong, by rule");
+    describe_histogram!("haodian_check_seconds", "Time of an incremental look of the ledger checker");
     describe_gauge!("haodian_db_connections", "Connections of the pool by state");
 }

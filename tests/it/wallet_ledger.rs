@@ -5,6 +5,7 @@
 mod bank;
 mod board;
 mod check;
+mod check_engine;
 mod engine;
 mod post;
 mod services;

@@ -3,6 +3,7 @@
 //! A kind of job is one line in [`run_job`] and one file. What may be lost when a worker dies is time: its leases run out and another worker
 //! takes the jobs up.
 
+mod check;
 mod document_review;
 pub mod inbox;
 mod money;
@@ -87,6 +88,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     tasks.spawn(tick::close_periods(app.clone(), stop.clone()));
     tasks.spawn(tick::finish_transfers(app.clone(), stop.clone()));
     tasks.spawn(tick::sweep_fees(app.clone(), stop.clone()));
+    tasks.spawn(check::run(app.clone(), stop.clone()));
     tasks.spawn(tick::follow_clock(app.clone(), stop.clone()));
     tasks.spawn(tick::upkeep(stop.clone()));
     tasks.spawn(retention::run(app.clone(), stop.clone()));

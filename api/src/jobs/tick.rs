@@ -42,7 +42,7 @@ const CLOCK: Duration = Duration::from_millis(500);
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Sleeps; false when `stop` came first.
-async fn pause(stop: &CancellationToken, time: Duration) -> bool {
+pub(super) async fn pause(stop: &CancellationToken, time: Duration) -> bool {
     tokio::select! {
         () = stop.cancelled() => false,
         () = tokio::time::sleep(time) => true,

@@ -9,7 +9,7 @@ use super::bank::{Bank, Mood};
 use super::{Scene, cny};
 
 /// Two paid orders, one refunded in part, a settled day, a paid withdrawal and one that is held.
-async fn busy_scene() -> Scene {
+pub(super) async fn busy_scene() -> Scene {
     let scene = Scene::open().await;
     let paid = scene.paid(10_000, 38).await;
     scene.turn_days(1);
@@ -46,7 +46,7 @@ async fn every_kind_of_damage_is_found_by_its_rule() {
         ("DELETE FROM entries WHERE amount_minor = -38", &["L1", "L3", "L5"]),
         ("UPDATE accounts SET balance_minor = balance_minor - 1 WHERE kind = 'MERCHANT_AVAILABLE'", &["L2", "L3"]),
         ("UPDATE accounts SET seq = seq + 1 WHERE kind = 'FEE_INCOME'", &["L5"]),
-        ("UPDATE accounts SET ceiling_minor = NULL WHERE kind = 'MERCHANT_PENDING'", &["L8"]),
+        ("UPDATE accounts SET floor_minor = NULL WHERE kind = 'MERCHANT_PENDING'", &["L8"]),
         ("GRANT UPDATE ON entries TO haodian_app", &["L4"]),
         (
             "DELETE FROM entries e USING postings p WHERE p.posting_id = e.posting_id AND p.kind = 'WITHDRAWAL_PAID'",
@@ -98,10 +98,9 @@ async fn every_kind_of_damage_is_found_by_its_rule() {
 async fn a_posting_made_twice_past_its_constraint_is_found() {
     let scene = busy_scene().await;
     let owner = scene.db.owner_pool();
-    sqlx::query("ALTER TABLE postings DROP CONSTRAINT postings_once").execute(owner).await.unwrap();
     sqlx::query(
-        "INSERT INTO postings (book_id, posting_id, kind, reference_id, store_id, accounting_date, business_date, recorded_at)
-         SELECT book_id, gen_random_uuid(), kind, reference_id, store_id, accounting_date, business_date, recorded_at
+        "INSERT INTO postings (book_id, posting_id, kind, reference_id, store_id, accounting_date, business_date, recorded_at, digest)
+         SELECT book_id, gen_random_uuid(), kind, reference_id, store_id, accounting_date, business_date, recorded_at, digest
          FROM postings WHERE kind = 'PAYMENT' LIMIT 1",
     )
     .execute(owner)

@@ -2,35 +2,78 @@
 
 use sqlx::PgConnection;
 
-use crate::check::Found;
+use crate::check::{Found, Scope};
 
 /// Compares the postings of some kinds with the business rows that must have caused them: book, kind, reference, amount and store.
-pub(super) async fn booked_once(tx: &mut PgConnection, kinds: &[&str]) -> sqlx::Result<Found> {
+///
+/// The rows stay in the merchant's own book, the postings lie in one of its stripes. Within a scope: what the scope's postings and events
+/// name. An event is written in the transaction that posts, so that a posting which is missing is missed by its event.
+pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&str]) -> sqlx::Result<Found> {
     sqlx::query_as!(
         Found,
-        r#"WITH asked AS (
-               SELECT t.book_id, 'PAYMENT' AS kind, t.attempt_id AS reference_id, t.amount_minor, o.store_id
-               FROM payment_attempts t JOIN orders o USING (book_id, order_id)
+        r#"WITH scope AS (
+               SELECT p.book_id, p.posting_id, p.kind, p.reference_id, p.store_id, COALESCE(b.owner_id, p.book_id) AS owner_id
+               FROM postings p
+               LEFT JOIN books b USING (book_id)
+               WHERE p.kind = ANY($1) AND ($2::text IS NULL OR (p.xid > $2::text::xid8 AND p.xid < $3::text::xid8))
+           ), named AS (
+               SELECT CASE kind WHEN 'SETTLEMENT_RELEASE' THEN book_id ELSE owner_id END AS row_book, kind, reference_id FROM scope WHERE $2 IS NOT NULL
+               UNION
+               SELECT o.book_id, k.kind, CASE o.kind WHEN 'order.paid' THEN (o.payload ->> 'attemptId')::uuid ELSE o.subject_id END
+               FROM outbox o
+               JOIN (VALUES ('order.paid', 'PAYMENT'), ('refund.succeeded', 'REFUND_SETTLED'), ('refund.failed', 'REFUND_RETURNED'),
+                            ('withdrawal.succeeded', 'WITHDRAWAL_PAID'), ('withdrawal.failed', 'WITHDRAWAL_RETURNED'),
+                            ('settlement.released', 'SETTLEMENT_RELEASE')) AS k (event_kind, kind) ON k.event_kind = o.kind
+               WHERE $2 IS NOT NULL AND k.kind = ANY($1) AND NOT o.queued AND o.xid > $2::text::xid8 AND o.xid < $3::text::xid8
+           ), attempts AS (
+               SELECT book_id, attempt_id, order_id, amount_minor, status FROM payment_attempts WHERE $2 IS NULL
+               UNION ALL
+               SELECT t.book_id, t.attempt_id, t.order_id, t.amount_minor, t.status
+               FROM named n JOIN payment_attempts t ON t.book_id = n.row_book AND t.attempt_id = n.reference_id
+               WHERE n.kind = 'PAYMENT'
+           ), taken_back AS (
+               SELECT book_id, refund_id, order_id, amount_minor, status, NULL AS only_kind FROM refunds WHERE $2 IS NULL
+               UNION ALL
+               SELECT r.book_id, r.refund_id, r.order_id, r.amount_minor, r.status, n.kind
+               FROM named n JOIN refunds r ON r.book_id = n.row_book AND r.refund_id = n.reference_id
+               WHERE n.kind LIKE 'REFUND%'
+           ), released AS (
+               SELECT book_id, batch_id, released_minor FROM settlement_batches WHERE $2 IS NULL
+               UNION ALL
+               SELECT s.book_id, s.batch_id, s.released_minor
+               FROM named n JOIN settlement_batches s ON s.book_id = n.row_book AND s.batch_id = n.reference_id
+               WHERE n.kind = 'SETTLEMENT_RELEASE'
+           ), paid_out AS (
+               SELECT book_id, withdrawal_id, amount_minor, status, NULL AS only_kind FROM withdrawals WHERE $2 IS NULL
+               UNION ALL
+               SELECT w.book_id, w.withdrawal_id, w.amount_minor, w.status, n.kind
+               FROM named n JOIN withdrawals w ON w.book_id = n.row_book AND w.withdrawal_id = n.reference_id
+               WHERE n.kind LIKE 'WITHDRAWAL%'
+           ), asked AS (
+               SELECT s.book_id, 'PAYMENT' AS kind, t.attempt_id AS reference_id, t.amount_minor, o.store_id
+               FROM attempts t
+               JOIN orders o USING (book_id, order_id)
+               LEFT JOIN books s ON s.owner_id = o.book_id AND s.stripe = o.stripe
                WHERE t.status = 'SUCCEEDED'
                UNION ALL
-               SELECT r.book_id, k.kind, r.refund_id, r.amount_minor, o.store_id
-               FROM refunds r
+               SELECT s.book_id, k.kind, r.refund_id, r.amount_minor, o.store_id
+               FROM taken_back r
                JOIN orders o USING (book_id, order_id)
+               LEFT JOIN books s ON s.owner_id = o.book_id AND s.stripe = o.stripe
                JOIN (VALUES ('REFUND', NULL), ('REFUND_SETTLED', 'SUCCEEDED'), ('REFUND_RETURNED', 'FAILED')) AS k (kind, status)
-                   ON k.status IS NULL OR k.status = r.status
+                   ON (k.status IS NULL OR k.status = r.status) AND k.kind = COALESCE(r.only_kind, k.kind)
                UNION ALL
-               SELECT book_id, 'SETTLEMENT_RELEASE', batch_id, released_minor, NULL FROM settlement_batches WHERE released_minor > 0
+               SELECT book_id, 'SETTLEMENT_RELEASE', batch_id, released_minor, NULL FROM released WHERE released_minor > 0
                UNION ALL
                SELECT w.book_id, k.kind, w.withdrawal_id, w.amount_minor, NULL
-               FROM withdrawals w
+               FROM paid_out w
                JOIN (VALUES ('WITHDRAWAL_HOLD', NULL), ('WITHDRAWAL_PAID', 'SUCCEEDED'), ('WITHDRAWAL_RETURNED', 'FAILED')) AS k (kind, status)
-                   ON k.status IS NULL OR k.status = w.status
+                   ON (k.status IS NULL OR k.status = w.status) AND k.kind = COALESCE(w.only_kind, k.kind)
            ), booked AS (
                SELECT p.book_id, p.kind, p.reference_id, count(DISTINCT p.posting_id) AS times,
                       COALESCE(sum(e.amount_minor) FILTER (WHERE e.amount_minor > 0), 0) AS amount_minor, min(p.store_id::text)::uuid AS store_id
-               FROM postings p
+               FROM scope p
                LEFT JOIN entries e USING (book_id, posting_id)
-               WHERE p.kind = ANY($1)
                GROUP BY p.book_id, p.kind, p.reference_id
            ), compared AS (
                SELECT book_id, kind, reference_id, a.amount_minor AS asked_minor, b.amount_minor AS booked_minor, b.times,
@@ -50,22 +93,29 @@ pub(super) async fn booked_once(tx: &mut PgConnection, kinds: &[&str]) -> sqlx::
                WHERE times IS DISTINCT FROM 1 OR asked_minor IS DISTINCT FROM booked_minor OR asked_store IS DISTINCT FROM booked_store
            )
            SELECT (SELECT count(*) FROM compared) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#,
-        kinds as &[&str]
+        kinds as &[&str],
+        scope.after(),
+        scope.before()
     )
     .fetch_one(tx)
     .await
 }
 
 /// Postings of kinds that no business row could have caused.
-pub(super) async fn kinds_are_known(tx: &mut PgConnection) -> sqlx::Result<Found> {
+pub(super) async fn kinds_are_known(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<Found> {
     sqlx::query_as!(
         Found,
-        r#"SELECT (SELECT count(*) FROM postings) AS "checked!",
+        r#"WITH scope AS (
+               SELECT book_id, posting_id, kind FROM postings WHERE $1::text IS NULL OR (xid > $1::text::xid8 AND xid < $2::text::xid8)
+           )
+           SELECT (SELECT count(*) FROM scope) AS "checked!",
                   ARRAY(SELECT format('posting %s of book %s is of kind %s', posting_id, book_id, kind)
-                        FROM postings
-                        WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'SETTLEMENT_RELEASE',
-                                           'WITHDRAWAL_HOLD', 'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED')
-                        LIMIT 21) AS "violations!""#
+                        FROM scope
+                        WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
+                                           'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'TRANSFER_OUT', 'TRANSFER_IN', 'REVERSAL')
+                        LIMIT 21) AS "violations!""#,
+        scope.after(),
+        scope.before()
     )
     .fetch_one(tx)
     .await
@@ -198,9 +248,11 @@ pub(super) async fn transit_is_open(tx: &mut PgConnection) -> sqlx::Result<Found
            ), open_sums AS (
                SELECT book_id, kind, currency, sum(amount_minor) AS sum_minor FROM open_rows GROUP BY book_id, kind, currency
            ), transit AS (
-               SELECT book_id, kind, currency, -sum(balance_minor) AS balance_minor
-               FROM accounts WHERE kind IN ('PAYOUT_TRANSIT', 'REFUND_PAYABLE')
-               GROUP BY book_id, kind, currency
+               SELECT b.owner_id AS book_id, a.kind, a.currency, -sum(a.balance_minor) AS balance_minor
+               FROM accounts a
+               JOIN books b USING (book_id)
+               WHERE a.kind IN ('PAYOUT_TRANSIT', 'REFUND_PAYABLE')
+               GROUP BY b.owner_id, a.kind, a.currency
            ), compared AS (
                SELECT book_id, kind, currency, COALESCE(t.balance_minor, 0) AS balance_minor, COALESCE(o.sum_minor, 0) AS sum_minor
                FROM transit t
@@ -209,75 +261,6 @@ pub(super) async fn transit_is_open(tx: &mut PgConnection) -> sqlx::Result<Found
            SELECT count(*) AS "checked!",
                   ARRAY(SELECT format('%s of book %s is %s %s, what is open adds up to %s', kind, book_id, balance_minor, currency, sum_minor)
                         FROM compared WHERE balance_minor <> sum_minor
-                        LIMIT 21) AS "violations!"
-           FROM compared"#
-    )
-    .fetch_one(tx)
-    .await
-}
-
-/// The keys of money commands. One order, refund or withdrawal has one key at most; an attempt may have been asked for with several.
-pub(super) async fn keys_point_somewhere(tx: &mut PgConnection) -> sqlx::Result<Found> {
-    sqlx::query_as!(
-        Found,
-        r#"WITH keys AS (
-               SELECT k.tenant_id, k.operation, k.key, k.entity_id,
-                      CASE k.operation
-                          WHEN 'orderCreate' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
-                          WHEN 'orderClose' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
-                          WHEN 'paymentStart' THEN EXISTS (SELECT 1 FROM payment_attempts WHERE book_id = k.tenant_id AND attempt_id = k.entity_id)
-                          WHEN 'refundRequest' THEN EXISTS (SELECT 1 FROM refunds WHERE book_id = k.tenant_id AND refund_id = k.entity_id)
-                          ELSE EXISTS (SELECT 1 FROM withdrawals WHERE book_id = k.tenant_id AND withdrawal_id = k.entity_id)
-                      END AS exists
-               FROM idempotency_keys k
-               WHERE k.operation IN ('orderCreate', 'orderClose', 'paymentStart', 'refundRequest', 'withdrawalRequest')
-           ), bad AS (
-               SELECT format('key %s of %s of %s points at %s, which does not exist', key, operation, tenant_id, entity_id) AS violation
-               FROM keys WHERE NOT exists
-               UNION ALL
-               SELECT format('%s of %s made %s under %s keys', operation, tenant_id, entity_id, count(*))
-               FROM keys WHERE operation IN ('orderCreate', 'refundRequest', 'withdrawalRequest')
-               GROUP BY tenant_id, operation, entity_id
-               HAVING count(*) > 1
-               UNION ALL
-               SELECT format('order %s of book %s was made without a key', o.order_id, o.book_id)
-               FROM orders o
-               WHERE NOT EXISTS (SELECT 1 FROM keys k
-                                 WHERE k.operation = 'orderCreate' AND k.tenant_id = o.book_id AND k.entity_id = o.order_id)
-               UNION ALL
-               SELECT format('withdrawal %s of book %s was made without a key', w.withdrawal_id, w.book_id)
-               FROM withdrawals w
-               WHERE NOT EXISTS (SELECT 1 FROM keys k
-                                 WHERE k.operation = 'withdrawalRequest' AND k.tenant_id = w.book_id AND k.entity_id = w.withdrawal_id)
-           )
-           SELECT (SELECT count(*) FROM keys) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
-    )
-    .fetch_one(tx)
-    .await
-}
-
-pub(super) async fn numbers_given_out(tx: &mut PgConnection) -> sqlx::Result<Found> {
-    sqlx::query_as!(
-        Found,
-        r#"WITH wanted AS (
-               SELECT book_id, 'PAYMENT' AS kind, attempt_id AS subject_id FROM payment_attempts
-               UNION ALL
-               SELECT book_id, 'REFUND', refund_id FROM refunds
-               UNION ALL
-               SELECT book_id, 'WITHDRAWAL', withdrawal_id FROM withdrawals
-           ), compared AS (
-               SELECT kind, subject_id, w.book_id AS wanted_book, n.book_id AS numbered_book, n.request_no
-               FROM wanted w
-               FULL JOIN request_numbers n USING (kind, subject_id)
-           )
-           SELECT count(*) AS "checked!",
-                  ARRAY(SELECT CASE
-                            WHEN request_no IS NULL THEN format('%s %s of book %s has no number', kind, subject_id, wanted_book)
-                            WHEN wanted_book IS NULL THEN format('number %s stands for %s %s, which does not exist', request_no, kind, subject_id)
-                            ELSE format('%s %s of book %s goes by number %s of book %s', kind, subject_id, wanted_book, request_no, numbered_book)
-                        END
-                        FROM compared
-                        WHERE wanted_book IS DISTINCT FROM numbered_book OR request_no IS DISTINCT FROM replace(subject_id::text, '-', '')
                         LIMIT 21) AS "violations!"
            FROM compared"#
     )

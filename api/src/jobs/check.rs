@@ -1,0 +1,40 @@
+//! The ledger checker beside everything else: what changed since its last look, every minute, by whichever process comes first.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use wallet::check::marks;
+
+use super::tick::pause;
+use crate::app::App;
+use crate::http::chain;
+
+/// How often somebody looks. A look reads what was posted since the last one.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Looks until `stop`. A violation is logged as an error and stands in `haodian_check_violations` until a look finds none.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    while pause(&stop, PERIOD).await {
+        let started = Instant::now();
+        let report = tokio::select! {
+            // a look changes nothing but its own mark, at its end: it may be left at any moment
+            () = stop.cancelled() => return,
+            report = marks::run_when_due(&app.db, PERIOD) => report,
+        };
+        match report {
+            Ok(None) => {}
+            Ok(Some(report)) => {
+                metrics::histogram!("haodian_check_seconds").record(started.elapsed());
+                for rule in &report.rules {
+                    // a number of violations is a small whole number
+                    metrics::gauge!("haodian_check_violations", "rule" => rule.id).set(rule.violations.len() as f64);
+                }
+                for (rule, violation) in report.violations() {
+                    tracing::error!(rule, violation, "the books do not hold");
+                }
+            }
+            Err(error) => tracing::error!(error = %chain(&error), "the books could not be checked; it is tried again"),
+        }
+    }
+}
