@@ -29,7 +29,6 @@ CREATE TEMPORARY TABLE posting_ids ON COMMIT DROP AS
 ALTER TABLE postings DROP CONSTRAINT postings_once;
 UPDATE postings p SET posting_id = n.new_id FROM posting_ids n WHERE p.book_id = n.book_id AND p.posting_id = n.old_id;
 UPDATE entries e SET posting_id = n.new_id FROM posting_ids n WHERE e.book_id = n.book_id AND e.posting_id = n.old_id;
-DROP INDEX postings_by_day;
 
 ALTER TABLE books
     -- the merchant, bank or platform whose book it is; a book and its stripes (分条) share it
@@ -62,6 +61,8 @@ ALTER TABLE postings
     ADD COLUMN reversal_of uuid,
     -- the hold it uses up (L7)
     ADD COLUMN hold_id     uuid,
+    -- and gives up what is left of
+    ADD COLUMN hold_last   boolean NOT NULL DEFAULT false,
     -- JSON in its canonical form, for people and for search; no personal data
     ADD COLUMN metadata    text CONSTRAINT postings_metadata CHECK (octet_length(metadata) <= 4096),
     -- SHA-256 of what was asked for: the same posting asked for twice is one, another under its name is refused (L6)
@@ -71,7 +72,7 @@ ALTER TABLE postings
 UPDATE postings p
 SET digest = sha256(convert_to(
         concat_ws(E'\x1f', p.kind, p.reference_id, COALESCE(p.store_id::text, ''), p.business_date, '', '', '',
-                  (SELECT string_agg(e.account_id || ':' || e.amount_minor, E'\x1f' ORDER BY e.line)
+                  (SELECT string_agg(e.line || ':' || e.account_id || ':' || e.amount_minor, E'\x1f' ORDER BY e.line)
                    FROM entries e WHERE e.book_id = p.book_id AND e.posting_id = p.posting_id)), 'UTF8'));
 ALTER TABLE postings
     ALTER COLUMN digest SET NOT NULL,

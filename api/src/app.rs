@@ -25,11 +25,11 @@ use wallet::book::Books;
 use wallet::book::transfer::Transfers;
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, SandboxAcquirer, SandboxBank};
-use wallet::ledger::Wallets;
+use wallet::ledger::{Ledger, LedgerLimits, Wallets};
 use wallet::order::{Order, Orders};
 use wallet::payment::Payments;
-use wallet::proof::Proofs;
 use wallet::period::Periods;
+use wallet::proof::Proofs;
 use wallet::refund::Refunds;
 use wallet::settlement::Settlements;
 use wallet::withdrawal::Withdrawals;
@@ -57,6 +57,7 @@ pub struct App {
     pub orders: Orders,
     pub payments: Payments,
     pub refunds: Refunds,
+    pub ledger: Ledger,
     pub wallets: Wallets,
     pub withdrawals: Withdrawals,
     pub settlements: Settlements,
@@ -109,6 +110,7 @@ impl App {
             orders: Orders::new(db.clone(), clock.clone()),
             payments: Payments::new(db.clone(), clock.clone(), acquirer.clone(), query_after),
             refunds: Refunds::new(db.clone(), clock.clone(), acquirer, query_after),
+            ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),
             wallets: Wallets::new(db.clone()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), bank),
             settlements: Settlements::new(db.clone(), clock.clone()),

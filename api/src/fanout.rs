@@ -261,7 +261,8 @@ mod tests {
     #[test]
     fn an_event_wakes_its_subject_and_its_order() {
         let (subject, order) = (Uuid::now_v7(), Uuid::now_v7());
-        let event = |kind: &str, payload| outbox::Stored { id: Uuid::now_v7(), book: BookId::new(), kind: kind.to_owned(), subject, payload };
+        let event =
+            |kind: &str, payload| outbox::Stored { id: Uuid::now_v7(), book: BookId::new(), kind: kind.to_owned(), subject, payload };
         let cases = [
             (event("order.paid", serde_json::json!({})), vec![format!("order:{subject}")]),
             (event("order.paid", serde_json::json!({ "orderId": subject })), vec![format!("order:{subject}")]),

@@ -43,10 +43,10 @@ enum Command {
     Check(cli::check::Arguments),
     /// Read document images, one JSON line each
     Read(cli::read::Arguments),
-    /// Check a proof file, without a database: exit code 1 when it proves nothing
-    Verify(cli::verify::Arguments),
     /// Run the ledger's rules against a naive model, from a seed: exit code 1 when they differ
     Simulate(cli::simulate::Arguments),
+    /// Check a proof file, without a database: exit code 1 when it proves nothing
+    Verify(cli::verify::Arguments),
     /// Run a command with a private PostgreSQL and Redis around it (DATABASE_URL and REDIS_URL are set for it)
     Services {
         /// Throw-away servers that force nothing to the disk, for tests

@@ -15,8 +15,8 @@ pub mod order;
 pub mod outbox;
 pub mod page;
 pub mod payment;
-pub mod proof;
 pub mod period;
+pub mod proof;
 pub mod refund;
 pub mod review;
 pub mod sandbox;
@@ -76,8 +76,8 @@ pub struct Mutation(
     refund::RefundMutation,
     wallet::WalletMutation,
     period::PeriodMutation,
-    outbox::OutboxMutation,
     book::BookMutation,
+    outbox::OutboxMutation,
     sandbox::SandboxMutation,
 );
 

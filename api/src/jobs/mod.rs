@@ -85,6 +85,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     tasks.spawn(papers.run(context, stop.clone()));
     tasks.spawn(tick::settle(app.clone(), stop.clone()));
     tasks.spawn(tick::prove(app.clone(), stop.clone()));
+    tasks.spawn(tick::expire_holds(app.clone(), stop.clone()));
     tasks.spawn(tick::close_periods(app.clone(), stop.clone()));
     tasks.spawn(tick::finish_transfers(app.clone(), stop.clone()));
     tasks.spawn(tick::sweep_fees(app.clone(), stop.clone()));

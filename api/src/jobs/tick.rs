@@ -49,6 +49,20 @@ pub(super) async fn pause(stop: &CancellationToken, time: Duration) -> bool {
     }
 }
 
+/// How often holds are looked through for those whose time is over. A look that finds none is one query.
+const EXPIRE: Duration = Duration::from_secs(1);
+
+/// Ends the holds whose time is over.
+pub async fn expire_holds(app: Arc<App>, stop: CancellationToken) {
+    while pause(&stop, EXPIRE).await {
+        match app.ledger.expire_holds().await {
+            Ok(0) => {}
+            Ok(holds) => tracing::info!(holds, "holds came to the end of their time"),
+            Err(error) => tracing::error!(error = %chain(&error), "holds could not be ended; it is tried again"),
+        }
+    }
+}
+
 /// Releases what is due from pending to available (T+1).
 pub async fn settle(app: Arc<App>, stop: CancellationToken) {
     while pause(&stop, SETTLE).await {

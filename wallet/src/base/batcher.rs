@@ -163,8 +163,12 @@ impl<B: Batched> Shared<B> {
             let took = started.elapsed();
             metrics::histogram!("haodian_batch_size", "batcher" => self.name).record(commands.len() as f64);
             metrics::histogram!("haodian_batch_seconds", "batcher" => self.name).record(took);
-            let mut lane = self.lane(index);
-            lane.batch_time = if lane.batch_time.is_zero() { took } else { (lane.batch_time * 3 + took) / 4 };
+            {
+                let mut lane = self.lane(index);
+                lane.batch_time = if lane.batch_time.is_zero() { took } else { (lane.batch_time * 3 + took) / 4 };
+            }
+            // callers that were just answered and ask again at once come along in the next batch
+            tokio::task::yield_now().await;
         }
         std::mem::forget(cut_short);
     }

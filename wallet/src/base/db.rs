@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 /// What a caller is told to wait when others were in its way.
@@ -9,6 +10,9 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Longest a statement may run before PostgreSQL ends it.
 const STATEMENT_TIMEOUT: &str = "15s";
+
+/// A connection that was used this short a time ago is taken to be alive.
+const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 
 /// Opens a pool of at most `connections_max` connections as the application role.
 pub async fn connect(url: &str, connections_max: u32) -> sqlx::Result<PgPool> {
@@ -23,6 +27,16 @@ pub async fn connect(url: &str, connections_max: u32) -> sqlx::Result<PgPool> {
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(Duration::from_secs(10))
+        // asking a connection whether it lives costs a round trip: only one that was idle is asked
+        .test_before_acquire(false)
+        .before_acquire(|connection, seen| {
+            Box::pin(async move {
+                if seen.idle_for > IDLE_TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 sqlx::query("SET ROLE haodian_app").execute(connection).await?;

@@ -109,7 +109,9 @@ mod tests {
     #[test]
     fn a_debit_collects_what_its_stripe_lacks_from_the_others_in_order() {
         let merchant = MerchantId::new();
-        let cases: [(&str, [i64; 4], i16, i64, Option<&[(i16, i64)]>); 8] = [
+        /// What is asked, what the four stripes have, which is its own, the amount, and what is taken from which.
+        type Case<'a> = (&'a str, [i64; 4], i16, i64, Option<&'a [(i16, i64)]>);
+        let cases: [Case; 8] = [
             ("the own stripe suffices", [100, 50, 0, 0], 0, 100, Some(&[])),
             ("a little is short", [100, 50, 70, 0], 0, 101, Some(&[(1, 1)])),
             ("one other is emptied before the next", [100, 50, 70, 0], 0, 200, Some(&[(1, 50), (2, 50)])),

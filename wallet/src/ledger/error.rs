@@ -55,6 +55,9 @@ pub enum LedgerError {
     /// An account changed under its lock: a broken invariant, never the caller's doing.
     #[error("the accounts of the batch could not all be updated")]
     Incomplete,
+    /// Something that the batch names was made while it waited for its locks.
+    #[error("the ledger changed while the batch waited; run it again")]
+    Stale,
 }
 
 impl LedgerError {
@@ -65,6 +68,7 @@ impl LedgerError {
             Self::Database(e) => {
                 db::retryable(e) || matches!(db::constraint(e), Some("postings_pkey" | "holds_pkey" | "floor_changes_pkey"))
             }
+            Self::Stale => true,
             Self::Incomplete => false,
         }
     }

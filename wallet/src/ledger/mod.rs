@@ -123,7 +123,18 @@ pub async fn execute_in_tx(
         return Ok(Vec::new());
     }
     let state = read_in_tx(tx, commands, now).await?;
+    let seen: std::collections::HashSet<_> = state.posted.keys().copied().collect();
     let plan = rules::decide(commands, state, accounting_date, now);
+    // refused, and yet made while this batch waited for its locks: its caller must be told that it was made (L6)
+    let refused = commands.iter().zip(&plan.outcomes).filter(|(_, outcome)| outcome.is_err()).filter_map(|(command, _)| match command {
+        Command::Post(posting) => Some((posting.book, posting.id())),
+        Command::Reverse(reverse) => Some((reverse.book, reverse.id())),
+        Command::Hold(_) | Command::Void(_) | Command::Expire(_) | Command::SetFloor(_) => None,
+    });
+    let refused: Vec<_> = refused.filter(|key| !seen.contains(key)).collect();
+    if !refused.is_empty() && repo::any_posted_in_tx(tx, &refused).await? {
+        return Err(LedgerError::Stale);
+    }
     if !plan.accounts.is_empty() {
         repo::write_in_tx(tx, &plan, now).await?;
     }
@@ -153,7 +164,12 @@ async fn read_in_tx(tx: &mut PgConnection, commands: &[Command], now: DateTime<U
     if !originals.is_empty() {
         repo::reversed_in_tx(tx, &mut originals).await?;
     }
-    let holds = if named.holds.is_empty() { Default::default() } else { repo::holds_in_tx(tx, &named.holds).await? };
+    let holds: std::collections::HashMap<_, command::Hold> =
+        if named.holds.is_empty() { Default::default() } else { repo::holds_in_tx(tx, &named.holds).await? };
+    // a hold made while this batch waited for its locks: its account is not among them
+    if holds.values().any(|hold| !accounts.iter().any(|a| (a.book, a.id) == (hold.book, hold.account))) {
+        return Err(LedgerError::Stale);
+    }
     let floor_changes =
         if named.floor_changes.is_empty() { Default::default() } else { repo::floor_changes_in_tx(tx, &named.floor_changes).await? };
     Ok(State { accounts, posted, originals, holds, floor_changes })

@@ -171,7 +171,7 @@ pub struct PlannedPosting {
     /// The open day it is booked on (L12).
     pub accounting_date: NaiveDate,
     pub reversal_of: Option<PostingId>,
-    pub hold: Option<HoldId>,
+    pub hold: Option<Capture>,
     pub metadata: Option<Metadata>,
     pub digest: Digest,
 }
@@ -179,16 +179,16 @@ pub struct PlannedPosting {
 /// SHA-256 of what was asked for, without the day it is booked on and when: the same command has the same digest (L6).
 pub type Digest = [u8; 32];
 
-/// The digest of a posting with these accounts and amounts, in line order. The checker makes the same text in SQL.
-pub(super) fn digest(posting: &PlannedPosting, legs: impl Iterator<Item = (AccountId, i64)>) -> Digest {
+/// The digest of a posting with these lines, accounts and amounts, in line order. The checker makes the same text in SQL.
+pub(super) fn digest(posting: &PlannedPosting, legs: impl Iterator<Item = (i16, AccountId, i64)>) -> Digest {
     let mut text = String::with_capacity(400);
     let (kind, reference, date) = (posting.kind.as_str(), posting.reference, posting.business_date);
     let store = posting.store.map(|s| s.0.to_string()).unwrap_or_default();
     let reversal = posting.reversal_of.map(|p| p.0.to_string()).unwrap_or_default();
-    let hold = posting.hold.map(|h| h.0.to_string()).unwrap_or_default();
+    let hold = posting.hold.map(|h| format!("{}{}", h.hold, if h.last { "!" } else { "" })).unwrap_or_default();
     let metadata = posting.metadata.as_ref().map_or("", Metadata::as_str);
     let head = write!(text, "{kind}\x1f{reference}\x1f{store}\x1f{date}\x1f{reversal}\x1f{hold}\x1f{metadata}");
-    head.and_then(|()| legs.into_iter().try_for_each(|(account, minor)| write!(text, "\x1f{account}:{minor}")))
+    head.and_then(|()| legs.into_iter().try_for_each(|(line, account, minor)| write!(text, "\x1f{line}:{account}:{minor}")))
         .expect("a String takes what is written to it");
     digest::digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

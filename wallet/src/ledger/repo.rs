@@ -260,7 +260,8 @@ pub(super) async fn write_in_tx(tx: &mut PgConnection, plan: &Plan, now: DateTim
     let business_dates: Vec<NaiveDate> = postings.iter().map(|p| p.business_date).collect();
     let accounting_dates: Vec<NaiveDate> = postings.iter().map(|p| p.accounting_date).collect();
     let reversals: Vec<Option<Uuid>> = postings.iter().map(|p| p.reversal_of.map(|r| r.0)).collect();
-    let holds: Vec<Option<Uuid>> = postings.iter().map(|p| p.hold.map(|h| h.0)).collect();
+    let holds: Vec<Option<Uuid>> = postings.iter().map(|p| p.hold.map(|capture| capture.hold.0)).collect();
+    let holds_last: Vec<bool> = postings.iter().map(|p| p.hold.is_some_and(|capture| capture.last)).collect();
     let metadata: Vec<Option<&str>> = postings.iter().map(|p| p.metadata.as_ref().map(Metadata::as_str)).collect();
     let digests: Vec<&[u8]> = postings.iter().map(|p| p.digest.as_slice()).collect();
 
@@ -284,17 +285,17 @@ pub(super) async fn write_in_tx(tx: &mut PgConnection, plan: &Plan, now: DateTim
     let updated = sqlx::query!(
         "WITH new_postings AS (
              INSERT INTO postings (book_id, posting_id, kind, reference_id, store_id, business_date, accounting_date, reversal_of, hold_id,
-                                   metadata, digest, recorded_at)
-             SELECT p.*, $25
+                                   hold_last, metadata, digest, recorded_at)
+             SELECT p.*, $26
              FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::uuid[], $6::date[], $7::date[], $8::uuid[], $9::uuid[],
-                         $10::text[], $11::bytea[]) AS p
+                         $10::boolean[], $11::text[], $12::bytea[]) AS p
          ), new_entries AS (
              INSERT INTO entries (book_id, account_id, seq, posting_id, line, amount_minor, balance_after_minor)
-             SELECT * FROM UNNEST($12::uuid[], $13::uuid[], $14::bigint[], $15::uuid[], $16::smallint[], $17::bigint[], $18::bigint[])
+             SELECT * FROM UNNEST($13::uuid[], $14::uuid[], $15::bigint[], $16::uuid[], $17::smallint[], $18::bigint[], $19::bigint[])
          )
          UPDATE accounts a
          SET balance_minor = n.balance_minor, held_minor = n.held_minor, floor_minor = n.floor_minor, seq = n.seq
-         FROM UNNEST($19::uuid[], $20::uuid[], $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[])
+         FROM UNNEST($20::uuid[], $21::uuid[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[])
               AS n (book_id, account_id, balance_minor, held_minor, floor_minor, seq)
          WHERE a.book_id = n.book_id AND a.account_id = n.account_id",
         &posting_books,
@@ -306,6 +307,7 @@ pub(super) async fn write_in_tx(tx: &mut PgConnection, plan: &Plan, now: DateTim
         &accounting_dates,
         &reversals as &[Option<Uuid>],
         &holds as &[Option<Uuid>],
+        &holds_last,
         &metadata as &[Option<&str>],
         &digests as &[&[u8]],
         &entry_books,
@@ -330,7 +332,7 @@ pub(super) async fn write_in_tx(tx: &mut PgConnection, plan: &Plan, now: DateTim
 }
 
 /// Writes the holds of a plan as they stand now. One statement.
-pub(super) async fn write_holds_in_tx(tx: &mut PgConnection, holds: &[Hold], now: DateTime<Utc>) -> sqlx::Result<()> {
+pub(super) async fn write_holds_in_tx(tx: &mut PgConnection, holds: &[Hold], now: DateTime<Utc>) -> Result<(), LedgerError> {
     let books: Vec<Uuid> = holds.iter().map(|h| h.book.0).collect();
     let ids: Vec<Uuid> = holds.iter().map(|h| h.id.0).collect();
     let accounts: Vec<Uuid> = holds.iter().map(|h| h.account.0).collect();
@@ -340,13 +342,14 @@ pub(super) async fn write_holds_in_tx(tx: &mut PgConnection, holds: &[Hold], now
     let references: Vec<Uuid> = holds.iter().map(|h| h.reference).collect();
     let expiries: Vec<DateTime<Utc>> = holds.iter().map(|h| h.expires_at).collect();
     let resolved: Vec<Option<DateTime<Utc>>> = holds.iter().map(|h| h.resolved_at).collect();
-    sqlx::query!(
+    let written = sqlx::query!(
         "INSERT INTO holds (book_id, hold_id, account_id, amount_minor, captured_minor, state, reference_id, expires_at, resolved_at, created_at)
          SELECT h.*, $10
          FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], $7::uuid[], $8::timestamptz[],
                      $9::timestamptz[]) AS h
          ON CONFLICT (book_id, hold_id) DO UPDATE
-         SET captured_minor = EXCLUDED.captured_minor, state = EXCLUDED.state, resolved_at = EXCLUDED.resolved_at",
+         SET captured_minor = EXCLUDED.captured_minor, state = EXCLUDED.state, resolved_at = EXCLUDED.resolved_at
+         WHERE holds.account_id = EXCLUDED.account_id",
         &books,
         &ids,
         &accounts,
@@ -359,8 +362,10 @@ pub(super) async fn write_holds_in_tx(tx: &mut PgConnection, holds: &[Hold], now
         now
     )
     .execute(tx)
-    .await?;
-    Ok(())
+    .await?
+    .rows_affected();
+    // the same hold was made on another account meanwhile
+    if usize::try_from(written) == Ok(holds.len()) { Ok(()) } else { Err(LedgerError::Stale) }
 }
 
 /// Writes down the changes of floors of a plan. One statement.
@@ -383,6 +388,19 @@ pub(super) async fn write_floor_changes_in_tx(tx: &mut PgConnection, changes: &[
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Whether any of these postings is made.
+pub(super) async fn any_posted_in_tx(tx: &mut PgConnection, postings: &[(BookId, PostingId)]) -> sqlx::Result<bool> {
+    let (books, ids): (Vec<Uuid>, Vec<Uuid>) = postings.iter().map(|(book, id)| (book.0, id.0)).unzip();
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM UNNEST($1::uuid[], $2::uuid[]) AS w (book_id, posting_id)
+                          JOIN postings USING (book_id, posting_id)) AS "any!""#,
+        &books,
+        &ids
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Holds whose time is over, of all books, oldest first.

@@ -187,11 +187,11 @@ impl Batch {
             business_date: posting.business_date,
             accounting_date: self.day,
             reversal_of: None,
-            hold: posting.hold.map(|capture| capture.hold),
+            hold: posting.hold,
             metadata: posting.metadata.clone(),
             digest: [0; 32],
         };
-        planned.digest = digest(&planned, legs.iter().map(|&(_, account, minor)| (account, minor)));
+        planned.digest = digest(&planned, legs.iter().copied());
         self.new_posting(&planned)?;
         balanced(posting)?;
         if let Some(capture) = posting.hold {
@@ -221,7 +221,7 @@ impl Batch {
             metadata: reverse.metadata.clone(),
             digest: [0; 32],
         };
-        planned.digest = digest(&planned, legs.iter().flatten().map(|&(_, account, minor)| (account, minor)));
+        planned.digest = digest(&planned, legs.iter().flatten().copied());
         // asked before anything else, so that the same reversal again is told so although nothing is left to take back
         self.new_posting(&planned)?;
         if original.kind == PostingKind::Reversal {

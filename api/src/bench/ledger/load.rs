@@ -147,10 +147,10 @@ mod tests {
         // the share of the first of a thousand is 1/7.485
         let expected = |n: f64| DRAWN as f64 / 7.485 / n;
         for n in [1, 2, 10] {
-            let times = f64::from(popular[n - 1]);
+            let times = popular[n - 1] as f64;
             assert!((times / expected(n as f64) - 1.0).abs() < 0.1, "the {n}-th was chosen {times} times");
         }
-        assert_eq!(drawn(Choice::Hot)[0], DRAWN as i32);
+        assert_eq!(drawn(Choice::Hot)[0], DRAWN);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) async fn posting_digests(tx: &mut PgConnection, scope: &Scope) -> sql
         r#"WITH scope AS (
                SELECT * FROM postings WHERE $1::text IS NULL OR (xid > $1::text::xid8 AND xid < $2::text::xid8)
            ), legs AS (
-               SELECT e.book_id, e.posting_id, string_agg(e.account_id || ':' || e.amount_minor, E'\x1f' ORDER BY e.line) AS legs
+               SELECT e.book_id, e.posting_id, string_agg(e.line || ':' || e.account_id || ':' || e.amount_minor, E'\x1f' ORDER BY e.line) AS legs
                FROM scope
                JOIN entries e USING (book_id, posting_id)
                GROUP BY e.book_id, e.posting_id
@@ -52,7 +52,7 @@ pub(super) async fn posting_digests(tx: &mut PgConnection, scope: &Scope) -> sql
                           || substr(sha256(convert_to(p.kind || E'\x1f', 'UTF8') || uuid_send(p.reference_id)), 1, 8) AS h,
                       sha256(convert_to(
                           concat_ws(E'\x1f', p.kind, p.reference_id, COALESCE(p.store_id::text, ''), p.business_date,
-                                    COALESCE(p.reversal_of::text, ''), COALESCE(p.hold_id::text, ''), COALESCE(p.metadata, ''), l.legs),
+                                    COALESCE(p.reversal_of::text, ''), COALESCE(p.hold_id::text || CASE WHEN p.hold_last THEN '!' ELSE '' END, ''), COALESCE(p.metadata, ''), l.legs),
                           'UTF8')) AS said
                FROM scope p
                LEFT JOIN legs l USING (book_id, posting_id)
