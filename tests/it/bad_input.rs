@@ -264,7 +264,8 @@ fn money(shop: &Shop, other: &Shop, paid: &str, open: &str, ticket: &str, theirs
             ("no number", json!({ "amount": "NaN" }), INVALID, "amount"),
             ("too much", json!({ "amount": "10000000000.01" }), too_much, "amount"),
             ("a float", json!({ "amount": 1.5 }), UNFIT, ""),
-            ("another currency", json!({ "currency": "USD" }), UNFIT, ""),
+            ("a currency the cashier does not take", json!({ "currency": "USD" }), INVALID, "currency"),
+            ("a currency we do not keep", json!({ "currency": "JPY" }), UNFIT, ""),
         ]
     };
     let keys = || {

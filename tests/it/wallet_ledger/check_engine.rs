@@ -274,7 +274,8 @@ async fn checks_that_run_while_load_runs_find_nothing() {
     for round in 0..8 {
         if round % 3 == 2 {
             scene.turn_days(1);
-            // the load may have begun a day that nobody closes before
+            // the worker's ticks: what ran out ends, and the day that is over is closed
+            scene.engine().expire_holds().await.unwrap();
             periods.close_days(&operator, scene.book(), scene.day(-1)).await.unwrap();
         }
         let (full, look) = tokio::join!(check::run(scene.db.pool()), marks::run(scene.db.pool()));
