@@ -19,7 +19,7 @@ pub use database::{TestDatabase, URL_VARIABLE, database, database_on};
 pub use process::{Folder, Process, free_port, haodian_bin};
 pub use shop::{Confirm, OrderHandle, PAY_LIMIT, Shop, Started, key, order_of, text};
 pub use state::State;
-pub use wait::eventually;
+pub use wait::{eventually, eventually_blocked};
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {

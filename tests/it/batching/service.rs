@@ -84,11 +84,8 @@ async fn beyond_what_may_wait_callers_are_refused_before_the_pool_is_asked_and_a
         let orders = orders.clone();
         calls.spawn(async move { orders.create(&Actor::System, command).await });
     }
-    tests::eventually(Duration::from_secs(10), "both lanes wait for the table", || async {
-        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_locks WHERE NOT granted").fetch_one(db.owner_pool()).await.unwrap();
-        (waiting >= 2).then_some(())
-    })
-    .await;
+    // both lanes
+    tests::eventually_blocked(db.owner_pool(), 2).await;
     let mut refused = 0;
     while let Some(answer) = calls.try_join_next() {
         let answer = answer.unwrap();

@@ -36,10 +36,7 @@ async fn a_consumer_from_the_start_misses_no_append_that_is_under_way_when_it_co
         let outbox = scene.outbox.clone();
         let preparing = tokio::spawn(async move { outbox.prepare(&[FROM_THE_START]).await });
         if form == Form::Queue {
-            eventually(LIMIT, "the new consumer waits for the append", async || {
-                (scene.number("SELECT count(*) FROM pg_locks WHERE NOT granted").await > 0).then_some(())
-            })
-            .await;
+            tests::eventually_blocked(scene.db.owner_pool(), 1).await;
             // an append that comes now waits for the consumer, and then knows it
             let (pool, event) = (scene.db.pool().clone(), scene.event(2));
             let appending = tokio::spawn(async move {

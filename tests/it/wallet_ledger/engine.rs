@@ -8,7 +8,7 @@ use uuid::Uuid;
 use wallet::base::id::{BatchId, HoldId};
 use wallet::base::money::Currency;
 use wallet::ledger::{
-    AccountKind, AccountName, Capture, Command, CommandError, Done, HoldState, Ledger, LedgerLimits, Leg, Metadata, Part, PlaceHold,
+    self, AccountKind, AccountName, Capture, Command, CommandError, Done, HoldState, Ledger, LedgerLimits, Leg, Metadata, Part, PlaceHold,
     Posted, Posting, PostingKind, Rejection, ResolveHold, Reverse, SetFloor, recipe,
 };
 
@@ -88,6 +88,26 @@ async fn the_same_posting_from_eight_callers_at_once_has_one_answer_and_one_effe
     other.legs = scene.bare_payment(501, 2).legs;
     assert_eq!(rejection(scene.ledger().post(other).await), Rejection::ReferenceReused);
     assert_eq!(scene.owed().await, [498, 0, 0, 0]);
+    scene.assert_books_sound().await;
+}
+
+/// The lock of the accounts is what the second try waits for, so it has looked for the posting before there was one.
+#[tokio::test]
+async fn a_retry_that_waits_behind_its_first_try_is_told_what_that_came_to() {
+    let scene = Scene::with_available(1_000).await;
+    // one that could be made again, and one that leaves too little for itself
+    for minor in [10, 900] {
+        let posting = recipe::withdrawal_hold(scene.book(), wallet::base::id::WithdrawalId::new(), cny(minor), scene.clock.today());
+        let mut first = scene.db.pool().begin().await.unwrap();
+        let made = ledger::post_in_tx(&mut first, std::slice::from_ref(&posting), scene.clock.today(), scene.clock.now()).await.unwrap();
+        assert_eq!(made, [Ok(Posted { posting: posting.id(), replayed: false })]);
+        let (ledger, again) = (scene.ledger(), posting.clone());
+        let retry = tokio::spawn(async move { ledger.post(again).await });
+        tests::eventually_blocked(scene.db.owner_pool(), 1).await;
+        first.commit().await.unwrap();
+        assert_eq!(retry.await.unwrap().unwrap(), Posted { posting: posting.id(), replayed: true });
+    }
+    assert_eq!(scene.owed().await, [0, 90, 910, 0]);
     scene.assert_books_sound().await;
 }
 

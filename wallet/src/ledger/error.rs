@@ -66,7 +66,9 @@ impl LedgerError {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Database(e) => {
-                db::retryable(e) || matches!(db::constraint(e), Some("postings_pkey" | "holds_pkey" | "floor_changes_pkey"))
+                // of a posting's own key and that of its lines the server checks either first
+                let keys = ["postings_pkey", "entries_line", "holds_pkey", "floor_changes_pkey"];
+                db::retryable(e) || db::constraint(e).is_some_and(|key| keys.contains(&key))
             }
             Self::Stale => true,
             Self::Incomplete => false,

@@ -25,7 +25,8 @@ pub(super) type Wanted = std::collections::BTreeMap<(BookId, AccountId), Account
 /// were made before. One statement.
 ///
 /// The count in the condition is what keeps the lock order global: locking what is there and then creating the rest would lock the
-/// new account out of its place. A day whose entries are sealed is closed for every book, also one that was idle. `ORDER BY` stays: the rows are locked in the order they leave the sort. A posting that another
+/// new account out of its place. `ORDER BY` stays: the rows are locked in the order they leave the sort. A day whose entries are sealed is
+/// closed for every book, also one that was idle. A posting that another
 /// transaction made while this one waited is not seen; its key then refuses this one's, and the transaction is run again.
 pub(super) async fn lock_in_tx(
     tx: &mut PgConnection,
