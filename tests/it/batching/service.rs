@@ -1,7 +1,5 @@
 //! The services with their lanes: calls at once share transactions, a poisoned one is alone with its fault, a full queue refuses.
 
-use std::time::Duration;
-
 use tokio::task::JoinSet;
 use uuid::Uuid;
 use wallet::base::actor::Actor;
