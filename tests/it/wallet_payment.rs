@@ -176,12 +176,17 @@ impl Scene {
 
     /// A signed notice that a payment succeeded, as headers and body.
     fn notice(&self, notice_id: &str, attempt: AttemptId, minor: i64) -> (HeaderMap, Vec<u8>) {
+        self.notice_of(NoticeKind::Payment, notice_id, &attempt.simple(), minor)
+    }
+
+    /// A signed notice that what we sent under a number succeeded.
+    fn notice_of(&self, kind: NoticeKind, notice_id: &str, request_no: &str, minor: i64) -> (HeaderMap, Vec<u8>) {
         let notice = Notice {
             notice_id: notice_id.to_owned(),
-            kind: NoticeKind::Payment,
+            kind,
             merchant_no: MERCHANT_NO.to_owned(),
-            request_no: attempt.simple(),
-            transaction_id: format!("T{}", attempt.simple()),
+            request_no: request_no.to_owned(),
+            transaction_id: format!("T{request_no}"),
             status: NoticeStatus::Succeeded,
             amount_minor: minor,
             currency: "CNY".to_owned(),

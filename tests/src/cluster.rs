@@ -56,6 +56,10 @@ impl PrivateCluster {
 impl Drop for PrivateCluster {
     fn drop(&mut self) {
         self.kill9();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.home.join("postgres.log")).unwrap_or_default();
+            eprintln!("--- PostgreSQL\n{log}");
+        }
         let _ = std::fs::remove_dir_all(&self.home);
     }
 }

@@ -5,6 +5,7 @@
 pub mod analytics;
 pub mod base;
 pub mod book;
+mod booking;
 pub mod channel;
 pub mod check;
 pub mod ledger;

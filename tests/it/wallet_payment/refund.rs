@@ -56,6 +56,44 @@ async fn parts_bring_back_the_whole_fee_and_void_the_payment() {
     scene.assert_sound().await;
 }
 
+/// Accounts that come after `kind` in the order of locks and that nobody has locked.
+const FREE_AFTER: &str =
+    "SELECT count(*) FROM (SELECT FROM accounts WHERE account_id > (SELECT account_id FROM accounts WHERE kind = 'REFUND_PAYABLE')
+                                                FOR UPDATE SKIP LOCKED) AS free";
+const AFTER: &str = "SELECT count(*) FROM accounts WHERE account_id > (SELECT account_id FROM accounts WHERE kind = 'REFUND_PAYABLE')";
+
+/// A batch that locked accounts for its payments and then again for its refunds could wait in a circle with another.
+#[tokio::test]
+async fn payments_and_refunds_of_one_batch_of_notices_lock_their_accounts_in_one_order() {
+    let (scene, refund) = loop {
+        let scene = Scene::open().await;
+        let (order, _) = scene.paid(10_000).await;
+        let refund = scene.refund_of(order.id, 1_000).await.unwrap();
+        // ids are hashes: now and then nothing comes after this one
+        if scene.count(AFTER).await > 0 {
+            break (scene, refund);
+        }
+    };
+    let (order, after) = (scene.order(500).await, scene.count(AFTER).await);
+    let attempt = scene.start(order.id).await;
+    for (headers, body) in [
+        scene.notice("N1", attempt.id, 500),
+        scene.notice_of(wallet::channel::sandbox::wire::NoticeKind::Refund, "N2", &refund.id.simple(), 1_000),
+    ] {
+        scene.payments.accept_notice(&headers, &body).await.unwrap();
+    }
+    let mut gate = scene.db.pool().begin().await.unwrap();
+    sqlx::query("SELECT FROM accounts WHERE kind = 'REFUND_PAYABLE' FOR UPDATE").execute(&mut *gate).await.unwrap();
+    let payments = scene.payments.clone();
+    let processing = tokio::spawn(async move { payments.process_notices(10).await });
+    tests::eventually_blocked(scene.db.owner_pool(), 1).await;
+    assert_eq!(scene.count(FREE_AFTER).await, after, "what comes after the account it waits for is free");
+    gate.rollback().await.unwrap();
+    assert_eq!(processing.await.unwrap().unwrap(), 2);
+    assert_eq!((scene.inbox("N1").await.0.as_deref(), scene.inbox("N2").await.0.as_deref()), (Some("PAID"), Some("REFUNDED")));
+    scene.assert_sound().await;
+}
+
 #[tokio::test]
 async fn refunds_at_once_never_exceed_the_payment() {
     let scene = Scene::open().await;

@@ -1,7 +1,8 @@
 //! The ledger's SQL. Every statement takes arrays, so that a single command is the batch of one.
 //!
 //! The order of row locks has its home here: business rows first (order, attempt, refund, withdrawal), then books, then accounts by
-//! (book, account), then the day rows of analytics. Another lock gets its place in this sentence before it is taken.
+//! (book, account), then the day rows of analytics. Another lock gets its place in this sentence before it is taken. Accounts are locked in
+//! one call a transaction, or in a later one only when they are locked already.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,8 +27,8 @@ pub(super) type Wanted = std::collections::BTreeMap<(BookId, AccountId), Account
 ///
 /// The count in the condition is what keeps the lock order global: locking what is there and then creating the rest would lock the
 /// new account out of its place. `ORDER BY` stays: the rows are locked in the order they leave the sort. A day whose entries are sealed is
-/// closed for every book, also one that was idle. A posting that another
-/// transaction made while this one waited is not seen; its key then refuses this one's, and the transaction is run again.
+/// closed for every book, also one that was idle. A posting that another transaction made while this one waited is not seen; its key then
+/// refuses this one's, and the transaction is run again.
 pub(super) async fn lock_in_tx(
     tx: &mut PgConnection,
     wanted: &Wanted,

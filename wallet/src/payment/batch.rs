@@ -12,7 +12,7 @@ use crate::base::clock::business_day;
 use crate::base::id::{AttemptId, OrderId, RefundId};
 use crate::base::money::Money;
 use crate::base::outbox::Event;
-use crate::ledger::Posting;
+use crate::booking::Booking;
 use crate::ledger::recipe::{self, RefundSource};
 use crate::order::{Order, OrderStatus};
 use crate::refund::{Refund, RefundStatus};
@@ -26,12 +26,10 @@ pub struct Batch {
     bound: HashMap<(String, String), AttemptId>,
     changed_orders: BTreeSet<OrderId>,
     changed_attempts: BTreeSet<AttemptId>,
-    pub postings: Vec<Posting>,
-    pub deltas: Vec<DayDelta>,
     pub bindings: Vec<Binding>,
-    /// Refunds of surplus money, already funded by `postings`.
+    /// Refunds of surplus money, funded by `booking`.
     pub refunds: Vec<Refund>,
-    pub events: Vec<Event>,
+    pub booking: Booking,
 }
 
 impl Batch {
@@ -73,24 +71,24 @@ impl Batch {
                 let fee = order.amount.share_bps_half_up(order.fee_bps);
                 self.book(&order, &mut attempt, transaction_id, *at, fee, now);
                 (order.status, order.paid_at) = (OrderStatus::Paid, Some(*at));
-                self.events.push(paid(&order, &attempt, fee, now));
+                self.booking.events.push(paid(&order, &attempt, fee, now));
             }
             (Verdict::GiveBack(why), Word::Succeeded { transaction_id, at, .. }) => {
                 attempt.surplus = true;
                 let none = Money { minor: 0, ..attempt.amount };
                 self.book(&order, &mut attempt, transaction_id, *at, none, now);
                 self.give_back(&order, &attempt, why, *at, now);
-                self.events.push(about("payment.surplus", &order, &attempt, now));
+                self.booking.events.push(about("payment.surplus", &order, &attempt, now));
             }
             (Verdict::Conflict(code), Word::Succeeded { transaction_id, .. }) => {
                 tracing::error!(attempt_id = %attempt.id, code, "the channel took something else than was asked for");
                 attempt.transaction_id = Some(transaction_id.clone());
                 resolve(&mut attempt, AttemptStatus::Conflicted, Some(code), now);
-                self.events.push(about("payment.conflicted", &order, &attempt, now));
+                self.booking.events.push(about("payment.conflicted", &order, &attempt, now));
             }
             (Verdict::Fail, Word::Failed { code }) => {
                 resolve(&mut attempt, AttemptStatus::Failed, Some(code), now);
-                self.events.push(about("payment.failed", &order, &attempt, now));
+                self.booking.events.push(about("payment.failed", &order, &attempt, now));
             }
             (Verdict::Close, _) => resolve(&mut attempt, AttemptStatus::ClosedAtChannel, None, now),
             (Verdict::Wait, Word::Pending { pay_url }) => {
@@ -122,8 +120,8 @@ impl Batch {
         });
         let (book, day) = (order.money_book(), business_day(at));
         let posting = recipe::payment(book, order.store, attempt.id, attempt.amount, fee, &attempt.channel, day);
-        self.deltas.extend(DayDelta::of(&posting, order.merchant));
-        self.postings.push(posting);
+        self.booking.deltas.extend(DayDelta::of(&posting, order.merchant));
+        self.booking.postings.push(posting);
     }
 
     /// Takes surplus money out again on the day it came in, so that the day shows both and the payment counts as voided.
@@ -145,8 +143,8 @@ impl Batch {
         };
         let (book, day) = (order.money_book(), business_day(at));
         let posting = recipe::refund(book, order.store, refund.id, refund.amount, refund.fee_back, RefundSource::Pending, day);
-        self.deltas.extend(DayDelta::of(&posting, order.merchant).map(|delta| DayDelta { voided_count: 1, ..delta }));
-        self.postings.push(posting);
+        self.booking.deltas.extend(DayDelta::of(&posting, order.merchant).map(|delta| DayDelta { voided_count: 1, ..delta }));
+        self.booking.postings.push(posting);
         self.refunds.push(refund);
     }
 
@@ -157,7 +155,7 @@ impl Batch {
         let status = rules::settle(&order, &statuses, now);
         if status == OrderStatus::Closed && order.status != OrderStatus::Closed {
             order.closed_at = Some(now);
-            self.events.push(closed(&order, now));
+            self.booking.events.push(closed(&order, now));
         }
         order.status = status;
         self.changed_orders.insert(order.id);

@@ -11,19 +11,17 @@ use uuid::Uuid;
 use super::batch::{self, Batch};
 use super::rules::{self, AttemptStatus, Verdict, Word};
 use super::{Attempt, Outcome, PaymentError, Payments, repo, word_of};
-use crate::analytics;
 use crate::base::actor::Actor;
-use crate::base::clock::business_day;
 use crate::base::db::retrying;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::outbox;
+use crate::booking::Booking;
 use crate::channel::inbox::{self, Delivery, NoticeError, Waiting};
 use crate::channel::repo::{Numbered, resolve_in_tx};
 use crate::channel::sandbox::error_code;
 use crate::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
 use crate::channel::{Progress, SANDBOX, ask_again};
-use crate::ledger;
 use crate::order::{self, Order, OrderStatus};
 use crate::refund;
 
@@ -183,7 +181,9 @@ impl Payments {
     pub async fn apply(&self, outcomes: &[Outcome]) -> Result<Vec<Option<Verdict>>, PaymentError> {
         retrying(PaymentError::retryable, || async {
             let mut tx = self.db.begin().await?;
-            let verdicts = apply_in_tx(&mut tx, outcomes, self.clock.now()).await?;
+            let now = self.clock.now();
+            let (verdicts, booking) = apply_in_tx(&mut tx, outcomes, now).await?;
+            booking.write_in_tx(&mut tx, now).await?.map_err(PaymentError::Posting)?;
             tx.commit().await?;
             Ok(verdicts)
         })
@@ -197,12 +197,15 @@ enum Closing {
     Open(Vec<Attempt>),
 }
 
-/// Lock orders → lock attempts → decide → post → write. Some fifteen statements for one outcome and for a thousand.
-///
-/// A posting that the ledger rejects fails the whole batch: what was decided after it may rest on it. The caller then goes one by one.
-async fn apply_in_tx(tx: &mut PgConnection, outcomes: &[Outcome], now: DateTime<Utc>) -> Result<Vec<Option<Verdict>>, PaymentError> {
+/// Lock orders → lock attempts → decide → write the rows. Gives the verdicts, and what the caller has to book when all rows are written.
+/// Some ten statements for one outcome and for a thousand.
+async fn apply_in_tx(
+    tx: &mut PgConnection,
+    outcomes: &[Outcome],
+    now: DateTime<Utc>,
+) -> Result<(Vec<Option<Verdict>>, Booking), PaymentError> {
     if outcomes.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let wanted: Vec<_> = outcomes.iter().map(|o| (o.book, o.attempt)).collect();
     let transactions: Vec<_> = outcomes
@@ -223,17 +226,12 @@ async fn apply_in_tx(tx: &mut PgConnection, outcomes: &[Outcome], now: DateTime<
     if !repo::bind_in_tx(tx, &batch.bindings).await? {
         return Err(PaymentError::BoundMeanwhile);
     }
-    for outcome in ledger::post_in_tx(tx, &batch.postings, business_day(now), now).await? {
-        outcome.map_err(PaymentError::Posting)?;
-    }
     repo::update_in_tx(tx, &batch.attempts()).await?;
     order::repo::update_in_tx(tx, &batch.orders()).await?;
     if !batch.refunds.is_empty() {
         refund::insert_in_tx(tx, &batch.refunds).await?;
     }
-    analytics::add_in_tx(tx, &batch.deltas).await?;
-    outbox::append_in_tx(tx, &batch.events).await?;
-    Ok(verdicts)
+    Ok((verdicts, batch.booking))
 }
 
 /// Turns notices into words about our attempts and refunds and applies them. One outcome per notice, for its row.
@@ -268,15 +266,18 @@ async fn take_in_notices_in_tx(
     let (payment_ids, payments): (Vec<_>, Vec<_>) = payments.into_iter().unzip();
     let (refund_ids, refunds): (Vec<_>, Vec<_>) = refunds.into_iter().unzip();
     if !payments.is_empty() && !refunds.is_empty() {
-        // both halves lock orders and then accounts: all orders come first, so that nobody waits in a circle
+        // both halves lock orders and then their attempts or refunds: all orders come first, so that nobody waits in a circle
         let mut orders = repo::orders_of_in_tx(tx, &payments.iter().map(|o| (o.book, o.attempt)).collect::<Vec<_>>()).await?;
         orders.extend(refund::orders_of_in_tx(tx, &refunds).await?);
         order::repo::lock_in_tx(tx, &orders).await?;
     }
-    for (id, verdict) in payment_ids.into_iter().zip(apply_in_tx(tx, &payments, now).await?) {
+    let (payment_verdicts, payments) = apply_in_tx(tx, &payments, now).await?;
+    let (refund_verdicts, refunds) = refund::apply_in_tx(tx, &refunds, now).await?;
+    payments.and(refunds).write_in_tx(tx, now).await?.map_err(PaymentError::Posting)?;
+    for (id, verdict) in payment_ids.into_iter().zip(payment_verdicts) {
         outcome_of.insert(id, verdict.map_or(inbox::UNKNOWN_REQUEST, rules::Verdict::as_str));
     }
-    for (id, verdict) in refund_ids.into_iter().zip(refund::apply_in_tx(tx, &refunds, now).await?) {
+    for (id, verdict) in refund_ids.into_iter().zip(refund_verdicts) {
         outcome_of.insert(id, verdict.map_or(inbox::UNKNOWN_REQUEST, refund::Verdict::as_str));
     }
 

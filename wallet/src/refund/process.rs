@@ -7,17 +7,18 @@ use sqlx::PgConnection;
 
 use super::rules::{Verdict, Word, judge, refunded_on};
 use super::{QUERY_JOB, Refund, RefundError, RefundStatus, Refunds, repo};
-use crate::analytics::{self, DayDelta, voided_change};
+use crate::analytics::{DayDelta, voided_change};
 use crate::base::clock::{Clock, business_day};
 use crate::base::db::retrying;
 use crate::base::id::{BookId, OrderId, RefundId};
 use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
-use crate::base::outbox::{self, Event};
+use crate::base::outbox::Event;
+use crate::booking::Booking;
 use crate::channel::sandbox::{RefundOrder, RefundState, RefundStatus as AtChannel};
 use crate::channel::{ChannelError, Progress, ask_again};
+use crate::ledger::AccountKind;
 use crate::ledger::recipe::{self, RefundSource};
-use crate::ledger::{self, AccountKind};
 use crate::order::{self, Order};
 
 /// The channel's word on one refund.
@@ -105,7 +106,9 @@ impl Refunds {
     pub async fn apply(&self, outcomes: &[Outcome]) -> Result<Vec<Option<Verdict>>, RefundError> {
         retrying(RefundError::retryable, || async {
             let mut tx = self.db.begin().await?;
-            let verdicts = apply_in_tx(&mut tx, outcomes, self.clock.now()).await?;
+            let now = self.clock.now();
+            let (verdicts, booking) = apply_in_tx(&mut tx, outcomes, now).await?;
+            booking.write_in_tx(&mut tx, now).await?.map_err(RefundError::Posting)?;
             tx.commit().await?;
             Ok(verdicts)
         })
@@ -113,14 +116,15 @@ impl Refunds {
     }
 }
 
-/// Lock orders → lock refunds → decide → post → write. The number of statements does not depend on the number of outcomes.
+/// Lock orders → lock refunds → decide → write the rows. Gives the verdicts, and what the caller has to book when all rows are written.
+/// The number of statements does not depend on the number of outcomes.
 pub(crate) async fn apply_in_tx(
     tx: &mut PgConnection,
     outcomes: &[Outcome],
     now: DateTime<Utc>,
-) -> Result<Vec<Option<Verdict>>, RefundError> {
+) -> Result<(Vec<Option<Verdict>>, Booking), RefundError> {
     if outcomes.is_empty() {
-        return Ok(Vec::new());
+        return Ok(Default::default());
     }
     let order_ids = orders_of_in_tx(tx, outcomes).await?;
     let orders: HashMap<OrderId, Order> = order::repo::lock_in_tx(tx, &order_ids).await?.into_iter().map(|o| (o.id, o)).collect();
@@ -132,19 +136,14 @@ pub(crate) async fn apply_in_tx(
         outcomes.iter().filter(|o| matches!(o.word, Word::Failed { .. })).filter_map(|o| Some((money_book(o.refund)?, o.refund))).collect();
     let taken = if failing.is_empty() { Vec::new() } else { repo::taken_in_tx(tx, &failing).await? };
 
-    let mut batch = Batch { orders, taken, now, changed: Vec::new(), postings: Vec::new(), deltas: Vec::new(), events: Vec::new() };
+    let mut batch = Batch { orders, taken, now, changed: Vec::new(), booking: Booking::default() };
     let verdicts: Vec<_> = outcomes.iter().map(|outcome| batch.take_in(outcome, &mut refunds)).collect();
 
-    for outcome in ledger::post_in_tx(tx, &batch.postings, business_day(now), now).await? {
-        outcome.map_err(RefundError::Posting)?;
-    }
     let changed: Vec<Refund> = batch.changed.iter().filter_map(|id| refunds.get(id)).map(|open| open.refund.clone()).collect();
     repo::update_in_tx(tx, &changed).await?;
     let touched: Vec<Order> = changed.iter().filter_map(|r| batch.orders.get(&r.order)).cloned().collect();
     order::repo::update_in_tx(tx, &unique(touched)).await?;
-    analytics::add_in_tx(tx, &batch.deltas).await?;
-    outbox::append_in_tx(tx, &batch.events).await?;
-    Ok(verdicts)
+    Ok((verdicts, batch.booking))
 }
 
 /// The orders that [`apply_in_tx`] will lock.
@@ -164,9 +163,7 @@ struct Batch {
     taken: Vec<repo::Taken>,
     now: DateTime<Utc>,
     changed: Vec<RefundId>,
-    postings: Vec<ledger::Posting>,
-    deltas: Vec<DayDelta>,
-    events: Vec<Event>,
+    booking: Booking,
 }
 
 impl Batch {
@@ -179,15 +176,15 @@ impl Batch {
                 let refund = self.resolve(outcome.refund, refunds, RefundStatus::Succeeded, None)?;
                 let channel = refunds.get(&outcome.refund)?.channel.as_str();
                 let book = order.money_book();
-                self.postings.push(recipe::refund_settled(book, order.store, refund.id, refund.amount, channel, business_day(*at)));
-                self.events.push(event("refund.succeeded", &refund, self.now));
+                self.booking.postings.push(recipe::refund_settled(book, order.store, refund.id, refund.amount, channel, business_day(*at)));
+                self.booking.events.push(event("refund.succeeded", &refund, self.now));
             }
             (Word::Failed { code }, Verdict::Return) => {
                 let before = paid_day_total(&order, refunds, &outcome.refund);
                 let refund = self.resolve(outcome.refund, refunds, RefundStatus::Failed, Some(code.clone()))?;
                 let after = paid_day_total(&order, refunds, &outcome.refund);
                 self.give_back(order, &refund, before, after);
-                self.events.push(event("refund.failed", &refund, self.now));
+                self.booking.events.push(event("refund.failed", &refund, self.now));
             }
             (Word::Failed { code }, Verdict::StillOwed) => {
                 tracing::error!(refund_id = %outcome.refund, code, "the channel refuses to give back money that was paid too much");
@@ -227,9 +224,9 @@ impl Batch {
         let posting = recipe::refund_returned(order.money_book(), order.store, refund.id, refund.amount, refund.fee_back, to, day);
         if let Some(mut delta) = DayDelta::of(&posting, order.merchant) {
             delta.voided_count = voided_change(order.amount.minor, before, after);
-            self.deltas.push(delta);
+            self.booking.deltas.push(delta);
         }
-        self.postings.push(posting);
+        self.booking.postings.push(posting);
         let refunded = Money { minor: order.refunded.minor - refund.amount.minor, ..order.refunded };
         self.orders.insert(order.id, Order { refunded, ..order });
     }
