@@ -8,8 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::record::Line;
 
 /// An open journal.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct Journal {
 
 impl Journal {
     /// Opens or makes a journal, readable by its owner alone, and reads its lines.
-    pub fn open(path: &Path) -> anyhow::Result<(Self, Vec<Line>)> {
+    pub fn open<L: DeserializeOwned>(path: &Path) -> anyhow::Result<(Self, Vec<L>)> {
         let shown = path.display();
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).with_context(|| format!("the folder of {shown} cannot be made"))?;
@@ -38,7 +39,7 @@ impl Journal {
     }
 
     /// Appends lines in one write.
-    pub fn append(&mut self, lines: &[Line]) -> std::io::Result<()> {
+    pub fn append<L: Serialize>(&mut self, lines: &[L]) -> std::io::Result<()> {
         let mut bytes = Vec::with_capacity(lines.len() * 512);
         for line in lines {
             serde_json::to_writer(&mut bytes, line)?;
@@ -49,7 +50,7 @@ impl Journal {
 }
 
 /// Reads whole lines, and where the last of them ends.
-fn read(file: &mut File) -> anyhow::Result<(Vec<Line>, u64)> {
+fn read<L: DeserializeOwned>(file: &mut File) -> anyhow::Result<(Vec<L>, u64)> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file);
     let (mut lines, mut end, mut bytes) = (Vec::new(), 0, Vec::new());

@@ -2,6 +2,7 @@
 //!
 //! One acquirer and one bank today, both the sandbox, reached over HTTP with signed messages in both directions.
 
+pub mod acquirer;
 pub mod inbox;
 pub(crate) mod repo;
 pub mod sandbox;
