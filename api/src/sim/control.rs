@@ -22,7 +22,7 @@ pub async fn clock(State(sim): State<Arc<Sim>>, Json(offset): Json<Offset>) -> R
     if offset.offset_ms.unsigned_abs() > OFFSET_MAX_MS {
         return Err(StatusCode::UNPROCESSABLE_ENTITY);
     }
-    sim.state().set_offset_ms(offset.offset_ms).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    sim.book().set_offset_ms(offset.offset_ms).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     sim.clock.set_offset_ms(offset.offset_ms);
     Ok(Json(offset))
 }

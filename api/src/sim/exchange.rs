@@ -8,11 +8,12 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use wallet::base::clock::Clock;
 use wallet::channel::sandbox::sign::NONCE;
 use wallet::channel::sandbox::wire::{PaymentRequest, PayoutRequest, RefundRequest, Refusal, TransferStatus, code};
 
-use super::state::Refused;
+use super::book::Refused;
 use super::{Party, Sim, notify};
 
 /// A request with everything that is signed about it.
@@ -22,7 +23,7 @@ pub async fn pay(State(sim): State<Arc<Sim>>, method: Method, uri: Uri, headers:
     exchange(&sim, Party::Acquirer, &(method, uri, headers, body), |body| {
         let request: PaymentRequest = parse(body)?;
         ours(&sim, &request.merchant_no)?;
-        Ok(sim.state().pay(request)?.answer(&sim.public_url))
+        Ok(sim.book().pay(Party::Acquirer, request, None, Value::Null)?.answer(&sim.public_url))
     })
 }
 
@@ -35,10 +36,10 @@ pub async fn payment(
     body: Bytes,
 ) -> Response {
     exchange(&sim, Party::Acquirer, &(method, uri, headers, body), |_| {
-        let mut state = sim.state();
-        let answer = state.payment(&request_no).filter(|p| !p.barred).ok_or(Refused::NotFound)?.answer(&sim.public_url);
-        let late = state.asked(&request_no)?;
-        drop(state);
+        let mut book = sim.book();
+        let answer = book.payment(Party::Acquirer, &request_no).filter(|p| !p.barred).ok_or(Refused::NotFound)?.answer(&sim.public_url);
+        let late = book.asked(Party::Acquirer, &request_no, sim.clock.now())?;
+        drop(book);
         if let Some(notice) = late {
             notify::deliver(&sim, notice, notify::LATE_AFTER);
         }
@@ -55,7 +56,7 @@ pub async fn close(
     body: Bytes,
 ) -> Response {
     exchange(&sim, Party::Acquirer, &(method, uri, headers, body), |_| {
-        Ok(sim.state().close(&sim.merchant_no, &request_no)?.answer(&sim.public_url))
+        Ok(sim.book().close(Party::Acquirer, &sim.merchant_no, &request_no)?.answer(&sim.public_url))
     })
 }
 
@@ -63,9 +64,9 @@ pub async fn refund(State(sim): State<Arc<Sim>>, method: Method, uri: Uri, heade
     exchange(&sim, Party::Acquirer, &(method, uri, headers, body), |body| {
         let request: RefundRequest = parse(body)?;
         ours(&sim, &request.merchant_no)?;
-        let refund = sim.state().take_refund(request)?;
+        let refund = sim.book().take_refund(Party::Acquirer, request, Value::Null)?;
         if refund.status == TransferStatus::Accepted {
-            notify::settle(&sim, Party::Acquirer, refund.request.request_no.clone());
+            notify::settle(&sim, notify::What::Refund, Party::Acquirer, refund.request.request_no.clone());
         }
         Ok(refund.answer())
     })
@@ -80,7 +81,7 @@ pub async fn refunded(
     body: Bytes,
 ) -> Response {
     exchange(&sim, Party::Acquirer, &(method, uri, headers, body), |_| {
-        Ok(sim.state().refund(&request_no).ok_or(Refused::NotFound)?.answer())
+        Ok(sim.book().refund(Party::Acquirer, &request_no).ok_or(Refused::NotFound)?.answer())
     })
 }
 
@@ -88,9 +89,9 @@ pub async fn pay_out(State(sim): State<Arc<Sim>>, method: Method, uri: Uri, head
     exchange(&sim, Party::Bank, &(method, uri, headers, body), |body| {
         let request: PayoutRequest = parse(body)?;
         ours(&sim, &request.merchant_no)?;
-        let payout = sim.state().pay_out(&request)?;
+        let payout = sim.book().pay_out(Party::Bank, &request)?;
         if payout.status == TransferStatus::Accepted {
-            notify::settle(&sim, Party::Bank, payout.request_no.clone());
+            notify::settle(&sim, notify::What::Payout, Party::Bank, payout.request_no.clone());
         }
         Ok(payout.answer())
     })
@@ -104,7 +105,9 @@ pub async fn payout(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    exchange(&sim, Party::Bank, &(method, uri, headers, body), |_| Ok(sim.state().payout(&request_no).ok_or(Refused::NotFound)?.answer()))
+    exchange(&sim, Party::Bank, &(method, uri, headers, body), |_| {
+        Ok(sim.book().payout(Party::Bank, &request_no).ok_or(Refused::NotFound)?.answer())
+    })
 }
 
 /// Why a request is answered with a refusal.

@@ -11,7 +11,6 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {

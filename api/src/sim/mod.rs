@@ -1,16 +1,18 @@
 //! `haodian sim`: the sandbox acquirer and bank (模拟收单机构与银行), a process of its own that is reached over HTTP like a real one.
 //!
 //! It shares with the adapter only the wire types and the signatures. Its state is in memory and in a journal, so that a restart
-//! remembers; it holds at most [`state::PAYMENTS_MAX`] payments and refuses further ones. Development and tests only.
+//! remembers; it holds at most [`book::PAYMENTS_MAX`] payments and refuses further ones. Development and tests only.
 
+mod book;
 mod control;
 mod exchange;
+mod front;
 mod journal;
 mod notify;
 mod page;
 mod payer;
 mod record;
-mod state;
+mod sandbox;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,28 +28,31 @@ use wallet::channel::sandbox::wire::BODY_MAX;
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, PLATFORM_KEY};
 
 use crate::config::Config;
+use book::Book;
+use front::{Front, Fronts};
 use journal::Journal;
-use state::State;
+use sandbox::Sandbox;
 
-/// Who of the two is speaking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// Which counterparty is speaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Party {
     Acquirer,
     Bank,
 }
 
-/// The two counterparties with their keys and their memory.
+/// The counterparties with their keys and their memory.
 #[derive(Debug)]
 pub struct Sim {
     clock: Clock,
-    acquirer: Signer,
-    bank: Signer,
+    acquirer: Arc<Signer>,
+    bank: Arc<Signer>,
+    fronts: Arc<Fronts>,
     platform: Verifier,
     merchant_no: String,
     /// How a customer reaches the payer's page.
     public_url: String,
-    state: Mutex<State>,
+    book: Mutex<Book>,
     notifier: notify::Notifier,
 }
 
@@ -74,17 +79,24 @@ impl Sim {
     /// Remembers what `journal` holds, and takes up what was still to be sent.
     pub fn load(keys: Keys, merchant_no: &str, public_url: &str, journal: &Path) -> anyhow::Result<Arc<Self>> {
         let (journal, lines) = Journal::open(journal)?;
-        let state = State::remember(lines, journal);
+        let (acquirer, bank) = (Arc::new(keys.acquirer), Arc::new(keys.bank));
+        let mut fronts = Fronts::new();
+        for (party, signer) in [(Party::Acquirer, &acquirer), (Party::Bank, &bank)] {
+            fronts.insert(party, Box::new(Sandbox(Arc::clone(signer))));
+        }
+        let fronts = Arc::new(fronts);
+        let book = Book::remember(lines, journal, Arc::clone(&fronts));
         let clock = Clock::default();
-        clock.set_offset_ms(state.offset_ms());
+        clock.set_offset_ms(book.offset_ms());
         let sim = Arc::new(Self {
             clock,
-            acquirer: keys.acquirer,
-            bank: keys.bank,
+            acquirer,
+            bank,
+            fronts,
             platform: keys.platform,
             merchant_no: merchant_no.to_owned(),
             public_url: public_url.trim_end_matches('/').to_owned(),
-            state: Mutex::new(state),
+            book: Mutex::new(book),
             notifier: notify::Notifier::try_new()?,
         });
         notify::take_up(&sim);
@@ -115,8 +127,13 @@ impl Sim {
         axum::serve(listener, self.router()).with_graceful_shutdown(stop).await.context("the simulator's listener failed")
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while the simulator's state is held")
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("nothing panics while the simulator's book is held")
+    }
+
+    /// The protocol that a counterparty speaks.
+    fn front(&self, party: Party) -> Option<&dyn Front> {
+        self.fronts.get(&party).map(AsRef::as_ref)
     }
 
     fn signer(&self, party: Party) -> &Signer {

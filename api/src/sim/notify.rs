@@ -5,9 +5,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::Semaphore;
-use wallet::base::clock::Clock;
 
 use super::record::Notice;
 use super::{Party, Sim};
@@ -20,6 +18,9 @@ pub const LATE_AFTER: Duration = Duration::from_millis(300);
 
 /// Longest a payer may hold back a notice.
 pub const DELAY_MAX: Duration = Duration::from_secs(600);
+
+/// Longest answer to a notice that is read, in bytes.
+const ANSWER_MAX: u64 = 4_096;
 
 /// Tries for one delivery; after that the platform has to ask.
 const TRIES_MAX: u32 = 20;
@@ -45,17 +46,19 @@ impl Notifier {
         Ok(Self { http })
     }
 
-    /// One delivery. Whether it was answered with 2xx.
+    /// One delivery. Whether it was taken.
     async fn send(&self, sim: &Sim, notice: &Notice) -> bool {
-        let Ok(url) = notice.url.parse::<reqwest::Url>() else { return false };
-        let signer = sim.signer(notice.party);
-        let mut headers = signer.headers("POST", url.path(), &signer.nonce(), notice.body.as_bytes(), Clock::wall());
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let (Ok(url), Some(front)) = (notice.url.parse::<reqwest::Url>(), sim.front(notice.party)) else { return false };
+        let headers = front.headers(&url, &notice.body);
         match self.http.post(url).headers(headers).body(notice.body.clone()).send().await {
-            Ok(answer) if answer.status().is_success() => true,
             Ok(answer) => {
-                tracing::debug!(notice_id = notice.notice_id, status = answer.status().as_u16(), "a notice was not taken");
-                false
+                let status = answer.status();
+                let taken = answer.content_length().is_none_or(|length| length <= ANSWER_MAX)
+                    && answer.bytes().await.is_ok_and(|body| front.taken(status, &body));
+                if !taken {
+                    tracing::debug!(notice_id = notice.notice_id, status = status.as_u16(), "a notice was not taken");
+                }
+                taken
             }
             Err(error) => {
                 tracing::debug!(notice_id = notice.notice_id, error = &error as &dyn std::error::Error, "a notice was not answered");
@@ -99,7 +102,7 @@ pub fn deliver(sim: &Arc<Sim>, mut notice: Notice, after: Duration) {
                 tracing::warn!(notice_id = notice.notice_id, "a notice is given up; the platform has to ask");
                 notice.left = 0;
             }
-            if sim.state().delivered(&notice.notice_id, notice.left).is_err() {
+            if sim.book().delivered(&notice.notice_id, notice.left).is_err() {
                 // the journal is full or gone: this notice would come again after a restart, which is allowed
                 return;
             }
@@ -107,15 +110,22 @@ pub fn deliver(sim: &Arc<Sim>, mut notice: Notice, after: Duration) {
     });
 }
 
+/// What comes to its result by itself.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    Refund,
+    Payout,
+}
+
 /// Lets a refund or payout come to its result, and tells the platform.
-pub fn settle(sim: &Arc<Sim>, party: Party, request_no: String) {
+pub fn settle(sim: &Arc<Sim>, what: What, party: Party, request_no: String) {
     let sim = Arc::clone(sim);
     tokio::spawn(async move {
         tokio::time::sleep(SETTLES_AFTER).await;
         let now = sim.clock.now();
-        let settled = match party {
-            Party::Acquirer => sim.state().settle_refund(&request_no, now),
-            Party::Bank => sim.state().settle_payout(&request_no, now),
+        let settled = match what {
+            What::Refund => sim.book().settle_refund(party, &request_no, now),
+            What::Payout => sim.book().settle_payout(party, &request_no, now),
         };
         match settled {
             Ok(Some(notice)) => deliver(&sim, notice, Duration::ZERO),
@@ -127,17 +137,17 @@ pub fn settle(sim: &Arc<Sim>, party: Party, request_no: String) {
 
 /// Takes up what the process before this one left undone.
 pub fn take_up(sim: &Arc<Sim>) {
-    let (notices, refunds, payouts) = sim.state().unfinished();
+    let (notices, refunds, payouts) = sim.book().unfinished();
     if !notices.is_empty() {
         tracing::info!(notices = notices.len(), "taking up notices that were not delivered");
     }
     for notice in notices {
         deliver(sim, notice, Duration::ZERO);
     }
-    for request_no in refunds {
-        settle(sim, Party::Acquirer, request_no);
+    for (party, request_no) in refunds {
+        settle(sim, What::Refund, party, request_no);
     }
-    for request_no in payouts {
-        settle(sim, Party::Bank, request_no);
+    for (party, request_no) in payouts {
+        settle(sim, What::Payout, party, request_no);
     }
 }

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wallet::channel::sandbox::wire::PaymentStatus;
 
+use super::book::Refused;
 use super::record::Notice;
-use super::state::Refused;
 use super::{Sim, notify, page};
 
 /// Most deliveries of one notice.
@@ -52,8 +52,8 @@ struct Answer {
 
 /// `GET /pay/{transaction_id}`.
 pub async fn show(State(sim): State<Arc<Sim>>, Path(transaction_id): Path<String>) -> Response {
-    let state = sim.state();
-    match state.payment_of(&transaction_id) {
+    let book = sim.book();
+    match book.payment_of(&transaction_id) {
         Some(payment) if !payment.barred => page::response(StatusCode::OK, page::payment(payment)),
         _ => page::response(StatusCode::NOT_FOUND, page::missing()),
     }
@@ -63,7 +63,7 @@ pub async fn show(State(sim): State<Arc<Sim>>, Path(transaction_id): Path<String
 pub async fn confirm(State(sim): State<Arc<Sim>>, Path(transaction_id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     let Some(asked) = read::<Confirm>(&headers, &body).filter(|c| c.notices <= NOTICES_MAX) else { return malformed() };
     let delay = Duration::from_millis(asked.delay_ms).min(notify::DELAY_MAX);
-    let decided = sim.state().confirm(&transaction_id, asked.notices, sim.clock.now());
+    let decided = sim.book().confirm(&transaction_id, asked.notices, sim.clock.now());
     conclude(&sim, &transaction_id, &headers, decided, delay)
 }
 
@@ -72,7 +72,7 @@ pub async fn decline(State(sim): State<Arc<Sim>>, Path(transaction_id): Path<Str
     let fits =
         |d: &Decline| (1..=64).contains(&d.code.len()) && d.code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit());
     let Some(asked) = read::<Decline>(&headers, &body).filter(fits) else { return malformed() };
-    let decided = sim.state().decline(&transaction_id, &asked.code);
+    let decided = sim.book().decline(&transaction_id, &asked.code, sim.clock.now());
     conclude(&sim, &transaction_id, &headers, decided, Duration::ZERO)
 }
 
@@ -98,7 +98,7 @@ fn conclude(
     if !json(headers) {
         return Redirect::to(&format!("/pay/{transaction_id}")).into_response();
     }
-    let status = sim.state().payment_of(transaction_id).map(|p| p.status);
+    let status = sim.book().payment_of(transaction_id).map(|p| p.status);
     match status {
         Some(status) => Json(Answer { transaction_id: transaction_id.to_owned(), status }).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),

@@ -28,6 +28,8 @@ pub enum Line {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
+    pub party: Party,
+    /// What every protocol asks.
     pub request: PaymentRequest,
     pub transaction_id: String,
     pub status: PaymentStatus,
@@ -37,6 +39,10 @@ pub struct Payment {
     pub barred: bool,
     /// The payer's wish that its notice comes only after the platform has asked.
     pub silent_until_asked: bool,
+    /// From when nobody can pay it any more.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// What the protocol needs again of the request.
+    pub extra: serde_json::Value,
 }
 
 impl Payment {
@@ -64,7 +70,10 @@ impl Payment {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
+    pub party: Party,
     pub request: RefundRequest,
+    /// What the protocol needs again of the request.
+    pub extra: serde_json::Value,
     pub transaction_id: String,
     pub status: TransferStatus,
     pub success_time: Option<DateTime<Utc>>,
@@ -96,6 +105,7 @@ impl Refund {
 /// A payout. The payee is kept as a fingerprint only: enough to tell a repeated request from another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payout {
+    pub party: Party,
     pub merchant_no: String,
     pub request_no: String,
     pub amount_minor: i64,

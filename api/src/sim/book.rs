@@ -1,14 +1,15 @@
-//! What the counterparties know and decide. Every change is one line of the journal, written before it counts.
+//! What the counterparties know and decide, whatever protocol they speak. Every change is one line of the journal, written before it counts.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
-use wallet::channel::sandbox::wire::{
-    self, NoticeKind, NoticeStatus, PaymentRequest, PaymentStatus, PayoutRequest, RefundRequest, TransferStatus, code,
-};
+use wallet::channel::sandbox::wire::{PaymentRequest, PaymentStatus, PayoutRequest, RefundRequest, TransferStatus, code};
 
 use super::Party;
+use super::front::{About, Fronts};
 use super::journal::Journal;
 use super::record::{Line, Notice, Payment, Payout, Refund};
 
@@ -48,24 +49,32 @@ impl Refused {
     }
 }
 
-/// The memory of both counterparties.
+/// Who was asked, and under which number of ours.
+type Key = (Party, String);
+
+fn key(party: Party, request_no: &str) -> Key {
+    (party, request_no.to_owned())
+}
+
+/// The memory of all counterparties.
 #[derive(Debug)]
-pub struct State {
-    payments: HashMap<String, Payment>,
-    number_of: HashMap<String, String>,
-    refunds: HashMap<String, Refund>,
+pub struct Book {
+    payments: HashMap<Key, Payment>,
+    number_of: HashMap<String, Key>,
+    refunds: HashMap<Key, Refund>,
     /// What was taken of each payment for refunds. None ever fails here.
-    refunded_minor: HashMap<String, i64>,
-    payouts: HashMap<String, Payout>,
+    refunded_minor: HashMap<Key, i64>,
+    payouts: HashMap<Key, Payout>,
     notices: HashMap<String, Notice>,
     offset_ms: i64,
+    fronts: Arc<Fronts>,
     journal: Journal,
 }
 
-impl State {
+impl Book {
     /// From the lines of a journal; the last line of each thing wins.
-    pub fn remember(lines: Vec<Line>, journal: Journal) -> Self {
-        let mut state = Self {
+    pub fn remember(lines: Vec<Line>, journal: Journal, fronts: Arc<Fronts>) -> Self {
+        let mut book = Self {
             payments: HashMap::new(),
             number_of: HashMap::new(),
             refunds: HashMap::new(),
@@ -73,27 +82,29 @@ impl State {
             payouts: HashMap::new(),
             notices: HashMap::new(),
             offset_ms: 0,
+            fronts,
             journal,
         };
         for line in lines {
-            state.keep(line);
+            book.keep(line);
         }
-        state
+        book
     }
 
     fn keep(&mut self, line: Line) {
         match line {
             Line::Payment(p) => {
-                self.number_of.insert(p.transaction_id.clone(), p.request.request_no.clone());
-                self.payments.insert(p.request.request_no.clone(), p);
+                let key = key(p.party, &p.request.request_no);
+                self.number_of.insert(p.transaction_id.clone(), key.clone());
+                self.payments.insert(key, p);
             }
             Line::Refund(r) => {
-                let (payment, minor) = (r.request.payment_request_no.clone(), r.request.amount_minor);
-                if self.refunds.insert(r.request.request_no.clone(), r).is_none() {
+                let (payment, minor) = (key(r.party, &r.request.payment_request_no), r.request.amount_minor);
+                if self.refunds.insert(key(r.party, &r.request.request_no), r).is_none() {
                     *self.refunded_minor.entry(payment).or_default() += minor;
                 }
             }
-            Line::Payout(p) => _ = self.payouts.insert(p.request_no.clone(), p),
+            Line::Payout(p) => _ = self.payouts.insert(key(p.party, &p.request_no), p),
             Line::Notice(n) => _ = self.notices.insert(n.notice_id.clone(), n),
             Line::Left { notice_id, left: 0 } => _ = self.notices.remove(&notice_id),
             Line::Left { notice_id, left } => {
@@ -125,26 +136,32 @@ impl State {
         self.change(vec![Line::Clock { offset_ms }])
     }
 
-    pub fn payment(&self, request_no: &str) -> Option<&Payment> {
-        self.payments.get(request_no)
+    pub fn payment(&self, party: Party, request_no: &str) -> Option<&Payment> {
+        self.payments.get(&key(party, request_no))
     }
 
-    /// The payment behind a payer's page.
+    /// The payment behind a payer's page, or behind a number of the counterparty's own.
     pub fn payment_of(&self, transaction_id: &str) -> Option<&Payment> {
         self.number_of.get(transaction_id).and_then(|number| self.payments.get(number))
     }
 
-    pub fn refund(&self, request_no: &str) -> Option<&Refund> {
-        self.refunds.get(request_no)
+    pub fn refund(&self, party: Party, request_no: &str) -> Option<&Refund> {
+        self.refunds.get(&key(party, request_no))
     }
 
-    pub fn payout(&self, request_no: &str) -> Option<&Payout> {
-        self.payouts.get(request_no)
+    pub fn payout(&self, party: Party, request_no: &str) -> Option<&Payout> {
+        self.payouts.get(&key(party, request_no))
     }
 
-    /// Takes in a payment, or gives the one the number stands for.
-    pub fn pay(&mut self, request: PaymentRequest) -> Result<Payment, Refused> {
-        if let Some(known) = self.payments.get(&request.request_no) {
+    /// Takes in a payment, or gives the one the number stands for. `extra`: what the protocol needs again of the request.
+    pub fn pay(
+        &mut self,
+        party: Party,
+        request: PaymentRequest,
+        expires_at: Option<DateTime<Utc>>,
+        extra: Value,
+    ) -> Result<Payment, Refused> {
+        if let Some(known) = self.payment(party, &request.request_no) {
             return if known.barred || known.same_content(&request) { Ok(known.clone()) } else { Err(Refused::Reused) };
         }
         check(&request.request_no, request.amount_minor, &request.currency)?;
@@ -155,7 +172,10 @@ impl State {
         request.return_url.as_deref().map(web).transpose()?;
         self.room(self.payments.len())?;
         let payment = Payment {
+            party,
             request,
+            expires_at,
+            extra,
             transaction_id: reference("T"),
             status: PaymentStatus::UserPending,
             success_time: None,
@@ -168,14 +188,17 @@ impl State {
     }
 
     /// Closes a payment nobody has paid, or bars a number that was never asked for. Gives it as it stands now.
-    pub fn close(&mut self, merchant_no: &str, request_no: &str) -> Result<Payment, Refused> {
-        let closed = match self.payments.get(request_no) {
+    pub fn close(&mut self, party: Party, merchant_no: &str, request_no: &str) -> Result<Payment, Refused> {
+        let closed = match self.payment(party, request_no) {
             Some(known) if known.status != PaymentStatus::UserPending => return Ok(known.clone()),
             Some(known) => Payment { status: PaymentStatus::Closed, ..known.clone() },
             None => {
                 check(request_no, 1, "CNY")?;
                 self.room(self.payments.len())?;
                 Payment {
+                    party,
+                    expires_at: None,
+                    extra: Value::Null,
                     request: PaymentRequest {
                         merchant_no: merchant_no.to_owned(),
                         request_no: request_no.to_owned(),
@@ -201,105 +224,92 @@ impl State {
     /// The payer says yes. Gives the notice to be delivered `deliveries` times; none when it waits for a question, or was said before.
     pub fn confirm(&mut self, transaction_id: &str, deliveries: u32, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
         let payment = self.payment_of(transaction_id).ok_or(Refused::NotFound)?.clone();
-        if payment.status != PaymentStatus::UserPending {
+        if payment.status != PaymentStatus::UserPending || payment.expires_at.is_some_and(|end| now > end) {
             return Ok(None);
         }
         let silent_until_asked = deliveries == 0;
         let paid = Payment { status: PaymentStatus::Succeeded, success_time: Some(now), silent_until_asked, ..payment };
-        self.conclude_payment(paid, deliveries)
+        self.conclude_payment(paid, deliveries, now)
     }
 
     /// The payer says no.
-    pub fn decline(&mut self, transaction_id: &str, error_code: &str) -> Result<Option<Notice>, Refused> {
+    pub fn decline(&mut self, transaction_id: &str, error_code: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
         let payment = self.payment_of(transaction_id).ok_or(Refused::NotFound)?.clone();
         if payment.status != PaymentStatus::UserPending {
             return Ok(None);
         }
-        self.conclude_payment(Payment { status: PaymentStatus::Failed, error_code: Some(error_code.to_owned()), ..payment }, 1)
+        self.conclude_payment(Payment { status: PaymentStatus::Failed, error_code: Some(error_code.to_owned()), ..payment }, 1, now)
     }
 
     /// The platform has asked: a notice that was held back may come, late.
-    pub fn asked(&mut self, request_no: &str) -> Result<Option<Notice>, Refused> {
-        match self.payments.get(request_no) {
+    pub fn asked(&mut self, party: Party, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        match self.payment(party, request_no) {
             Some(payment) if payment.silent_until_asked => {
                 let payment = Payment { silent_until_asked: false, ..payment.clone() };
-                self.conclude_payment(payment, 1)
+                self.conclude_payment(payment, 1, now)
             }
             _ => Ok(None),
         }
     }
 
-    fn conclude_payment(&mut self, payment: Payment, deliveries: u32) -> Result<Option<Notice>, Refused> {
-        let status = if payment.status == PaymentStatus::Succeeded { NoticeStatus::Succeeded } else { NoticeStatus::Failed };
-        let notice = (deliveries > 0).then(|| {
-            let body = wire::Notice {
-                notice_id: reference("N"),
-                kind: NoticeKind::Payment,
-                merchant_no: payment.request.merchant_no.clone(),
-                request_no: payment.request.request_no.clone(),
-                transaction_id: payment.transaction_id.clone(),
-                status,
-                amount_minor: payment.request.amount_minor,
-                currency: payment.request.currency.clone(),
-                success_time: payment.success_time,
-                error_code: payment.error_code.clone(),
-            };
-            envelope(Party::Acquirer, &payment.request.notify_url, &body, deliveries)
-        });
+    fn conclude_payment(&mut self, payment: Payment, deliveries: u32, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        let notice = if deliveries > 0 {
+            self.notice(payment.party, &payment.request.notify_url, About::Payment(&payment), deliveries, now)
+        } else {
+            None
+        };
         let mut lines = vec![Line::Payment(payment)];
         lines.extend(notice.clone().map(Line::Notice));
         self.change(lines)?;
         Ok(notice)
     }
 
-    /// Takes in a refund, or gives the one the number stands for.
-    pub fn take_refund(&mut self, request: RefundRequest) -> Result<Refund, Refused> {
-        if let Some(known) = self.refunds.get(&request.request_no) {
+    /// Takes in a refund, or gives the one the number stands for. `extra`: what the protocol needs again of the request.
+    pub fn take_refund(&mut self, party: Party, request: RefundRequest, extra: Value) -> Result<Refund, Refused> {
+        if let Some(known) = self.refund(party, &request.request_no) {
             return if known.same_content(&request) { Ok(known.clone()) } else { Err(Refused::Reused) };
         }
         check(&request.request_no, request.amount_minor, &request.currency)?;
         web(&request.notify_url)?;
-        let payment = self.payments.get(&request.payment_request_no).filter(|p| p.status == PaymentStatus::Succeeded);
+        let payment = self.payment(party, &request.payment_request_no).filter(|p| p.status == PaymentStatus::Succeeded);
         let payment = payment.ok_or(Refused::NotPaid)?;
-        let refunded = self.refunded_minor.get(&request.payment_request_no).copied().unwrap_or_default();
+        let refunded = self.refunded_minor.get(&key(party, &request.payment_request_no)).copied().unwrap_or_default();
         if request.currency != payment.request.currency || request.amount_minor > payment.request.amount_minor - refunded {
             return Err(Refused::ExceedsPayment);
         }
         self.room(self.refunds.len())?;
-        let refund =
-            Refund { request, transaction_id: reference("R"), status: TransferStatus::Accepted, success_time: None, error_code: None };
+        let refund = Refund {
+            party,
+            request,
+            extra,
+            transaction_id: reference("R"),
+            status: TransferStatus::Accepted,
+            success_time: None,
+            error_code: None,
+        };
         self.change(vec![Line::Refund(refund.clone())])?;
         Ok(refund)
     }
 
     /// The payer has the money back.
-    pub fn settle_refund(&mut self, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
-        let refund = self.refunds.get(request_no).ok_or(Refused::NotFound)?.clone();
+    pub fn settle_refund(&mut self, party: Party, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        let refund = self.refund(party, request_no).ok_or(Refused::NotFound)?.clone();
         if refund.status != TransferStatus::Accepted {
             return Ok(None);
         }
         let refund = Refund { status: TransferStatus::Succeeded, success_time: Some(now), ..refund };
-        let body = wire::Notice {
-            notice_id: reference("N"),
-            kind: NoticeKind::Refund,
-            merchant_no: refund.request.merchant_no.clone(),
-            request_no: refund.request.request_no.clone(),
-            transaction_id: refund.transaction_id.clone(),
-            status: NoticeStatus::Succeeded,
-            amount_minor: refund.request.amount_minor,
-            currency: refund.request.currency.clone(),
-            success_time: refund.success_time,
-            error_code: None,
-        };
-        let notice = envelope(Party::Acquirer, &refund.request.notify_url, &body, 1);
-        self.change(vec![Line::Refund(refund), Line::Notice(notice.clone())])?;
-        Ok(Some(notice))
+        let payment = self.payment(party, &refund.request.payment_request_no).ok_or(Refused::NotFound)?;
+        let notice = self.notice(party, &refund.request.notify_url, About::Refund(&refund, payment), 1, now);
+        let mut lines = vec![Line::Refund(refund)];
+        lines.extend(notice.clone().map(Line::Notice));
+        self.change(lines)?;
+        Ok(notice)
     }
 
     /// Takes in a payout, or gives the one the number stands for.
-    pub fn pay_out(&mut self, request: &PayoutRequest) -> Result<Payout, Refused> {
+    pub fn pay_out(&mut self, party: Party, request: &PayoutRequest) -> Result<Payout, Refused> {
         let payee = fingerprint(request);
-        if let Some(known) = self.payouts.get(&request.request_no) {
+        if let Some(known) = self.payout(party, &request.request_no) {
             let same = known.payee == payee
                 && known.merchant_no == request.merchant_no
                 && known.amount_minor == request.amount_minor
@@ -313,6 +323,7 @@ impl State {
         }
         self.room(self.payouts.len())?;
         let payout = Payout {
+            party,
             merchant_no: request.merchant_no.clone(),
             request_no: request.request_no.clone(),
             amount_minor: request.amount_minor,
@@ -330,37 +341,31 @@ impl State {
     }
 
     /// The bank has paid, or found the account closed.
-    pub fn settle_payout(&mut self, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
-        let payout = self.payouts.get(request_no).ok_or(Refused::NotFound)?.clone();
+    pub fn settle_payout(&mut self, party: Party, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        let payout = self.payout(party, request_no).ok_or(Refused::NotFound)?.clone();
         if payout.status != TransferStatus::Accepted {
             return Ok(None);
         }
-        let (status, notified) = if payout.account_closed {
-            (TransferStatus::Failed, NoticeStatus::Failed)
-        } else {
-            (TransferStatus::Succeeded, NoticeStatus::Succeeded)
-        };
+        let status = if payout.account_closed { TransferStatus::Failed } else { TransferStatus::Succeeded };
         let payout = Payout {
             status,
             success_time: (!payout.account_closed).then_some(now),
             error_code: payout.account_closed.then(|| code::ACCOUNT_CLOSED.to_owned()),
             ..payout
         };
-        let body = wire::Notice {
-            notice_id: reference("N"),
-            kind: NoticeKind::Payout,
-            merchant_no: payout.merchant_no.clone(),
-            request_no: payout.request_no.clone(),
-            transaction_id: payout.bank_reference.clone(),
-            status: notified,
-            amount_minor: payout.amount_minor,
-            currency: payout.currency.clone(),
-            success_time: payout.success_time,
-            error_code: payout.error_code.clone(),
-        };
-        let notice = envelope(Party::Bank, &payout.notify_url, &body, 1);
-        self.change(vec![Line::Payout(payout), Line::Notice(notice.clone())])?;
-        Ok(Some(notice))
+        let notice = self.notice(party, &payout.notify_url, About::Payout(&payout), 1, now);
+        let mut lines = vec![Line::Payout(payout)];
+        lines.extend(notice.clone().map(Line::Notice));
+        self.change(lines)?;
+        Ok(notice)
+    }
+
+    /// Writes a notice, to be delivered so often. None where nobody is to be told.
+    fn notice(&self, party: Party, url: &str, about: About<'_>, deliveries: u32, now: DateTime<Utc>) -> Option<Notice> {
+        let front = self.fronts.get(&party).filter(|_| !url.is_empty())?;
+        let notice_id = reference("N");
+        let body = front.notice(&notice_id, about, now);
+        Some(Notice { notice_id, party, url: url.to_owned(), body, left: deliveries })
     }
 
     /// A notice was delivered, or is given up with `left` of zero.
@@ -368,13 +373,13 @@ impl State {
         self.change(vec![Line::Left { notice_id: notice_id.to_owned(), left }])
     }
 
-    /// What a restart has to take up: notices under way, and the numbers of refunds and payouts without a result.
-    pub fn unfinished(&self) -> (Vec<Notice>, Vec<String>, Vec<String>) {
+    /// What a restart has to take up: notices under way, and the refunds and payouts without a result.
+    pub fn unfinished(&self) -> (Vec<Notice>, Vec<Key>, Vec<Key>) {
         let open = |status: TransferStatus| status == TransferStatus::Accepted;
         (
             self.notices.values().cloned().collect(),
-            self.refunds.values().filter(|r| open(r.status)).map(|r| r.request.request_no.clone()).collect(),
-            self.payouts.values().filter(|p| open(p.status)).map(|p| p.request_no.clone()).collect(),
+            self.refunds.iter().filter(|(_, r)| open(r.status)).map(|(key, _)| key.clone()).collect(),
+            self.payouts.iter().filter(|(_, p)| open(p.status)).map(|(key, _)| key.clone()).collect(),
         )
     }
 
@@ -403,11 +408,6 @@ fn web(url: &str) -> Result<(), Refused> {
     } else {
         Err(Refused::Invalid("addresses must begin with http:// or https://"))
     }
-}
-
-fn envelope(party: Party, url: &str, body: &wire::Notice, deliveries: u32) -> Notice {
-    let text = serde_json::to_string(body).expect("wire types are plain data and serialise");
-    Notice { notice_id: body.notice_id.clone(), party, url: url.to_owned(), body: text, left: deliveries }
 }
 
 fn reference(prefix: &str) -> String {

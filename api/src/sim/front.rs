@@ -1,0 +1,35 @@
+//! One protocol's side of the simulator: what differs between counterparties is how a notice is written, signed and taken.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use axum::http::{HeaderMap, StatusCode};
+use chrono::{DateTime, Utc};
+use reqwest::Url;
+
+use super::Party;
+use super::record::{Payment, Payout, Refund};
+
+/// What a notice tells. Only final states are told.
+#[derive(Clone, Copy, Debug)]
+pub enum About<'a> {
+    Payment(&'a Payment),
+    /// With the payment it is of.
+    Refund(&'a Refund, &'a Payment),
+    Payout(&'a Payout),
+}
+
+/// A protocol as the delivery of notices sees it.
+pub trait Front: fmt::Debug + Send + Sync {
+    /// The body of a notice. Written once: each delivery of one notice has the same.
+    fn notice(&self, notice_id: &str, about: About<'_>, now: DateTime<Utc>) -> String;
+
+    /// The headers of one delivery, content type included, signed anew where the protocol signs headers.
+    fn headers(&self, url: &Url, body: &str) -> HeaderMap;
+
+    /// Whether the platform's answer means that it has the notice.
+    fn taken(&self, status: StatusCode, answer: &[u8]) -> bool;
+}
+
+/// All of them by who speaks.
+pub type Fronts = HashMap<Party, Box<dyn Front>>;
