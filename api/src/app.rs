@@ -23,6 +23,8 @@ use wallet::base::outbox::Outbox;
 use wallet::base::{audit, db};
 use wallet::book::Books;
 use wallet::book::transfer::Transfers;
+use wallet::channel::Channels;
+use wallet::channel::acquirer::Acquirer;
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, SandboxAcquirer, SandboxBank};
 use wallet::ledger::{Ledger, LedgerLimits, Wallets};
@@ -96,7 +98,8 @@ impl App {
                 Duration::from_millis(config.channel.timeout_ms),
             )?)
         };
-        let acquirer = SandboxAcquirer::new(link(ACQUIRER_KEY, "acquirer.pub", "/notices/sandbox")?);
+        let sandbox: Arc<dyn Acquirer> = Arc::new(SandboxAcquirer::new(link(ACQUIRER_KEY, "acquirer.pub", "/notices/sandbox")?));
+        let channels = Channels::new([sandbox]);
         let bank = SandboxBank::new(link(BANK_KEY, "bank.pub", "/notices/bank")?);
         let query_after = Duration::from_millis(config.channel.query_after_ms);
         let login = if config.development() { DevelopmentLogin::Allowed } else { DevelopmentLogin::Off };
@@ -108,8 +111,8 @@ impl App {
             applications: Applications::new(db.clone(), clock.clone(), vault.clone(), files.clone()),
             reviews: Reviews::new(db.clone(), clock.clone(), vault, files),
             orders: Orders::new(db.clone(), clock.clone()),
-            payments: Payments::new(db.clone(), clock.clone(), acquirer.clone(), query_after),
-            refunds: Refunds::new(db.clone(), clock.clone(), acquirer, query_after),
+            payments: Payments::new(db.clone(), clock.clone(), channels.clone(), query_after),
+            refunds: Refunds::new(db.clone(), clock.clone(), channels, query_after),
             ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),
             wallets: Wallets::new(db.clone()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), bank),

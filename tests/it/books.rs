@@ -20,6 +20,8 @@ use wallet::base::id::{BookId, MerchantId, OrderId, StoreId, UserId};
 use wallet::base::money::Money;
 use wallet::book::Books;
 use wallet::book::transfer::Transfers;
+use wallet::channel::Channels;
+use wallet::channel::acquirer::{Acquirer, Method};
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, SandboxAcquirer, SandboxBank};
 use wallet::ledger::{self, AccountKind, BookKind, Wallets};
@@ -57,7 +59,8 @@ impl Scene {
         let morning = Clock::wall().date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
         clock.set_offset_ms((morning - Clock::wall()).num_milliseconds());
         let pool = db.pool().clone();
-        let (acquirer, bank) = (SandboxAcquirer::new(nowhere(ACQUIRER_KEY)), SandboxBank::new(nowhere(BANK_KEY)));
+        let sandbox: Arc<dyn Acquirer> = Arc::new(SandboxAcquirer::new(nowhere(ACQUIRER_KEY)));
+        let (channels, bank) = (Channels::new([sandbox]), SandboxBank::new(nowhere(BANK_KEY)));
         let after = Duration::from_secs(5);
         let mut scene = Self {
             merchant: MerchantId::new(),
@@ -67,8 +70,8 @@ impl Scene {
             books: Books::new(pool.clone(), clock.clone()),
             transfers: Transfers::new(pool.clone(), clock.clone()),
             orders: Orders::new(pool.clone(), clock.clone()),
-            payments: Payments::new(pool.clone(), clock.clone(), acquirer.clone(), after),
-            refunds: Refunds::new(pool.clone(), clock.clone(), acquirer, after),
+            payments: Payments::new(pool.clone(), clock.clone(), channels.clone(), after),
+            refunds: Refunds::new(pool.clone(), clock.clone(), channels, after),
             withdrawals: Withdrawals::new(pool.clone(), clock.clone(), bank),
             wallets: Wallets::new(pool),
             db,
@@ -133,7 +136,14 @@ impl Scene {
     }
 
     async fn start(&self, order: OrderId) -> Attempt {
-        let cmd = StartPayment { merchant: self.merchant, order, return_url: None, idempotency_key: Uuid::now_v7() };
+        let cmd = StartPayment {
+            merchant: self.merchant,
+            order,
+            method: Method::Page,
+            payer: None,
+            return_url: None,
+            idempotency_key: Uuid::now_v7(),
+        };
         self.payments.start(&self.owner, cmd).await.unwrap()
     }
 

@@ -183,10 +183,10 @@ async fn health_is_told_and_what_happened_is_counted() {
     let metrics = get(&app, "/metrics").await.text().await.unwrap();
     for expected in [
         r#"haodian_http_requests_total{route="/graphql",method="POST",status="2xx"}"#,
-        r#"haodian_http_request_seconds_bucket{route="/notices/sandbox",le="#,
+        r#"haodian_http_request_seconds_bucket{route="/notices/{channel}",le="#,
         r#"haodian_graphql_operations_total{operation="orderCreate",outcome="data"}"#,
         r#"haodian_graphql_operations_total{operation="refused",outcome="refused"}"#,
-        r#"haodian_notices_total{sender="sandbox",outcome="first"}"#,
+        r#"haodian_notices_total{sender="SANDBOX",outcome="first"}"#,
         "haodian_notices_waiting",
         "haodian_outbox_lag_events",
         r#"haodian_jobs_waiting{kind="payment_query"}"#,

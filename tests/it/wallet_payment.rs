@@ -17,6 +17,8 @@ use wallet::base::actor::{Actor, Role};
 use wallet::base::clock::Clock;
 use wallet::base::id::{AttemptId, BookId, MerchantId, OrderId, StoreId, UserId};
 use wallet::base::money::Money;
+use wallet::channel::Channels;
+use wallet::channel::acquirer::{Acquirer, Method};
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
 use wallet::channel::sandbox::{ACQUIRER_KEY, Link, PLATFORM_KEY, SandboxAcquirer};
@@ -99,7 +101,8 @@ impl Scene {
             Duration::from_secs(5),
         )
         .unwrap();
-        let channel = SandboxAcquirer::new(link);
+        let sandbox: Arc<dyn Acquirer> = Arc::new(SandboxAcquirer::new(link));
+        let channel = Channels::new([sandbox]);
         let (pool, after) = (db.pool().clone(), Duration::from_secs(5));
         Self {
             orders: Orders::new(pool.clone(), clock.clone()),
@@ -134,7 +137,14 @@ impl Scene {
     }
 
     async fn start(&self, order: OrderId) -> Attempt {
-        let cmd = StartPayment { merchant: self.merchant, order, return_url: None, idempotency_key: Uuid::now_v7() };
+        let cmd = StartPayment {
+            merchant: self.merchant,
+            order,
+            method: Method::Page,
+            payer: None,
+            return_url: None,
+            idempotency_key: Uuid::now_v7(),
+        };
         self.payments.start(&self.owner, cmd).await.unwrap()
     }
 

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use wallet::base::actor::Actor;
 use wallet::base::id::{BookId, OrderId};
+use wallet::channel::acquirer::{Invitation, Method};
 use wallet::order::Order;
 use wallet::payment::{Attempt, AttemptStatus, PaymentError, StartPayment};
 
@@ -25,6 +26,7 @@ impl Rejection for PaymentError {
             Self::OrderExpired => UserError::new("STATE_EXPIRED", "订单已过期，请让商家重新下单"),
             Self::UnderReview => UserError::new("STATE_UNDER_REVIEW", "该订单的一笔付款正在人工核对，请勿重复付款"),
             Self::StillPaying => UserError::new("STATE_PAYING", "正在进行的付款尚未关闭，请稍后重试").passing(),
+            Self::NoChannel => UserError::new("STATE_NO_CHANNEL", "暂无可用的支付渠道，请换一种支付方式").at("method"),
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy { retry_after } => busy(*retry_after),
             Self::Posting(_) | Self::BoundMeanwhile | Self::CutShort | Self::Refund(_) | Self::Ledger(_) | Self::Database(_) => {
@@ -47,6 +49,55 @@ pub enum AttemptStatusName {
     Conflicted,
 }
 
+/// How a customer pays (支付方式).
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+#[graphql(name = "PayMethod", remote = "Method")]
+pub enum PayMethod {
+    /// A page on a computer.
+    Page,
+    /// A page on a phone.
+    Wap,
+    /// Inside the channel's own app (公众号、小程序).
+    InApp,
+    /// A code that the customer scans.
+    Native,
+    /// The customer's code, scanned at the counter.
+    Barcode,
+}
+
+/// What to do with an invitation.
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InvitationKind {
+    /// An address to go to.
+    Url,
+    /// The content of a code to show.
+    Code,
+    /// JSON that the page hands to the channel's own app.
+    Call,
+    /// Nothing to show: the customer acts on a device of the channel.
+    Wait,
+}
+
+/// How the customer is brought to pay (拉起支付).
+#[derive(SimpleObject, Debug)]
+#[graphql(name = "PayInvitation")]
+pub struct InvitationNode {
+    kind: InvitationKind,
+    content: String,
+}
+
+impl InvitationNode {
+    fn of(invitation: &Invitation) -> Self {
+        let (kind, content) = match invitation {
+            Invitation::Url(url) => (InvitationKind::Url, url.as_str()),
+            Invitation::Code(code) => (InvitationKind::Code, code.as_str()),
+            Invitation::Call(parameters) => (InvitationKind::Call, parameters.as_str()),
+            Invitation::Wait => (InvitationKind::Wait, ""),
+        };
+        Self { kind, content: content.to_owned() }
+    }
+}
+
 /// One try to pay an order (支付尝试).
 #[derive(Debug)]
 pub struct AttemptNode(pub Attempt);
@@ -65,9 +116,18 @@ impl AttemptNode {
         &self.0.channel
     }
 
-    /// Where the customer confirms, while that is open.
+    async fn method(&self) -> PayMethod {
+        self.0.method.into()
+    }
+
+    /// How the customer is brought to pay, once the channel has told.
+    async fn invitation(&self) -> Option<InvitationNode> {
+        self.0.invitation.as_ref().map(InvitationNode::of)
+    }
+
+    /// Where the customer confirms, where that is an address to go to.
     async fn pay_url(&self) -> Option<&str> {
-        self.0.pay_url.as_deref()
+        self.0.invitation.as_ref().and_then(Invitation::url)
     }
 
     /// The channel's reason for a failure.
@@ -173,6 +233,10 @@ pub struct PaymentStartInput {
     ticket: Option<String>,
     /// Or the order's id, for its merchant.
     order_id: Option<ID>,
+    #[graphql(default_with = "PayMethod::Page")]
+    method: PayMethod,
+    /// Who pays, by the channel's own id (openid), for IN_APP; the scanned code for BARCODE. 1 to 128 letters, digits, `-` and `_`.
+    payer: Option<String>,
     idempotency_key: Uuid,
 }
 
@@ -181,6 +245,10 @@ pub struct PaymentStartPayload {
     attempt: Option<AttemptNode>,
     order: Option<CashierOrder>,
     user_errors: Vec<UserError>,
+}
+
+fn plain(payer: &str) -> bool {
+    (1..=128).contains(&payer.len()) && payer.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
 }
 
 #[derive(Default, Debug)]
@@ -212,7 +280,14 @@ impl PaymentMutation {
             return refuse(error);
         }
         let return_url = input.ticket.as_ref().map(|ticket| app.cashier_link(ticket));
-        let command = StartPayment { merchant: book.merchant(), order, return_url, idempotency_key: input.idempotency_key };
+        let (needs, method) = (matches!(input.method, PayMethod::InApp | PayMethod::Barcode), input.method.into());
+        match &input.payer {
+            Some(payer) if !plain(payer) => return refuse(invalid("payer", "payer 须为 1 到 128 位字母、数字、- 或 _")),
+            None if needs => return refuse(invalid("payer", "这种支付方式需要填写 payer")),
+            _ => {}
+        }
+        let (merchant, payer, idempotency_key) = (book.merchant(), input.payer, input.idempotency_key);
+        let command = StartPayment { merchant, order, method, payer, return_url, idempotency_key };
         match settle(app.payments.start(actor, command).await)? {
             Ok(attempt) => {
                 let order = CashierOrder::load(app, actor, book, order).await?;

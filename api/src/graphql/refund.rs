@@ -28,7 +28,7 @@ impl Rejection for RefundError {
             }
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy { retry_after } => busy(*retry_after),
-            Self::StillOwed { .. } | Self::Posting(_) | Self::Ledger(_) | Self::Database(_) => return None,
+            Self::NoChannel | Self::StillOwed { .. } | Self::Posting(_) | Self::Ledger(_) | Self::Database(_) => return None,
         })
     }
 }

@@ -138,7 +138,7 @@ fn router(edge: Edge) -> Router {
         .route("/graphql", post(graphql::post).fallback(graphql::method_not_allowed))
         .route("/uploads", post(upload::post))
         .route("/documents/{id}/image", get(image::get))
-        .route("/notices/sandbox", post(notice::acquirer))
+        .route("/notices/{channel}", post(notice::acquirer))
         .route("/notices/bank", post(notice::bank))
         .route("/cashier/{ticket}", get(cashier::page))
         .route("/cashier/{ticket}/events", get(cashier::events))

@@ -5,28 +5,41 @@
 
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use wallet::channel::inbox::{Delivery, NoticeError};
+use wallet::channel::SANDBOX_BANK;
+use wallet::channel::acquirer::HearError;
+use wallet::channel::inbox::{self, Delivery, NoticeError};
 
 use super::Edge;
 use super::body::{self, BodyError, Limits};
 use super::problem::chain;
 
 /// Most bytes of a notice, and the longest they may take to come.
-const BODY: Limits = Limits { bytes_max: wallet::channel::sandbox::wire::BODY_MAX, time_max: Duration::from_secs(10) };
+const BODY: Limits = Limits { bytes_max: inbox::BODY_MAX, time_max: Duration::from_secs(10) };
 
-/// `POST /notices/sandbox`: the acquirer speaks.
-pub async fn acquirer(State(edge): State<Edge>, request: Request) -> Response {
+/// `POST /notices/{channel}`: an acquirer speaks, and hears in its own form that we have it.
+pub async fn acquirer(State(edge): State<Edge>, Path(channel): Path<String>, request: Request) -> Response {
     let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let Some(acquirer) = edge.app.payments.channels().get(&channel.to_ascii_uppercase()) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let (headers, bytes) = match read(request).await {
         Ok(read) => read,
         Err(status) => return status.into_response(),
     };
-    let taken = edge.app.payments.accept_notice(&headers, &bytes).await;
-    answer(&edge, "sandbox", taken)
+    let taken = edge.app.payments.accept_notice(acquirer.name(), &headers, &bytes).await;
+    let stored = taken.is_ok();
+    let mut response = answer(&edge, acquirer.name(), taken);
+    let reply = acquirer.reply(stored);
+    if stored {
+        *response.status_mut() = reply.status;
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    *response.body_mut() = reply.body.into();
+    response
 }
 
 /// `POST /notices/bank`: the bank speaks.
@@ -37,7 +50,7 @@ pub async fn bank(State(edge): State<Edge>, request: Request) -> Response {
         Err(status) => return status.into_response(),
     };
     let taken = edge.app.withdrawals.accept_notice(&headers, &bytes).await;
-    answer(&edge, "bank", taken)
+    answer(&edge, SANDBOX_BANK, taken)
 }
 
 async fn read(request: Request) -> Result<(HeaderMap, Bytes), StatusCode> {
@@ -55,9 +68,11 @@ fn answer(edge: &Edge, sender: &'static str, taken: Result<Delivery, NoticeError
         Ok(Delivery::First) => (StatusCode::NO_CONTENT, "first"),
         Ok(Delivery::Again) => (StatusCode::NO_CONTENT, "again"),
         Ok(Delivery::Conflict) => (StatusCode::NO_CONTENT, "conflict"),
-        Err(NoticeError::Signature(_)) => (StatusCode::UNAUTHORIZED, "unsigned"),
+        Err(NoticeError::Unheard(HearError::Signature)) => (StatusCode::UNAUTHORIZED, "unsigned"),
+        Err(NoticeError::Unheard(HearError::Foreign)) => (StatusCode::BAD_REQUEST, "foreign"),
         Err(NoticeError::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-        Err(NoticeError::Malformed) => (StatusCode::BAD_REQUEST, "malformed"),
+        Err(NoticeError::Unheard(HearError::Malformed)) => (StatusCode::BAD_REQUEST, "malformed"),
+        Err(NoticeError::UnknownChannel) => (StatusCode::NOT_FOUND, "unknown"),
         Err(NoticeError::Busy { .. }) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
         Err(NoticeError::CutShort | NoticeError::Database(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
     };

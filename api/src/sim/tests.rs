@@ -17,10 +17,9 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 use wallet::base::money::Money;
 use wallet::channel::ChannelError;
+use wallet::channel::acquirer::{Acquirer as _, Asked, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, TransferWord};
 use wallet::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
-use wallet::channel::sandbox::{
-    Link, PaymentOrder, PaymentWord, PayoutOrder, PayoutStatus, RefundOrder, RefundStatus, SandboxAcquirer, SandboxBank,
-};
+use wallet::channel::sandbox::{Link, PayoutOrder, PayoutStatus, SandboxAcquirer, SandboxBank};
 
 use super::*;
 
@@ -122,7 +121,24 @@ fn number() -> String {
 }
 
 fn order(request_no: &str, minor: i64) -> PaymentOrder {
-    PaymentOrder { request_no: request_no.to_owned(), amount: Money::cny(minor), description: "咖啡".to_owned(), return_url: None }
+    PaymentOrder {
+        request_no: request_no.to_owned(),
+        amount: Money::cny(minor),
+        description: "咖啡".to_owned(),
+        method: Method::Page,
+        payer: None,
+        return_url: None,
+        expires_at: Clock::wall() + chrono::TimeDelta::minutes(30),
+        split: false,
+    }
+}
+
+fn asked(request_no: &str) -> Asked {
+    Asked { request_no: request_no.to_owned(), sent_at: Clock::wall() }
+}
+
+fn page(payment: &PaymentState) -> &str {
+    payment.invitation.as_ref().and_then(|invitation| invitation.url()).unwrap()
 }
 
 #[tokio::test]
@@ -136,18 +152,18 @@ async fn a_payment_is_made_once_confirmed_and_notified_as_often_as_wished() {
     let other = sim.acquirer.pay(&order(&request_no, 1_251)).await;
     assert!(matches!(other, Err(ChannelError::BadAnswer(_))), "a number is never used for something else: {other:?}");
 
-    assert_eq!(sim.confirm(&first.pay_url, 2).await, StatusCode::OK);
-    assert_eq!(sim.confirm(&first.pay_url, 5).await, StatusCode::OK, "a second click changes nothing");
+    assert_eq!(sim.confirm(page(&first), 2).await, StatusCode::OK);
+    assert_eq!(sim.confirm(page(&first), 5).await, StatusCode::OK, "a second click changes nothing");
     let (headers, body, notice) = next(&mut notices).await;
     let (_, again, _) = next(&mut notices).await;
     assert_eq!(body, again, "a notice never changes");
     assert_eq!((notice.kind, notice.status, notice.amount_minor), (NoticeKind::Payment, NoticeStatus::Succeeded, 1_250));
-    let link = sim.acquirer.link();
-    link.verify_notice(&headers, &body).unwrap();
-    assert!(link.verify_notice(&headers, &body[1..]).is_err());
+    let heard = sim.acquirer.hear(&headers, &body, Clock::wall()).unwrap();
+    assert_eq!(heard.notice_id, notice.notice_id);
+    assert_eq!(sim.acquirer.hear(&headers, &body[1..], Clock::wall()), Err(wallet::channel::acquirer::HearError::Signature));
     assert!(sim.bank.link().verify_notice(&headers, &body).is_err(), "the bank did not sign it");
-    let asked = sim.acquirer.query(&request_no).await.unwrap().unwrap();
-    assert!(matches!(asked.word, PaymentWord::Succeeded { amount_minor: 1_250, .. }));
+    let found = sim.acquirer.query(&asked(&request_no)).await.unwrap().unwrap();
+    assert!(matches!(found.word, PaymentWord::Succeeded { amount_minor: 1_250, .. }));
 }
 
 #[tokio::test]
@@ -156,10 +172,10 @@ async fn a_notice_held_back_comes_late_after_the_platform_asked() {
     let sim = world.start(&notify_url).await;
     let request_no = number();
     let payment = sim.acquirer.pay(&order(&request_no, 100)).await.unwrap();
-    sim.confirm(&payment.pay_url, 0).await;
+    sim.confirm(page(&payment), 0).await;
     assert!(notices.try_recv().is_err());
-    let asked = sim.acquirer.query(&request_no).await.unwrap().unwrap();
-    assert!(matches!(asked.word, PaymentWord::Succeeded { .. }));
+    let found = sim.acquirer.query(&asked(&request_no)).await.unwrap().unwrap();
+    assert!(matches!(found.word, PaymentWord::Succeeded { .. }));
     assert_eq!(next(&mut notices).await.2.request_no, request_no);
 }
 
@@ -169,14 +185,14 @@ async fn closing_bars_what_nobody_has_paid() {
     let sim = world.start(&notify_url).await;
     let (open, paid, never) = (number(), number(), number());
     let payment = sim.acquirer.pay(&order(&open, 100)).await.unwrap();
-    assert_eq!(sim.acquirer.close(&open).await.unwrap().word, PaymentWord::Closed);
-    sim.confirm(&payment.pay_url, 1).await;
-    assert_eq!(sim.acquirer.query(&open).await.unwrap().unwrap().word, PaymentWord::Closed, "a closed payment cannot be paid");
+    assert_eq!(sim.acquirer.close(&asked(&open)).await.unwrap().word, PaymentWord::Closed);
+    sim.confirm(page(&payment), 1).await;
+    assert_eq!(sim.acquirer.query(&asked(&open)).await.unwrap().unwrap().word, PaymentWord::Closed, "a closed payment cannot be paid");
     let payment = sim.acquirer.pay(&order(&paid, 100)).await.unwrap();
-    sim.confirm(&payment.pay_url, 1).await;
-    assert!(matches!(sim.acquirer.close(&paid).await.unwrap().word, PaymentWord::Succeeded { .. }), "the payer was faster");
-    assert_eq!(sim.acquirer.query(&never).await.unwrap(), None);
-    assert_eq!(sim.acquirer.close(&never).await.unwrap().word, PaymentWord::Closed);
+    sim.confirm(page(&payment), 1).await;
+    assert!(matches!(sim.acquirer.close(&asked(&paid)).await.unwrap().word, PaymentWord::Succeeded { .. }), "the payer was faster");
+    assert_eq!(sim.acquirer.query(&asked(&never)).await.unwrap(), None);
+    assert_eq!(sim.acquirer.close(&asked(&never)).await.unwrap().word, PaymentWord::Closed);
     assert_eq!(sim.acquirer.pay(&order(&never, 100)).await.unwrap().word, PaymentWord::Closed, "it comes too late");
 }
 
@@ -187,10 +203,10 @@ async fn a_declined_payment_has_failed() {
     let request_no = number();
     let payment = sim.acquirer.pay(&order(&request_no, 100)).await.unwrap();
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let answer = client.post(format!("{}/decline", payment.pay_url)).body("code=BALANCE_TOO_LOW").send().await.unwrap();
+    let answer = client.post(format!("{}/decline", page(&payment))).body("code=BALANCE_TOO_LOW").send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::SEE_OTHER, "a page is led back to the page");
-    let asked = sim.acquirer.query(&request_no).await.unwrap().unwrap();
-    assert_eq!(asked.word, PaymentWord::Failed { code: "BALANCE_TOO_LOW".to_owned() });
+    let found = sim.acquirer.query(&asked(&request_no)).await.unwrap().unwrap();
+    assert_eq!(found.word, PaymentWord::Failed { code: "BALANCE_TOO_LOW".to_owned() });
     assert_eq!(next(&mut notices).await.2.status, NoticeStatus::Failed);
 }
 
@@ -199,20 +215,27 @@ async fn refunds_never_exceed_the_payment() {
     let (world, (notify_url, mut notices)) = (World::new(), platform().await);
     let sim = world.start(&notify_url).await;
     let request_no = number();
-    let refund = |minor| RefundOrder { request_no: number(), payment_request_no: request_no.clone(), amount: Money::cny(minor) };
+    let refund = |minor| RefundOrder {
+        request_no: number(),
+        payment: asked(&request_no),
+        transaction_id: String::new(),
+        paid: Money::cny(1_000),
+        amount: Money::cny(minor),
+        reason: "退货".to_owned(),
+    };
     let payment = sim.acquirer.pay(&order(&request_no, 1_000)).await.unwrap();
     let refused = sim.acquirer.refund(&refund(1)).await;
     assert!(matches!(refused, Err(ChannelError::Refused { ref code }) if code == "PAYMENT_NOT_PAID"), "{refused:?}");
-    sim.confirm(&payment.pay_url, 1).await;
+    sim.confirm(page(&payment), 1).await;
     next(&mut notices).await;
     let part = refund(600);
-    assert_eq!(sim.acquirer.refund(&part).await.unwrap().status, RefundStatus::Accepted);
+    assert_eq!(sim.acquirer.refund(&part).await.unwrap(), TransferWord::Accepted);
     let refused = sim.acquirer.refund(&refund(401)).await;
     assert!(matches!(refused, Err(ChannelError::Refused { ref code }) if code == "AMOUNT_EXCEEDS_PAYMENT"), "{refused:?}");
     let (_, _, notice) = next(&mut notices).await;
     assert_eq!((notice.kind, notice.request_no, notice.amount_minor), (NoticeKind::Refund, part.request_no.clone(), 600));
     let repeated = sim.acquirer.refund(&part).await.unwrap();
-    assert!(matches!(repeated.status, RefundStatus::Succeeded { .. }), "the same number is the same refund");
+    assert!(matches!(repeated, TransferWord::Succeeded { .. }), "the same number is the same refund");
 }
 
 #[tokio::test]
@@ -258,7 +281,7 @@ async fn only_the_platform_is_listened_to_and_only_the_acquirer_is_believed() {
     assert!(matches!(disbelieved, Err(ChannelError::BadAnswer(_))), "{disbelieved:?}");
     sim.server.abort();
     _ = sim.server.await;
-    let silent = sim.acquirer.query(&number()).await;
+    let silent = sim.acquirer.query(&asked(&number())).await;
     assert!(matches!(silent, Err(ChannelError::NoAnswer(_))), "{silent:?}");
 }
 
@@ -281,8 +304,8 @@ async fn a_restart_remembers_and_delivers_what_was_left_even_after_a_torn_line()
                     let sim = world.start(&notify_url).await;
                     let payment = sim.acquirer.pay(&order(&request_no, 777)).await.unwrap();
                     sim.acquirer.pay(&order(&open_no, 888)).await.unwrap();
-                    sim.confirm(&payment.pay_url, 1).await;
-                    sim.acquirer.query(&request_no).await.unwrap().unwrap()
+                    sim.confirm(page(&payment), 1).await;
+                    sim.acquirer.query(&asked(&request_no)).await.unwrap().unwrap()
                 })
             });
             first.join().unwrap()
@@ -293,9 +316,9 @@ async fn a_restart_remembers_and_delivers_what_was_left_even_after_a_torn_line()
     let mut notices = serve_platform(TcpListener::bind(address).await.unwrap());
     let sim = world.start(&notify_url).await;
     assert_eq!(next(&mut notices).await.2.request_no, request_no);
-    let after = sim.acquirer.query(&request_no).await.unwrap().unwrap();
-    assert_eq!((after.transaction_id, after.word), (before.transaction_id, before.word));
-    assert_eq!(sim.acquirer.query(&open_no).await.unwrap().unwrap().word, PaymentWord::Pending);
+    let after = sim.acquirer.query(&asked(&request_no)).await.unwrap().unwrap();
+    assert_eq!(after.word, before.word);
+    assert_eq!(sim.acquirer.query(&asked(&open_no)).await.unwrap().unwrap().word, PaymentWord::Pending);
     assert_eq!(sim.acquirer.pay(&order(&open_no, 888)).await.unwrap().word, PaymentWord::Pending);
     drop(sim);
     let journal = std::fs::read_to_string(world.journal()).unwrap();
@@ -312,14 +335,14 @@ async fn the_payers_page_says_what_is_paid_and_leads_back() {
         ..order(&number(), 1_250)
     };
     let payment = sim.acquirer.pay(&asked).await.unwrap();
-    let show = || async { reqwest::get(&payment.pay_url).await.unwrap().text().await.unwrap() };
-    let page = show().await;
-    assert!(page.contains("¥12.50") && page.contains("确认支付") && page.contains("放弃"), "{page}");
-    assert!(page.contains("&lt;b&gt;面&lt;/b&gt;") && !page.contains("<b>"), "{page}");
-    let answer = reqwest::Client::new().post(format!("{}/confirm", payment.pay_url)).send().await.unwrap();
+    let show = || async { reqwest::get(page(&payment)).await.unwrap().text().await.unwrap() };
+    let shown = show().await;
+    assert!(shown.contains("¥12.50") && shown.contains("确认支付") && shown.contains("放弃"), "{shown}");
+    assert!(shown.contains("&lt;b&gt;面&lt;/b&gt;") && !shown.contains("<b>"), "{shown}");
+    let answer = reqwest::Client::new().post(format!("{}/confirm", page(&payment))).send().await.unwrap();
     assert!(answer.status().is_success());
-    let page = show().await;
-    assert!(page.contains("支付成功") && page.contains("http://127.0.0.1:1/cashier/x"), "{page}");
+    let shown = show().await;
+    assert!(shown.contains("支付成功") && shown.contains("http://127.0.0.1:1/cashier/x"), "{shown}");
     let none = reqwest::get(format!("{}/pay/T0", sim.url)).await.unwrap();
     assert_eq!(none.status(), StatusCode::NOT_FOUND);
 }
@@ -333,8 +356,10 @@ async fn the_day_can_be_moved() {
     let moved = client.post(format!("{}/control/clock", sim.url)).json(&control::Offset { offset_ms: day_ms }).send().await.unwrap();
     assert!(moved.status().is_success());
     let payment = sim.acquirer.pay(&order(&request_no, 100)).await.unwrap();
-    sim.confirm(&payment.pay_url, 1).await;
-    let PaymentWord::Succeeded { at, .. } = sim.acquirer.query(&request_no).await.unwrap().unwrap().word else { panic!("it was paid") };
+    sim.confirm(page(&payment), 1).await;
+    let PaymentWord::Succeeded { at, .. } = sim.acquirer.query(&asked(&request_no)).await.unwrap().unwrap().word else {
+        panic!("it was paid")
+    };
     let ahead = at - Clock::wall();
     assert!((82_800_000..=day_ms).contains(&ahead.num_milliseconds()), "{ahead}");
 }

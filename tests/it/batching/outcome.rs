@@ -7,6 +7,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use wallet::base::id::{AttemptId, MerchantId, OrderId, StoreId};
 use wallet::base::money::Money;
+use wallet::channel::acquirer::Invitation;
 use wallet::payment::{Prepared, Said, Word};
 
 use super::world::{World, record, run};
@@ -106,7 +107,7 @@ impl Player {
                         let said = match said {
                             0 => Said::Nothing,
                             1 => Said::Final,
-                            n => Said::Pending { pay_url: format!("https://pay.example/{n}") },
+                            n => Said::Pending { invitation: Invitation::Url(format!("https://pay.example/{n}")) },
                         };
                         record(self.world.start(self.order(n), u128::from(key)), self.attempt(n), said)
                     })
@@ -143,7 +144,7 @@ impl Player {
 fn prepared(prepared: &Prepared) -> Value {
     match prepared {
         Prepared::Answered(attempt) => json!({ "answered": attempt }),
-        Prepared::ToCall { subject, attempt } => json!({ "to_call": attempt, "subject": subject }),
+        Prepared::ToCall { subject, attempt, .. } => json!({ "to_call": attempt, "subject": subject }),
     }
 }
 

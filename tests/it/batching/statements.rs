@@ -8,6 +8,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wallet::base::batcher::Batched;
+use wallet::channel::SANDBOX;
+use wallet::channel::acquirer::Invitation;
+use wallet::channel::inbox::{Arrived, NoticeKey};
 use wallet::payment::{Prepared, Said};
 
 use super::world::{World, record};
@@ -102,13 +105,14 @@ async fn a_batch_takes_as_many_statements_as_a_single_command() {
             .zip(to_call)
             .map(|(cmd, prepared)| {
                 let Prepared::ToCall { attempt, .. } = prepared else { panic!("a new order has no answer yet") };
-                record(cmd, attempt.id, Said::Pending { pay_url: "https://pay.example".to_owned() })
+                record(cmd, attempt.id, Said::Pending { invitation: Invitation::Url("https://pay.example".to_owned()) })
             })
             .collect();
         let (recorded, _) = statements(&line, &world.recording, &records).await;
         let notices: Vec<_> = (0..members)
-            .map(|n| wallet::channel::inbox::Arrived {
-                notice_id: format!("{members} {key} {n}"),
+            .map(|n| Arrived {
+                key: NoticeKey { channel: SANDBOX.to_owned(), notice_id: format!("{members} {key} {n}") },
+                content: vec![2].into(),
                 body: vec![1].into(),
                 at: world.clock.now(),
             })

@@ -14,9 +14,11 @@ use wallet::base::batcher::{Batched, Results};
 use wallet::base::clock::Clock;
 use wallet::base::id::{AttemptId, MerchantId, OrderId, StoreId, UserId};
 use wallet::base::money::Money;
-use wallet::channel::inbox::{Arrived, Inbox};
+use wallet::channel::acquirer::{Acquirer, Method};
+use wallet::channel::inbox::{Arrived, Inbox, NoticeKey};
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::{ACQUIRER_KEY, Link, PLATFORM_KEY, SandboxAcquirer};
+use wallet::channel::{Channels, SANDBOX};
 use wallet::ledger::{self, BookKind};
 use wallet::order::{CreateOrder, Creation};
 use wallet::payment::{Outcome, Payments, Preparation, Record, Recording, StartPayment, Word};
@@ -37,7 +39,7 @@ pub struct World {
 }
 
 /// A channel that nobody reaches.
-pub fn nowhere() -> SandboxAcquirer {
+pub fn nowhere() -> Channels {
     let signer = |name| {
         let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         Signer::try_from_pkcs8(name, key.as_ref()).unwrap()
@@ -45,9 +47,9 @@ pub fn nowhere() -> SandboxAcquirer {
     let theirs = Verifier::new(ACQUIRER_KEY, &signer(ACQUIRER_KEY).public_key());
     let ours = Arc::new(signer(PLATFORM_KEY));
     let timeout = Duration::from_secs(5);
-    SandboxAcquirer::new(
-        Link::try_new("http://127.0.0.1:1", ours, theirs, "1900000001", "http://127.0.0.1:1/notices/sandbox", timeout).unwrap(),
-    )
+    let link = Link::try_new("http://127.0.0.1:1", ours, theirs, "1900000001", "http://127.0.0.1:1/notices/sandbox", timeout).unwrap();
+    let sandbox: Arc<dyn Acquirer> = Arc::new(SandboxAcquirer::new(link));
+    Channels::new([sandbox])
 }
 
 impl World {
@@ -91,12 +93,18 @@ impl World {
         tx.commit().await.unwrap();
         let names =
             HashMap::from([(merchant.0, "merchant".to_owned()), (unsigned.0, "unsigned".to_owned()), (store.0, "store".to_owned())]);
+        let channels = nowhere();
         Self {
             creation: Creation { db: db.clone(), clock: clock.clone() },
-            preparation: Preparation { db: db.clone(), clock: clock.clone(), query_after: TimeDelta::seconds(5) },
+            preparation: Preparation {
+                db: db.clone(),
+                clock: clock.clone(),
+                channels: channels.clone(),
+                query_after: TimeDelta::seconds(5),
+            },
             recording: Recording { db: db.clone(), clock: clock.clone() },
-            inbox: Inbox { db: db.clone(), channel: "SANDBOX" },
-            payments: Payments::new(db.clone(), clock.clone(), nowhere(), Duration::from_secs(5)),
+            inbox: Inbox { db: db.clone() },
+            payments: Payments::new(db.clone(), clock.clone(), channels, Duration::from_secs(5)),
             db,
             clock,
             merchant,
@@ -117,12 +125,20 @@ impl World {
     }
 
     pub fn start(&self, order: OrderId, key: u128) -> StartPayment {
-        StartPayment { merchant: self.merchant, order, return_url: None, idempotency_key: Uuid::from_u128(key) }
+        StartPayment {
+            merchant: self.merchant,
+            order,
+            method: Method::Page,
+            payer: None,
+            return_url: None,
+            idempotency_key: Uuid::from_u128(key),
+        }
     }
 
     /// Another of the world's notices: ids are told apart by the world's merchant.
     pub fn notice(&self, id: u8, body: u8) -> Arrived {
-        Arrived { notice_id: format!("{} {id}", self.merchant.simple()), body: vec![body].into(), at: self.clock.now() }
+        let key = NoticeKey { channel: SANDBOX.to_owned(), notice_id: format!("{} {id}", self.merchant.simple()) };
+        Arrived { key, body: vec![body].into(), content: vec![body].into(), at: self.clock.now() }
     }
 
     pub fn pass(&self, minutes: i64) {

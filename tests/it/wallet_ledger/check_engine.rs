@@ -152,9 +152,9 @@ const DAMAGES: &[Damage] = &[
     ("UPDATE log_state SET size = size + 1", &["L17"], &["L17"]),
     ("UPDATE log_seals SET root = sha256('x') WHERE day = (SELECT max(day) FROM log_seals)", &["L17"], &[]),
     ("INSERT INTO log_tiles (level, tile, hashes) VALUES (1, 0, sha256('x'))", &["L17"], &[]),
-    ("INSERT INTO notices (channel, notice_id, body, received_at, processed_at, outcome)
+    ("INSERT INTO notices (channel, notice_id, content, body, received_at, processed_at, outcome)
         SELECT 'BANK', 'n', convert_to(format('{\"kind\":\"PAYOUT\",\"request_no\":\"%s\",\"status\":\"SUCCEEDED\",\"amount_minor\":200,\"currency\":\"CNY\"}',
-            replace(withdrawal_id::text, '-', '')), 'UTF8'), now(), now(), 'APPLIED' FROM withdrawals WHERE amount_minor = 200", &["L18"], &[]),
+            replace(withdrawal_id::text, '-', '')), 'UTF8'), '', now(), now(), 'APPLIED' FROM withdrawals WHERE amount_minor = 200", &["L18"], &[]),
     ("UPDATE transfers SET amount_minor = amount_minor + 1", &["L19"], &["L19"]),
     ("DELETE FROM transfers WHERE status = 'SENT'", &["L19"], &["L19"]),
     ("UPDATE books SET stripe = 1 WHERE book_id = (SELECT max(book_id::text)::uuid FROM books)", &["L19"], &["L19"]),

@@ -5,6 +5,8 @@ use std::time::Duration;
 use uuid::Uuid;
 use wallet::analytics::Board;
 use wallet::base::id::{AttemptId, OrderId};
+use wallet::channel::Channels;
+use wallet::channel::acquirer::{Acquirer, Method};
 use wallet::channel::sandbox::SandboxAcquirer;
 use wallet::order::{CreateOrder, Order, OrderStatus, Orders};
 use wallet::payment::{self, Attempt, Payments, StartPayment};
@@ -22,11 +24,12 @@ struct Till {
 impl Till {
     fn of(scene: &Scene) -> Self {
         let (db, clock, later) = (scene.db.pool(), &scene.clock, Duration::from_secs(5));
-        let acquirer = SandboxAcquirer::new(dead_link());
+        let sandbox: std::sync::Arc<dyn Acquirer> = std::sync::Arc::new(SandboxAcquirer::new(dead_link()));
+        let channels = Channels::new([sandbox]);
         Self {
             orders: Orders::new(db.clone(), clock.clone()),
-            payments: Payments::new(db.clone(), clock.clone(), acquirer.clone(), later),
-            refunds: Refunds::new(db.clone(), clock.clone(), acquirer, later),
+            payments: Payments::new(db.clone(), clock.clone(), channels.clone(), later),
+            refunds: Refunds::new(db.clone(), clock.clone(), channels, later),
         }
     }
 
@@ -45,7 +48,14 @@ impl Till {
     }
 
     async fn start(&self, scene: &Scene, order: OrderId) -> Attempt {
-        let start = StartPayment { merchant: scene.merchant, order, return_url: None, idempotency_key: Uuid::now_v7() };
+        let start = StartPayment {
+            merchant: scene.merchant,
+            order,
+            method: Method::Page,
+            payer: None,
+            return_url: None,
+            idempotency_key: Uuid::now_v7(),
+        };
         self.payments.start(&scene.owner, start).await.unwrap()
     }
 

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 use wallet::base::id::OrderId;
 use wallet::channel::Progress;
+use wallet::channel::acquirer::Method;
 use wallet::channel::sandbox::BANK_KEY;
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::{ACQUIRER_KEY, PLATFORM_KEY};
@@ -75,7 +76,7 @@ impl Shop {
     }
 
     fn start(&self, order: OrderId, key: Uuid) -> StartPayment {
-        StartPayment { merchant: self.scene.merchant, order, return_url: None, idempotency_key: key }
+        StartPayment { merchant: self.scene.merchant, order, method: Method::Page, payer: None, return_url: None, idempotency_key: key }
     }
 
     async fn confirm(&self, pay_url: &str) {
@@ -118,9 +119,9 @@ async fn a_customer_goes_on_with_the_attempt_that_is_open() {
     let first = scene.start(order.id).await;
     assert_eq!(first.status, AttemptStatus::UserPending);
     let second = scene.start(order.id).await;
-    assert_eq!((second.id, &second.pay_url), (first.id, &first.pay_url));
+    assert_eq!((second.id, &second.invitation), (first.id, &first.invitation));
     assert_eq!(scene.payments.query(scene.book(), first.id).await.unwrap(), Progress::AskAgain(std::time::Duration::from_secs(5)));
-    shop.confirm(first.pay_url.as_deref().unwrap()).await;
+    shop.confirm(page(&first)).await;
     assert_eq!(scene.payments.query(scene.book(), first.id).await.unwrap(), Progress::Settled);
     assert_eq!(scene.status(order.id).await, OrderStatus::Paid);
     assert_eq!(scene.payments.query(scene.book(), first.id).await.unwrap(), Progress::Settled);
@@ -154,7 +155,7 @@ async fn a_start_that_was_cut_short_is_finished_by_its_replay() {
     let first = scene.payments.start(&scene.owner, shop.start(order.id, key)).await.unwrap();
     // as if the process had died between the two transactions
     sqlx::query("UPDATE idempotency_keys SET response = NULL WHERE operation = 'paymentStart'").execute(scene.db.pool()).await.unwrap();
-    sqlx::query("UPDATE payment_attempts SET status = 'SENT', pay_url = NULL").execute(scene.db.pool()).await.unwrap();
+    sqlx::query("UPDATE payment_attempts SET status = 'SENT', invitation = NULL").execute(scene.db.pool()).await.unwrap();
     let (a, b) = tokio::join!(
         scene.payments.start(&scene.owner, shop.start(order.id, key)),
         scene.payments.start(&scene.owner, shop.start(order.id, key))
@@ -173,7 +174,7 @@ async fn an_order_that_expired_is_closed_at_the_channel_before_it_closes_here() 
     let lost = scene.start(scene.order(300).await.id).await;
     shop.line(Line::Open);
     let (idle_attempt, paid_attempt) = (scene.start(idle.id).await, scene.start(paid.id).await);
-    shop.confirm(paid_attempt.pay_url.as_deref().unwrap()).await;
+    shop.confirm(page(&paid_attempt)).await;
     let before = scene.payments.query(scene.book(), lost.id).await.unwrap();
     assert!(matches!(before, Progress::AskAgain(_)), "not known there, but the request may be on its way");
     scene.pass(TimeDelta::minutes(31));
@@ -187,7 +188,7 @@ async fn an_order_that_expired_is_closed_at_the_channel_before_it_closes_here() 
     assert_eq!(scene.status(idle.id).await, OrderStatus::Closed);
     assert_eq!(scene.status(paid.id).await, OrderStatus::Paid, "the customer was faster");
     assert_eq!(scene.status(lost.order).await, OrderStatus::Closed);
-    let page = reqwest::get(idle_attempt.pay_url.as_deref().unwrap()).await.unwrap().text().await.unwrap();
+    let page = reqwest::get(page(&idle_attempt)).await.unwrap().text().await.unwrap();
     assert!(page.contains("订单已关闭"));
     scene.assert_sound().await;
 }
@@ -205,7 +206,7 @@ async fn a_merchant_closes_an_order_unless_the_customer_was_faster() {
     assert_eq!(shop.close(order.id).await.unwrap().status, OrderStatus::Closed, "closed is closed");
     let order = scene.order(100).await;
     let attempt = scene.start(order.id).await;
-    shop.confirm(attempt.pay_url.as_deref().unwrap()).await;
+    shop.confirm(page(&attempt)).await;
     assert!(matches!(shop.close(order.id).await, Err(PaymentError::OrderPaid)));
     assert_eq!(scene.status(order.id).await, OrderStatus::Paid);
     scene.assert_sound().await;
@@ -217,7 +218,7 @@ async fn a_refund_is_sent_once_however_often_its_answer_is_lost() {
     let scene = &shop.scene;
     let order = scene.order(10_000).await;
     let attempt = scene.start(order.id).await;
-    shop.confirm(attempt.pay_url.as_deref().unwrap()).await;
+    shop.confirm(page(&attempt)).await;
     scene.payments.query(scene.book(), attempt.id).await.unwrap();
     let cmd = RequestRefund {
         merchant: scene.merchant,
@@ -243,4 +244,9 @@ async fn a_refund_is_sent_once_however_often_its_answer_is_lost() {
     assert_eq!(settled.status, RefundStatus::Succeeded);
     assert_eq!(scene.owed().await, [9_962 - 2_490, 0, 0]);
     scene.assert_sound().await;
+}
+
+/// Where the customer of an attempt pays.
+fn page(attempt: &wallet::payment::Attempt) -> &str {
+    attempt.invitation.as_ref().and_then(|invitation| invitation.url()).unwrap()
 }

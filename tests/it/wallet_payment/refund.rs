@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 use wallet::base::id::OrderId;
 use wallet::base::money::Money;
+use wallet::channel::SANDBOX;
 use wallet::refund::{Outcome, Refund, RefundError, RefundStatus, RequestRefund, Verdict, Word};
 use wallet::settlement::Settlements;
 
@@ -80,7 +81,7 @@ async fn payments_and_refunds_of_one_batch_of_notices_lock_their_accounts_in_one
         scene.notice("N1", attempt.id, 500),
         scene.notice_of(wallet::channel::sandbox::wire::NoticeKind::Refund, "N2", &refund.id.simple(), 1_000),
     ] {
-        scene.payments.accept_notice(&headers, &body).await.unwrap();
+        scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     }
     let mut gate = scene.db.pool().begin().await.unwrap();
     sqlx::query("SELECT FROM accounts WHERE kind = 'REFUND_PAYABLE' FOR UPDATE").execute(&mut *gate).await.unwrap();

@@ -5,6 +5,8 @@ use uuid::Uuid;
 use wallet::base::actor::Actor;
 use wallet::base::id::{MerchantId, OrderId};
 use wallet::base::idempotency::IdempotencyError;
+use wallet::channel::SANDBOX;
+use wallet::channel::acquirer::Method;
 use wallet::channel::inbox::Delivery;
 use wallet::order::{CreateOrder, OrderError, OrderStatus};
 use wallet::payment::{AttemptStatus, CloseOrder, PaymentError, StartPayment, Verdict, Word};
@@ -18,12 +20,12 @@ async fn a_duplicate_notice_posts_once() {
     let attempt = scene.start(order.id).await;
     assert_eq!(attempt.status, AttemptStatus::Unknown, "nobody reaches the channel");
     let (headers, body) = scene.notice("N1", attempt.id, 10_000);
-    assert_eq!(scene.payments.accept_notice(&headers, &body).await.unwrap(), Delivery::First);
-    assert_eq!(scene.payments.accept_notice(&headers, &body).await.unwrap(), Delivery::Again);
+    assert_eq!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap(), Delivery::First);
+    assert_eq!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap(), Delivery::Again);
     assert_eq!(scene.payments.process_notices(10).await.unwrap(), 1);
-    assert_eq!(scene.payments.accept_notice(&headers, &body).await.unwrap(), Delivery::Again, "again after it was processed");
+    assert_eq!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap(), Delivery::Again, "again after it was processed");
     let (headers, body) = scene.notice("N2", attempt.id, 10_000);
-    scene.payments.accept_notice(&headers, &body).await.unwrap();
+    scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     assert_eq!(scene.payments.process_notices(10).await.unwrap(), 1);
     assert_eq!(scene.payments.process_notices(10).await.unwrap(), 0);
 
@@ -45,12 +47,12 @@ async fn one_batch_takes_in_what_many_customers_paid_and_leaves_out_what_is_not_
         let attempt = scene.start(order.id).await;
         for notice_id in [format!("A{minor}"), format!("B{minor}")] {
             let (headers, body) = scene.notice(&notice_id, attempt.id, minor);
-            scene.payments.accept_notice(&headers, &body).await.unwrap();
+            scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
         }
         orders.push(order.id);
     }
     let (headers, body) = scene.notice("stranger", wallet::base::id::AttemptId::new(), 1);
-    scene.payments.accept_notice(&headers, &body).await.unwrap();
+    scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     assert_eq!(scene.payments.process_notices(100).await.unwrap(), 7, "one batch");
     for order in orders {
         assert_eq!(scene.status(order).await, OrderStatus::Paid);
@@ -66,7 +68,7 @@ async fn two_workers_on_one_inbox_post_each_payment_once() {
     for n in 0..12 {
         let attempt = scene.start(scene.order(1_000 + n).await.id).await;
         let (headers, body) = scene.notice(&format!("N{n}"), attempt.id, 1_000 + n);
-        scene.payments.accept_notice(&headers, &body).await.unwrap();
+        scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     }
     let (a, b, c) = tokio::join!(scene.payments.process_notices(5), scene.payments.process_notices(5), scene.payments.process_notices(5));
     let rest = scene.payments.process_notices(100).await.unwrap();
@@ -81,9 +83,9 @@ async fn a_notice_that_changes_its_body_is_an_alarm_and_pays_nothing() {
     let order = scene.order(10_000).await;
     let attempt = scene.start(order.id).await;
     let (headers, body) = scene.notice("N1", attempt.id, 10_000);
-    scene.payments.accept_notice(&headers, &body).await.unwrap();
+    scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     let (headers, body) = scene.notice("N1", attempt.id, 9_999);
-    assert_eq!(scene.payments.accept_notice(&headers, &body).await.unwrap(), Delivery::Conflict);
+    assert_eq!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap(), Delivery::Conflict);
     assert_eq!(scene.payments.process_notices(10).await.unwrap(), 0);
     assert_eq!(scene.inbox("N1").await, (Some("CONFLICT".to_owned()), 2));
     assert_eq!(scene.status(order.id).await, OrderStatus::Paying, "the query finds the truth");
@@ -95,9 +97,9 @@ async fn an_unsigned_or_foreign_notice_leaves_no_trace() {
     let attempt = scene.start(scene.order(100).await.id).await;
     let (headers, mut body) = scene.notice("N1", attempt.id, 100);
     body[0] = b' ';
-    assert!(scene.payments.accept_notice(&headers, &body).await.is_err());
+    assert!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.is_err());
     let (_, body) = scene.notice("N1", attempt.id, 100);
-    assert!(scene.payments.accept_notice(&reqwest::header::HeaderMap::new(), &body).await.is_err());
+    assert!(scene.payments.accept_notice(SANDBOX, &reqwest::header::HeaderMap::new(), &body).await.is_err());
     assert_eq!(scene.count("SELECT count(*) FROM notices").await, 0);
 }
 
@@ -136,7 +138,7 @@ async fn two_successes_in_one_batch_pay_once() {
     let second = scene.start(order.id).await;
     for (notice, attempt) in [("N1", &first), ("N2", &second)] {
         let (headers, body) = scene.notice(notice, attempt.id, 10_000);
-        scene.payments.accept_notice(&headers, &body).await.unwrap();
+        scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     }
     assert_eq!(scene.payments.process_notices(10).await.unwrap(), 2);
     assert_eq!(scene.inbox("N1").await.0.as_deref(), Some("PAID"));
@@ -166,13 +168,20 @@ async fn another_amount_is_put_aside_for_a_person() {
     let order = scene.order(10_000).await;
     let attempt = scene.start(order.id).await;
     let (headers, body) = scene.notice("N1", attempt.id, 9_999);
-    scene.payments.accept_notice(&headers, &body).await.unwrap();
+    scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     scene.payments.process_notices(10).await.unwrap();
     assert_eq!(scene.inbox("N1").await.0.as_deref(), Some("CONFLICTED"));
     let attempt = scene.attempts(order.id).await.remove(0);
     assert_eq!((attempt.status, attempt.error_code.as_deref()), (AttemptStatus::Conflicted, Some("AMOUNT_DIFFERS")));
     assert_eq!(scene.owed().await, [0, 0, 0]);
-    let cmd = StartPayment { merchant: scene.merchant, order: order.id, return_url: None, idempotency_key: Uuid::now_v7() };
+    let cmd = StartPayment {
+        merchant: scene.merchant,
+        order: order.id,
+        method: Method::Page,
+        payer: None,
+        return_url: None,
+        idempotency_key: Uuid::now_v7(),
+    };
     let refused = scene.payments.start(&scene.owner, cmd).await;
     assert!(matches!(refused, Err(PaymentError::UnderReview)), "{refused:?}");
     scene.assert_sound().await;
@@ -203,7 +212,14 @@ async fn a_replayed_key_gives_the_same_answer_and_another_command_is_refused() {
     let key = Uuid::now_v7();
     let order = scene.orders.create(&scene.owner, create(1_000, key)).await.unwrap();
     let start_key = Uuid::now_v7();
-    let start = || StartPayment { merchant: scene.merchant, order: order.id, return_url: None, idempotency_key: start_key };
+    let start = || StartPayment {
+        merchant: scene.merchant,
+        order: order.id,
+        method: Method::Page,
+        payer: None,
+        return_url: None,
+        idempotency_key: start_key,
+    };
     let attempt = scene.payments.start(&scene.owner, start()).await.unwrap();
     scene.says(&attempt, scene.success(&attempt, "T1")).await;
     assert_eq!(scene.orders.create(&scene.owner, create(1_000, key)).await.unwrap(), order, "as it was told, not as it is");
@@ -243,7 +259,14 @@ async fn what_must_not_be_paid_is_refused_and_nothing_changes() {
     let refused = scene.payments.close_order(&scene.owner, close(paid.id)).await;
     assert!(matches!(refused, Err(PaymentError::OrderPaid)), "{refused:?}");
     let attempts_before = scene.count("SELECT count(*) FROM payment_attempts").await;
-    let start = |merchant, order| StartPayment { merchant, order, return_url: None, idempotency_key: Uuid::now_v7() };
+    let start = |merchant, order| StartPayment {
+        merchant,
+        order,
+        method: Method::Page,
+        payer: None,
+        return_url: None,
+        idempotency_key: Uuid::now_v7(),
+    };
     let refused = |order: OrderId| scene.payments.start(&scene.owner, start(scene.merchant, order));
     assert!(matches!(refused(paid.id).await, Err(PaymentError::OrderPaid)));
     assert!(matches!(refused(closed.id).await, Err(PaymentError::OrderClosed)));

@@ -15,8 +15,9 @@ use super::ChannelError;
 use crate::base::money::Money;
 
 /// How a customer pays at a channel (支付方式).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Method {
     /// A page on a computer.
     Page,
@@ -68,6 +69,38 @@ pub enum Invitation {
     Call(String),
     /// Nothing to show: the customer acts on a device of the channel.
     Wait,
+}
+
+impl Invitation {
+    /// The address, where it is one.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Url(url) => Some(url),
+            Self::Code(_) | Self::Call(_) | Self::Wait => None,
+        }
+    }
+
+    /// Bytes of what is shown or handed on.
+    #[expect(clippy::len_without_is_empty, reason = "a size, not a collection")]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Url(content) | Self::Code(content) | Self::Call(content) => content.len(),
+            Self::Wait => 0,
+        }
+    }
+}
+
+impl Method {
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Page => "PAGE",
+            Self::Wap => "WAP",
+            Self::InApp => "IN_APP",
+            Self::Native => "NATIVE",
+            Self::Barcode => "BARCODE",
+        }
+    }
 }
 
 /// The channel's word on a payment.

@@ -1,6 +1,12 @@
 //! Payment channels and banks (支付渠道): what the outside is told and how its word is checked. No transaction is open during a call.
 //!
-//! One acquirer and one bank today, both the sandbox, reached over HTTP with signed messages in both directions.
+//! Every acquirer speaks through [`acquirer::Acquirer`], whatever its protocol; the sandbox's acquirer and bank are reached over HTTP with
+//! signed messages in both directions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use acquirer::Acquirer;
 
 pub mod acquirer;
 pub mod inbox;
@@ -12,6 +18,30 @@ pub const SANDBOX: &str = "SANDBOX";
 
 /// The name of the sandbox bank: in the inbox and as subject of its cash account.
 pub const SANDBOX_BANK: &str = "SANDBOX_BANK";
+
+/// The acquirers that this system is connected to, by name.
+#[derive(Clone, Debug)]
+pub struct Channels(Arc<BTreeMap<&'static str, Arc<dyn Acquirer>>>);
+
+impl Channels {
+    pub fn new(acquirers: impl IntoIterator<Item = Arc<dyn Acquirer>>) -> Self {
+        Self(Arc::new(acquirers.into_iter().map(|acquirer| (acquirer.name(), acquirer)).collect()))
+    }
+
+    /// The acquirer of an attempt. None: it is not connected any more.
+    pub fn get(&self, name: &str) -> Option<&dyn Acquirer> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// The first by name that offers a way to pay.
+    pub fn offering(&self, method: acquirer::Method) -> Option<&dyn Acquirer> {
+        self.0.values().map(AsRef::as_ref).find(|acquirer| acquirer.methods().contains(&method))
+    }
+
+    pub fn names(&self) -> Vec<&'static str> {
+        self.0.keys().copied().collect()
+    }
+}
 
 /// Why a call to a channel gave no usable word. Only [`ChannelError::Refused`] is definitive: it may fail an attempt, the others never.
 #[derive(Debug, thiserror::Error)]

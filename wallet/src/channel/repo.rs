@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::inbox::{Arrived, CONFLICT, Waiting};
+use super::inbox::{Arrived, CONFLICT, NoticeKey, Waiting};
 use crate::base::id::BookId;
 
 /// The deliveries of one notice within a batch.
@@ -15,42 +15,45 @@ pub struct Gathered<'a> {
     /// The first of them.
     pub notice: &'a Arrived,
     pub deliveries: i32,
-    /// Whether another of them has another body.
+    /// Whether another of them says something else.
     pub conflict: bool,
 }
 
 /// A notice as it lies in the inbox now.
 #[derive(Debug)]
 pub struct StoredNotice {
-    pub notice_id: String,
+    pub key: NoticeKey,
     /// Whether it was not there before.
     pub new: bool,
-    pub body_hash: Vec<u8>,
+    pub content_hash: Vec<u8>,
 }
 
 /// Stores or counts up notices, each named once. One statement; locks in the order of their ids.
-pub async fn store_notices(db: &PgPool, channel: &str, notices: &[Gathered<'_>]) -> sqlx::Result<Vec<StoredNotice>> {
-    let ids: Vec<String> = notices.iter().map(|n| n.notice.notice_id.clone()).collect();
+pub async fn store_notices(db: &PgPool, notices: &[Gathered<'_>]) -> sqlx::Result<Vec<StoredNotice>> {
+    let channels: Vec<String> = notices.iter().map(|n| n.notice.key.channel.clone()).collect();
+    let ids: Vec<String> = notices.iter().map(|n| n.notice.key.notice_id.clone()).collect();
     let bodies: Vec<Vec<u8>> = notices.iter().map(|n| n.notice.body.to_vec()).collect();
+    let contents: Vec<Vec<u8>> = notices.iter().map(|n| n.notice.content.to_vec()).collect();
     let times: Vec<DateTime<Utc>> = notices.iter().map(|n| n.notice.at).collect();
     let deliveries: Vec<i32> = notices.iter().map(|n| n.deliveries).collect();
     let conflicts: Vec<bool> = notices.iter().map(|n| n.conflict).collect();
     let rows = sqlx::query!(
-        r#"INSERT INTO notices AS n (channel, notice_id, body, received_at, deliveries, outcome, processed_at)
-           SELECT $1, a.notice_id, a.body, a.received_at, a.deliveries,
-                  CASE WHEN a.conflict THEN $7 END, CASE WHEN a.conflict THEN a.received_at END
-           FROM UNNEST($2::text[], $3::bytea[], $4::timestamptz[], $5::integer[], $6::boolean[])
-                AS a (notice_id, body, received_at, deliveries, conflict)
-           ORDER BY a.notice_id
+        r#"INSERT INTO notices AS n (channel, notice_id, body, content, received_at, deliveries, outcome, processed_at)
+           SELECT a.channel, a.notice_id, a.body, a.content, a.received_at, a.deliveries,
+                  CASE WHEN a.conflict THEN $8 END, CASE WHEN a.conflict THEN a.received_at END
+           FROM UNNEST($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::timestamptz[], $6::integer[], $7::boolean[])
+                AS a (channel, notice_id, body, content, received_at, deliveries, conflict)
+           ORDER BY a.channel, a.notice_id
            ON CONFLICT (channel, notice_id) DO UPDATE
            SET deliveries = n.deliveries + excluded.deliveries,
-               outcome = CASE WHEN n.body = excluded.body AND excluded.outcome IS NULL THEN n.outcome ELSE $7 END,
-               processed_at = CASE WHEN n.body = excluded.body AND excluded.outcome IS NULL THEN n.processed_at
+               outcome = CASE WHEN n.content = excluded.content AND excluded.outcome IS NULL THEN n.outcome ELSE $8 END,
+               processed_at = CASE WHEN n.content = excluded.content AND excluded.outcome IS NULL THEN n.processed_at
                                    ELSE COALESCE(n.processed_at, excluded.received_at) END
-           RETURNING n.notice_id, n.deliveries, sha256(n.body) AS "body_hash!""#,
-        channel,
+           RETURNING n.channel, n.notice_id, n.deliveries, sha256(n.content) AS "content_hash!""#,
+        &channels,
         &ids,
         &bodies,
+        &contents,
         &times,
         &deliveries,
         &conflicts,
@@ -58,55 +61,54 @@ pub async fn store_notices(db: &PgPool, channel: &str, notices: &[Gathered<'_>])
     )
     .fetch_all(db)
     .await?;
-    let counted: HashMap<&str, i32> = notices.iter().map(|n| (n.notice.notice_id.as_str(), n.deliveries)).collect();
+    let counted: HashMap<&NoticeKey, i32> = notices.iter().map(|n| (&n.notice.key, n.deliveries)).collect();
     let stored = rows.into_iter().map(|r| {
-        let new = counted.get(r.notice_id.as_str()) == Some(&r.deliveries);
-        StoredNotice { notice_id: r.notice_id, new, body_hash: r.body_hash }
+        let key = NoticeKey { channel: r.channel, notice_id: r.notice_id };
+        let new = counted.get(&key) == Some(&r.deliveries);
+        StoredNotice { key, new, content_hash: r.content_hash }
     });
     Ok(stored.collect())
 }
 
 pub async fn lock_waiting_in_tx(
     tx: &mut PgConnection,
-    channel: &str,
-    only: Option<&[String]>,
+    channels: &[&str],
+    only: Option<&NoticeKey>,
     attempts_max: i32,
     limit: i64,
 ) -> sqlx::Result<Vec<Waiting>> {
+    let (only_channel, only_id) = only.map(|key| (key.channel.as_str(), key.notice_id.as_str())).unzip();
     let rows = sqlx::query!(
-        "SELECT notice_id, body
+        "SELECT channel, notice_id, content
          FROM notices
-         WHERE processed_at IS NULL AND channel = $1 AND attempts < $2 AND ($3::text[] IS NULL OR notice_id = ANY($3))
+         WHERE processed_at IS NULL AND channel = ANY($1) AND attempts < $2 AND ($3::text IS NULL OR (channel = $3 AND notice_id = $4))
          ORDER BY received_at
-         LIMIT $4
+         LIMIT $5
          FOR UPDATE SKIP LOCKED",
-        channel,
+        channels as &[&str],
         attempts_max,
-        only as Option<&[String]>,
+        only_channel,
+        only_id,
         limit
     )
     .fetch_all(tx)
     .await?;
-    Ok(rows.into_iter().map(|r| Waiting { notice_id: r.notice_id, notice: serde_json::from_slice(&r.body).ok() }).collect())
+    Ok(rows.into_iter().map(|r| Waiting { key: NoticeKey { channel: r.channel, notice_id: r.notice_id }, content: r.content }).collect())
 }
 
-pub async fn finish_in_tx(
-    tx: &mut PgConnection,
-    channel: &str,
-    outcomes: &[(String, &'static str)],
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+pub async fn finish_in_tx(tx: &mut PgConnection, outcomes: &[(NoticeKey, &'static str)], now: DateTime<Utc>) -> sqlx::Result<()> {
     if outcomes.is_empty() {
         return Ok(());
     }
-    let ids: Vec<String> = outcomes.iter().map(|(id, _)| id.clone()).collect();
+    let channels: Vec<String> = outcomes.iter().map(|(key, _)| key.channel.clone()).collect();
+    let ids: Vec<String> = outcomes.iter().map(|(key, _)| key.notice_id.clone()).collect();
     let words: Vec<String> = outcomes.iter().map(|(_, word)| (*word).to_owned()).collect();
     sqlx::query!(
         "UPDATE notices n
          SET processed_at = $4, outcome = d.outcome
-         FROM UNNEST($2::text[], $3::text[]) AS d (notice_id, outcome)
-         WHERE n.channel = $1 AND n.notice_id = d.notice_id",
-        channel,
+         FROM UNNEST($1::text[], $2::text[], $3::text[]) AS d (channel, notice_id, outcome)
+         WHERE n.channel = d.channel AND n.notice_id = d.notice_id",
+        &channels,
         &ids,
         &words,
         now
@@ -116,8 +118,8 @@ pub async fn finish_in_tx(
     Ok(())
 }
 
-pub async fn count_failure(db: &PgPool, channel: &str, notice_id: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE notices SET attempts = attempts + 1 WHERE channel = $1 AND notice_id = $2", channel, notice_id)
+pub async fn count_failure(db: &PgPool, notice: &NoticeKey) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE notices SET attempts = attempts + 1 WHERE channel = $1 AND notice_id = $2", notice.channel, notice.notice_id)
         .execute(db)
         .await?;
     Ok(())

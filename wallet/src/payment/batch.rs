@@ -91,8 +91,11 @@ impl Batch {
                 self.booking.events.push(about("payment.failed", &order, &attempt, now));
             }
             (Verdict::Close, _) => resolve(&mut attempt, AttemptStatus::ClosedAtChannel, None, now),
-            (Verdict::Wait, Word::Pending { pay_url }) => {
-                (attempt.status, attempt.pay_url) = (AttemptStatus::UserPending, Some(pay_url.clone()));
+            // a channel that does not say how the customer gets there is sent the same request once more at the next start
+            (Verdict::Wait, Word::Pending { invitation: None }) if attempt.invitation.is_none() => return Some(verdict),
+            (Verdict::Wait, Word::Pending { invitation }) => {
+                attempt.status = AttemptStatus::UserPending;
+                attempt.invitation = invitation.clone().or(attempt.invitation);
             }
             (Verdict::Contradiction, _) => {
                 tracing::error!(attempt_id = %attempt.id, word = ?outcome.word, "the channel contradicts what it said of a payment");

@@ -29,9 +29,9 @@ use crate::base::batcher::{self, Batcher};
 use crate::base::clock::Clock;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
 use crate::base::money::Money;
-use crate::channel::SANDBOX;
+use crate::channel::Channels;
+use crate::channel::acquirer::{Asked, Invitation, Method, PaymentState, PaymentWord};
 use crate::channel::inbox::{self, Inbox};
-use crate::channel::sandbox::{PaymentState, PaymentWord, SandboxAcquirer};
 
 /// Kind of the job that asks what became of an attempt.
 pub const QUERY_JOB: &str = "payment_query";
@@ -45,8 +45,9 @@ pub struct Attempt {
     pub channel: String,
     pub amount: Money,
     pub status: AttemptStatus,
-    /// Where the customer pays, once the channel has told.
-    pub pay_url: Option<String>,
+    pub method: Method,
+    /// How the customer is brought to pay, once the channel has told.
+    pub invitation: Option<Invitation>,
     /// The channel's own id, once it has the money.
     pub transaction_id: Option<String>,
     pub error_code: Option<String>,
@@ -59,11 +60,22 @@ pub struct Attempt {
     pub resolved_at: Option<DateTime<Utc>>,
 }
 
+impl Attempt {
+    /// As its channel finds it again.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked { request_no: self.id.simple(), sent_at: self.sent_at }
+    }
+}
+
 /// Starts to pay an order.
 #[derive(Clone, Debug, Serialize)]
 pub struct StartPayment {
     pub merchant: MerchantId,
     pub order: OrderId,
+    pub method: Method,
+    /// Who pays, by the channel's own id, where the method needs it; the scanned code for [`Method::Barcode`]. Not kept.
+    #[serde(skip)]
+    pub payer: Option<String>,
     /// Where the channel's page leads back to. Not part of what the key stands for.
     #[serde(skip)]
     pub return_url: Option<String>,
@@ -84,7 +96,7 @@ pub struct Outcome {
 pub struct Payments {
     db: PgPool,
     clock: Clock,
-    acquirer: SandboxAcquirer,
+    channels: Channels,
     preparation: Batcher<Preparation>,
     recording: Batcher<Recording>,
     inbox: Batcher<Inbox>,
@@ -92,18 +104,23 @@ pub struct Payments {
 
 impl Payments {
     /// `query_after`: how long after sending the channel is asked, if it has not told by itself.
-    pub fn new(db: PgPool, clock: Clock, acquirer: SandboxAcquirer, query_after: std::time::Duration) -> Self {
+    pub fn new(db: PgPool, clock: Clock, channels: Channels, query_after: std::time::Duration) -> Self {
         let query_after = TimeDelta::from_std(query_after).unwrap_or(TimeDelta::seconds(5));
-        let preparation = Preparation { db: db.clone(), clock: clock.clone(), query_after };
+        let preparation = Preparation { db: db.clone(), clock: clock.clone(), channels: channels.clone(), query_after };
         let recording = Recording { db: db.clone(), clock: clock.clone() };
         Self {
             preparation: Batcher::new("payment_prepare", batcher::COMMANDS, preparation),
             recording: Batcher::new("payment_record", batcher::COMMANDS, recording),
-            inbox: Batcher::new("payment_notice", inbox::LIMITS, Inbox { db: db.clone(), channel: SANDBOX }),
+            inbox: Batcher::new("payment_notice", inbox::LIMITS, Inbox { db: db.clone() }),
             db,
             clock,
-            acquirer,
+            channels,
         }
+    }
+
+    /// The acquirers it pays through.
+    pub fn channels(&self) -> &Channels {
+        &self.channels
     }
 
     /// Attempts by id, for loaders that have checked who asks. Missing ones are left out; no order is promised.
@@ -120,9 +137,9 @@ impl Payments {
 /// An answer or a query's result as a word to be judged.
 fn word_of(state: PaymentState) -> Word {
     match state.word {
-        PaymentWord::Pending => Word::Pending { pay_url: state.pay_url },
-        PaymentWord::Succeeded { amount_minor, currency, at } => {
-            Word::Succeeded { transaction_id: state.transaction_id, amount_minor, currency, at }
+        PaymentWord::Pending => Word::Pending { invitation: state.invitation },
+        PaymentWord::Succeeded { transaction_id, amount_minor, currency, at } => {
+            Word::Succeeded { transaction_id, amount_minor, currency, at }
         }
         PaymentWord::Failed { code } => Word::Failed { code },
         PaymentWord::Closed => Word::Closed,

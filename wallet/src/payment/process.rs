@@ -17,11 +17,10 @@ use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::outbox;
 use crate::booking::Booking;
-use crate::channel::inbox::{self, Delivery, NoticeError, Waiting};
+use crate::channel::acquirer::{PaymentState, Spoken, TransferWord};
+use crate::channel::inbox::{self, Delivery, NoticeError, NoticeKey, Waiting};
 use crate::channel::repo::{Numbered, resolve_in_tx};
-use crate::channel::sandbox::error_code;
-use crate::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
-use crate::channel::{Progress, SANDBOX, ask_again};
+use crate::channel::{Progress, ask_again};
 use crate::order::{self, Order, OrderStatus};
 use crate::refund;
 
@@ -36,8 +35,9 @@ pub struct CloseOrder {
 
 impl Payments {
     /// Takes in a notice as it came: verify, store, return. Answer 2xx when this is `Ok`; [`Payments::process_notices`] does the rest.
-    pub async fn accept_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, NoticeError> {
-        let notice = inbox::verify(self.acquirer.link(), headers, body, self.clock.now())?;
+    pub async fn accept_notice(&self, channel: &str, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, NoticeError> {
+        let acquirer = self.channels.get(channel).ok_or(NoticeError::UnknownChannel)?;
+        let notice = inbox::verify(acquirer, headers, body, self.clock.now())?;
         Ok(self.inbox.submit(notice).await?)
     }
 
@@ -54,12 +54,12 @@ impl Payments {
         };
         tracing::warn!(notices = seen.len(), error = &error as &dyn std::error::Error, "a batch of notices failed; trying one by one");
         let mut done = 0;
-        for notice_id in seen {
-            match self.process_batch(Some(std::slice::from_ref(&notice_id)), 1).await.1 {
+        for key in seen {
+            match self.process_batch(Some(&key), 1).await.1 {
                 Ok(processed) => done += processed,
                 Err(error) => {
-                    tracing::error!(notice_id, error = &error as &dyn std::error::Error, "a notice could not be processed");
-                    inbox::count_failure(&self.db, SANDBOX, &notice_id).await?;
+                    tracing::error!(?key, error = &error as &dyn std::error::Error, "a notice could not be processed");
+                    inbox::count_failure(&self.db, &key).await?;
                 }
             }
         }
@@ -67,18 +67,18 @@ impl Payments {
     }
 
     /// One transaction. Gives the notices it looked at, whether or not they were processed.
-    async fn process_batch(&self, only: Option<&[String]>, limit: i64) -> (Vec<String>, Result<usize, PaymentError>) {
+    async fn process_batch(&self, only: Option<&NoticeKey>, limit: i64) -> (Vec<NoticeKey>, Result<usize, PaymentError>) {
         let seen = std::sync::Mutex::new(Vec::new());
         let result = retrying(PaymentError::retryable, || async {
             let now = self.clock.now();
             let mut tx = self.db.begin().await?;
-            let waiting = inbox::lock_waiting_in_tx(&mut tx, SANDBOX, only, limit).await?;
-            *seen.lock().expect("nothing panics while it is held") = waiting.iter().map(|w| w.notice_id.clone()).collect();
+            let waiting = inbox::lock_waiting_in_tx(&mut tx, &self.channels.names(), only, limit).await?;
+            *seen.lock().expect("nothing panics while it is held") = waiting.iter().map(|w| w.key.clone()).collect();
             if waiting.is_empty() {
                 return Ok(0);
             }
             let outcomes = take_in_notices_in_tx(&mut tx, &waiting, now).await?;
-            inbox::finish_in_tx(&mut tx, SANDBOX, &outcomes, now).await?;
+            inbox::finish_in_tx(&mut tx, &outcomes, now).await?;
             tx.commit().await?;
             Ok(outcomes.len())
         })
@@ -94,11 +94,12 @@ impl Payments {
         }
         let order = order::repo::by_ids(&self.db, &[(attempt.merchant, attempt.order)]).await?.pop().ok_or(PaymentError::NotFound)?;
         let over = order.expires_at <= self.clock.now() || matches!(order.status, OrderStatus::Paid | OrderStatus::Closed);
+        let channel = self.channels.get(&attempt.channel).ok_or(PaymentError::NoChannel)?;
         let answer = if over {
             // says where it stands if the customer was faster, and bars a request that is still on its way
-            self.acquirer.close(&attempt.id.simple()).await.map(Some)
+            channel.close(&attempt.asked()).await.map(Some)
         } else {
-            self.acquirer.query(&attempt.id.simple()).await
+            channel.query(&attempt.asked()).await
         };
         let word = match answer {
             Ok(Some(state)) => word_of(state),
@@ -130,7 +131,8 @@ impl Payments {
             Closing::Done(order) => return Ok(*order),
             Closing::Open(attempts) => attempts,
         } {
-            match self.acquirer.close(&attempt.id.simple()).await {
+            let channel = self.channels.get(&attempt.channel).ok_or(PaymentError::NoChannel)?;
+            match channel.close(&attempt.asked()).await {
                 Ok(state) => {
                     self.apply(&[Outcome { book: cmd.merchant.book(), attempt: attempt.id, word: word_of(state) }])
                         .await
@@ -208,17 +210,15 @@ async fn apply_in_tx(
         return Ok(Default::default());
     }
     let wanted: Vec<_> = outcomes.iter().map(|o| (o.book, o.attempt)).collect();
-    let transactions: Vec<_> = outcomes
-        .iter()
-        .filter_map(|o| match &o.word {
-            Word::Succeeded { transaction_id, .. } => Some((SANDBOX.to_owned(), transaction_id.clone())),
-            _ => None,
-        })
-        .collect();
     let order_ids = repo::orders_of_in_tx(tx, &wanted).await?;
     let orders = order::repo::lock_in_tx(tx, &order_ids).await?;
     let attempts = repo::lock_in_tx(tx, &order_ids).await?;
-    let bound = repo::bindings_in_tx(tx, &transactions).await?;
+    let channel_of: HashMap<_, _> = attempts.iter().map(|a| (a.id, a.channel.as_str())).collect();
+    let told = outcomes.iter().filter_map(|o| match &o.word {
+        Word::Succeeded { transaction_id, .. } => Some(((*channel_of.get(&o.attempt)?).to_owned(), transaction_id.clone())),
+        _ => None,
+    });
+    let bound = repo::bindings_in_tx(tx, &told.collect::<Vec<_>>()).await?;
 
     let mut batch = Batch::new(orders, attempts, bound);
     let verdicts: Vec<_> = outcomes.iter().map(|outcome| batch.take_in(outcome, now)).collect();
@@ -239,32 +239,37 @@ async fn take_in_notices_in_tx(
     tx: &mut PgConnection,
     waiting: &[Waiting],
     now: DateTime<Utc>,
-) -> Result<Vec<(String, &'static str)>, PaymentError> {
-    let mut outcome_of: HashMap<&str, &'static str> = HashMap::new();
-    let readable = || waiting.iter().filter_map(|w| w.notice.as_ref().map(|n| (w.notice_id.as_str(), n)));
-
-    let paid: Vec<_> = readable().filter(|(_, n)| n.kind == NoticeKind::Payment).collect();
-    let known = numbers_in_tx(tx, "PAYMENT", &paid).await?;
-    let (mut payments, mut refunds) = (Vec::new(), Vec::new());
-    for (id, notice) in paid {
-        match (known.get(&notice.request_no), payment_word(notice)) {
-            (Some(n), Some(word)) => payments.push((id, Outcome { book: n.book, attempt: AttemptId(n.subject), word })),
-            (Some(_), None) => _ = outcome_of.insert(id, inbox::MALFORMED),
-            (None, _) => {}
+) -> Result<Vec<(NoticeKey, &'static str)>, PaymentError> {
+    let mut words: Vec<&'static str> = vec![inbox::UNKNOWN_REQUEST; waiting.len()];
+    let (mut paid, mut refunded) = (Vec::new(), Vec::new());
+    for (place, notice) in waiting.iter().enumerate() {
+        match serde_json::from_slice(&notice.content) {
+            Ok(Spoken::Payment { request_no, word }) => paid.push((place, request_no, word)),
+            // taken in, no result: nothing to act on
+            Ok(Spoken::Refund { word: TransferWord::Accepted, .. } | Spoken::Other { .. }) => words[place] = inbox::NOTED,
+            Ok(Spoken::Refund { request_no, word, .. }) => refunded.push((place, request_no, word)),
+            Err(_) => words[place] = inbox::MALFORMED,
         }
     }
-    let refunded: Vec<_> = readable().filter(|(_, n)| n.kind == NoticeKind::Refund).collect();
-    let known = numbers_in_tx(tx, "REFUND", &refunded).await?;
-    for (id, notice) in refunded {
-        match (known.get(&notice.request_no), refund_word(notice)) {
-            (Some(n), Some(word)) => refunds.push((id, refund::Outcome { book: n.book, refund: RefundId(n.subject), word })),
-            (Some(_), None) => _ = outcome_of.insert(id, inbox::MALFORMED),
-            (None, _) => {}
-        }
-    }
+    let known = numbers_in_tx(tx, "PAYMENT", paid.iter().map(|(_, number, _)| number)).await?;
+    let payments = paid.into_iter().filter_map(|(place, number, word)| {
+        let n = known.get(&number)?;
+        let word = word_of(PaymentState { invitation: None, word });
+        Some((place, Outcome { book: n.book, attempt: AttemptId(n.subject), word }))
+    });
+    let (payment_places, payments): (Vec<_>, Vec<_>) = payments.unzip();
+    let known = numbers_in_tx(tx, "REFUND", refunded.iter().map(|(_, number, _)| number)).await?;
+    let refunds = refunded.into_iter().filter_map(|(place, number, word)| {
+        let n = known.get(&number)?;
+        let word = match word {
+            TransferWord::Succeeded { at } => refund::Word::Succeeded { at },
+            TransferWord::Failed { code } => refund::Word::Failed { code },
+            TransferWord::Accepted => return None,
+        };
+        Some((place, refund::Outcome { book: n.book, refund: RefundId(n.subject), word }))
+    });
+    let (refund_places, refunds): (Vec<_>, Vec<_>) = refunds.unzip();
 
-    let (payment_ids, payments): (Vec<_>, Vec<_>) = payments.into_iter().unzip();
-    let (refund_ids, refunds): (Vec<_>, Vec<_>) = refunds.into_iter().unzip();
     if !payments.is_empty() && !refunds.is_empty() {
         // both halves lock orders and then their attempts or refunds: all orders come first, so that nobody waits in a circle
         let mut orders = repo::orders_of_in_tx(tx, &payments.iter().map(|o| (o.book, o.attempt)).collect::<Vec<_>>()).await?;
@@ -274,41 +279,19 @@ async fn take_in_notices_in_tx(
     let (payment_verdicts, payments) = apply_in_tx(tx, &payments, now).await?;
     let (refund_verdicts, refunds) = refund::apply_in_tx(tx, &refunds, now).await?;
     payments.and(refunds).write_in_tx(tx, now).await?.map_err(PaymentError::Posting)?;
-    for (id, verdict) in payment_ids.into_iter().zip(payment_verdicts) {
-        outcome_of.insert(id, verdict.map_or(inbox::UNKNOWN_REQUEST, rules::Verdict::as_str));
+    for (place, verdict) in payment_places.into_iter().zip(payment_verdicts) {
+        words[place] = verdict.map_or(inbox::UNKNOWN_REQUEST, rules::Verdict::as_str);
     }
-    for (id, verdict) in refund_ids.into_iter().zip(refund_verdicts) {
-        outcome_of.insert(id, verdict.map_or(inbox::UNKNOWN_REQUEST, refund::Verdict::as_str));
+    for (place, verdict) in refund_places.into_iter().zip(refund_verdicts) {
+        words[place] = verdict.map_or(inbox::UNKNOWN_REQUEST, refund::Verdict::as_str);
     }
-
-    let unread = |w: &Waiting| if w.notice.is_some() { inbox::UNKNOWN_REQUEST } else { inbox::MALFORMED };
-    Ok(waiting.iter().map(|w| (w.notice_id.clone(), outcome_of.get(w.notice_id.as_str()).copied().unwrap_or_else(|| unread(w)))).collect())
+    Ok(waiting.iter().map(|w| w.key.clone()).zip(words).collect())
 }
 
-async fn numbers_in_tx(tx: &mut PgConnection, kind: &str, notices: &[(&str, &Notice)]) -> sqlx::Result<HashMap<String, Numbered>> {
-    let numbers: Vec<String> = notices.iter().map(|(_, n)| n.request_no.clone()).collect();
-    Ok(resolve_in_tx(tx, kind, &numbers).await?.into_iter().collect())
-}
-
-/// None: a success without its time.
-fn payment_word(notice: &Notice) -> Option<Word> {
-    Some(match notice.status {
-        NoticeStatus::Succeeded => Word::Succeeded {
-            transaction_id: notice.transaction_id.clone(),
-            amount_minor: notice.amount_minor,
-            currency: notice.currency.clone(),
-            at: notice.success_time?,
-        },
-        NoticeStatus::Failed => Word::Failed { code: error_code(notice.error_code.clone()) },
-        NoticeStatus::Closed => Word::Closed,
-    })
-}
-
-/// None: a success without its time, or a state that a refund cannot have.
-fn refund_word(notice: &Notice) -> Option<refund::Word> {
-    match notice.status {
-        NoticeStatus::Succeeded => notice.success_time.map(|at| refund::Word::Succeeded { at }),
-        NoticeStatus::Failed => Some(refund::Word::Failed { code: error_code(notice.error_code.clone()) }),
-        NoticeStatus::Closed => None,
-    }
+async fn numbers_in_tx<'a>(
+    tx: &mut PgConnection,
+    kind: &str,
+    numbers: impl Iterator<Item = &'a String>,
+) -> sqlx::Result<HashMap<String, Numbered>> {
+    Ok(resolve_in_tx(tx, kind, &numbers.cloned().collect::<Vec<_>>()).await?.into_iter().collect())
 }

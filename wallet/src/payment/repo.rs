@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{Attempt, AttemptStatus};
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
 use crate::base::money::{Currency, Money};
+use crate::channel::acquirer::Method;
 
 /// A row as it lies in the table.
 struct Row {
@@ -17,7 +18,9 @@ struct Row {
     amount_minor: i64,
     currency: Currency,
     status: AttemptStatus,
-    pay_url: Option<String>,
+    method: Method,
+    /// JSON of an invitation.
+    invitation: Option<String>,
     channel_transaction_id: Option<String>,
     error_code: Option<String>,
     surplus: bool,
@@ -35,7 +38,8 @@ impl From<Row> for Attempt {
             channel: r.channel,
             amount: Money { minor: r.amount_minor, currency: r.currency },
             status: r.status,
-            pay_url: r.pay_url,
+            method: r.method,
+            invitation: r.invitation.and_then(|text| serde_json::from_str(&text).ok()),
             transaction_id: r.channel_transaction_id,
             error_code: r.error_code,
             surplus: r.surplus,
@@ -56,22 +60,24 @@ pub async fn open_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
     let ids: Vec<Uuid> = attempts.iter().map(|a| a.id.0).collect();
     let orders: Vec<Uuid> = attempts.iter().map(|a| a.order.0).collect();
     let channels: Vec<String> = attempts.iter().map(|a| a.channel.clone()).collect();
+    let methods: Vec<&str> = attempts.iter().map(|a| a.method.as_str()).collect();
     let amounts: Vec<i64> = attempts.iter().map(|a| a.amount.minor).collect();
     let currencies: Vec<String> = attempts.iter().map(|a| a.amount.currency.as_str().to_owned()).collect();
     let statuses: Vec<String> = attempts.iter().map(|a| a.status.as_str().to_owned()).collect();
     let times: Vec<DateTime<Utc>> = attempts.iter().map(|a| a.sent_at).collect();
     sqlx::query!(
         "WITH opened AS (
-             SELECT * FROM UNNEST($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::timestamptz[])
-                 AS a (request_no, book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at)
+             SELECT * FROM UNNEST($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::timestamptz[],
+                                  $10::text[])
+                 AS a (request_no, book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method)
          ), numbered AS (
              INSERT INTO request_numbers (request_no, book_id, kind, subject_id)
              SELECT request_no, book_id, 'PAYMENT', attempt_id FROM opened
          ), paying AS (
              UPDATE orders o SET status = 'PAYING' FROM opened a WHERE o.book_id = a.book_id AND o.order_id = a.order_id
          )
-         INSERT INTO payment_attempts (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at)
-         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at FROM opened",
+         INSERT INTO payment_attempts (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method)
+         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method FROM opened",
         &numbers,
         &books,
         &ids,
@@ -80,7 +86,8 @@ pub async fn open_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
         &amounts,
         &currencies,
         &statuses,
-        &times
+        &times,
+        &methods as &[&str]
     )
     .execute(tx)
     .await?;
@@ -94,7 +101,7 @@ pub async fn of_orders(db: &PgPool, orders: &[(MerchantId, OrderId)]) -> sqlx::R
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.book_id, a.attempt_id, a.order_id, a.channel, a.amount_minor, a.currency AS "currency: Currency",
-                  a.status AS "status: AttemptStatus", a.pay_url, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
+                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
                   a.succeeded_at, a.resolved_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.order_id = wanted.order_id
@@ -113,7 +120,7 @@ pub async fn by_ids(db: &PgPool, attempts: &[(MerchantId, AttemptId)]) -> sqlx::
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.book_id, a.attempt_id, a.order_id, a.channel, a.amount_minor, a.currency AS "currency: Currency",
-                  a.status AS "status: AttemptStatus", a.pay_url, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
+                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
                   a.succeeded_at, a.resolved_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, attempt_id)
            JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.attempt_id = wanted.attempt_id"#,
@@ -132,7 +139,8 @@ pub async fn lock_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> 
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, attempt_id, order_id, channel, amount_minor, currency AS "currency: Currency",
-                  status AS "status: AttemptStatus", pay_url, channel_transaction_id, error_code, surplus, sent_at, succeeded_at, resolved_at
+                  status AS "status: AttemptStatus", method AS "method: Method", invitation, channel_transaction_id, error_code, surplus,
+                  sent_at, succeeded_at, resolved_at
            FROM payment_attempts
            WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
            ORDER BY book_id, attempt_id
@@ -227,7 +235,8 @@ pub async fn update_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::
     let books: Vec<Uuid> = attempts.iter().map(|a| a.merchant.0).collect();
     let ids: Vec<Uuid> = attempts.iter().map(|a| a.id.0).collect();
     let statuses: Vec<String> = attempts.iter().map(|a| a.status.as_str().to_owned()).collect();
-    let urls: Vec<Option<String>> = attempts.iter().map(|a| a.pay_url.clone()).collect();
+    let written = |invitation| serde_json::to_string(invitation).expect("an invitation is plain data and serialises");
+    let invitations: Vec<Option<String>> = attempts.iter().map(|a| a.invitation.as_ref().map(written)).collect();
     let transactions: Vec<Option<String>> = attempts.iter().map(|a| a.transaction_id.clone()).collect();
     let codes: Vec<Option<String>> = attempts.iter().map(|a| a.error_code.clone()).collect();
     let surplus: Vec<bool> = attempts.iter().map(|a| a.surplus).collect();
@@ -235,15 +244,15 @@ pub async fn update_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::
     let resolved: Vec<Option<DateTime<Utc>>> = attempts.iter().map(|a| a.resolved_at).collect();
     sqlx::query!(
         "UPDATE payment_attempts a
-         SET status = c.status, pay_url = c.pay_url, channel_transaction_id = c.transaction_id, error_code = c.error_code,
+         SET status = c.status, invitation = c.invitation, channel_transaction_id = c.transaction_id, error_code = c.error_code,
              surplus = c.surplus, succeeded_at = c.succeeded_at, resolved_at = c.resolved_at
          FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::timestamptz[], $9::timestamptz[])
-              AS c (book_id, attempt_id, status, pay_url, transaction_id, error_code, surplus, succeeded_at, resolved_at)
+              AS c (book_id, attempt_id, status, invitation, transaction_id, error_code, surplus, succeeded_at, resolved_at)
          WHERE a.book_id = c.book_id AND a.attempt_id = c.attempt_id",
         &books,
         &ids,
         &statuses,
-        &urls as &[Option<String>],
+        &invitations as &[Option<String>],
         &transactions as &[Option<String>],
         &codes as &[Option<String>],
         &surplus,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Attempt, PaymentError};
 use crate::base::id::AttemptId;
+use crate::channel::acquirer::Invitation;
 use crate::order::{Order, OrderStatus, rules::presented};
 
 /// Where an attempt stands.
@@ -55,9 +56,9 @@ impl AttemptStatus {
 /// What the channel says about an attempt. Amount and currency are as it states them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// It waits for the customer.
+    /// It waits for the customer, who is brought there so, where the channel says how.
     Pending {
-        pay_url: String,
+        invitation: Option<Invitation>,
     },
     Succeeded {
         transaction_id: String,
@@ -214,6 +215,7 @@ mod tests {
     use super::*;
     use crate::base::id::{MerchantId, OrderId, StoreId};
     use crate::base::money::Money;
+    use crate::channel::acquirer::Method;
 
     fn now() -> DateTime<Utc> {
         "2026-11-20T04:00:00Z".parse().unwrap()
@@ -245,7 +247,8 @@ mod tests {
             channel: "SANDBOX".to_owned(),
             amount: Money::cny(1_250),
             status,
-            pay_url: None,
+            method: Method::Page,
+            invitation: None,
             transaction_id: (status == Succeeded).then(|| "t1".to_owned()),
             error_code: None,
             surplus: false,
@@ -317,7 +320,7 @@ mod tests {
     #[test]
     fn words_without_money_only_move_open_attempts() {
         let failed = Word::Failed { code: "DECLINED".to_owned() };
-        let pending = Word::Pending { pay_url: "u".to_owned() };
+        let pending = Word::Pending { invitation: Some(Invitation::Url("u".to_owned())) };
         let cases = [
             (Sent, &failed, Verdict::Fail),
             (UserPending, &failed, Verdict::Fail),

@@ -15,8 +15,8 @@ use crate::base::db::{self, retrying};
 use crate::base::id::{AttemptId, OrderId};
 use crate::base::idempotency::{CommandHash, Keys, Scope};
 use crate::base::job::{self, NewJob};
-use crate::channel::sandbox::{PaymentOrder, PaymentState, PaymentWord};
-use crate::channel::{ChannelError, SANDBOX};
+use crate::channel::acquirer::{Invitation, PaymentOrder, PaymentState, PaymentWord};
+use crate::channel::{ChannelError, Channels};
 use crate::order::{self, Order, OrderStatus};
 
 /// What the first transaction of a start found.
@@ -26,6 +26,7 @@ pub enum Prepared {
     /// The channel is to be called, for what the customer buys.
     ToCall {
         subject: String,
+        expires_at: DateTime<Utc>,
         attempt: Attempt,
     },
 }
@@ -34,7 +35,7 @@ pub enum Prepared {
 #[derive(Clone, Debug)]
 pub enum Said {
     /// The customer can pay here.
-    Pending { pay_url: String },
+    Pending { invitation: Invitation },
     /// Nothing that counts: the channel is asked again.
     Nothing,
     /// A final word, which was taken in already.
@@ -53,18 +54,24 @@ impl Payments {
     /// Starts to pay an order, or goes on with the attempt that is open. The ticket holder, the merchant's owner and the platform may.
     pub async fn start(&self, actor: &Actor, cmd: StartPayment) -> Result<Attempt, PaymentError> {
         actor.require_payer(cmd.merchant, cmd.order)?;
-        let (subject, attempt) = match self.preparation.submit(cmd.clone()).await? {
+        let (subject, expires_at, attempt) = match self.preparation.submit(cmd.clone()).await? {
             Prepared::Answered(attempt) => return Ok(attempt),
-            Prepared::ToCall { subject, attempt } => (subject, attempt),
+            Prepared::ToCall { subject, expires_at, attempt } => (subject, expires_at, attempt),
         };
+        let channel = self.channels.get(&attempt.channel).ok_or(PaymentError::NoChannel)?;
         let request = PaymentOrder {
             request_no: attempt.id.simple(),
             amount: attempt.amount,
             description: subject,
+            method: attempt.method,
+            payer: cmd.payer.clone(),
+            expires_at,
+            split: false,
             return_url: cmd.return_url.clone(),
         };
-        let said = match self.acquirer.pay(&request).await {
-            Ok(PaymentState { pay_url, word: PaymentWord::Pending, .. }) => Said::Pending { pay_url },
+        let said = match channel.pay(&request).await {
+            Ok(PaymentState { invitation: Some(invitation), word: PaymentWord::Pending }) => Said::Pending { invitation },
+            Ok(PaymentState { invitation: None, word: PaymentWord::Pending }) => Said::Nothing,
             Ok(state) => self.final_word(&attempt, word_of(state)).await?,
             Err(ChannelError::Refused { code }) => self.final_word(&attempt, Word::Failed { code }).await?,
             Err(error) => {
@@ -87,6 +94,7 @@ impl Payments {
 pub struct Preparation {
     pub db: PgPool,
     pub clock: Clock,
+    pub channels: Channels,
     /// How long after sending the channel is asked, if it has not told by itself.
     pub query_after: TimeDelta,
 }
@@ -120,7 +128,7 @@ impl Preparation {
         let attempts = repo::lock_in_tx(&mut tx, &orders).await?;
         let keys = Keys::read_in_tx(&mut tx, &scopes).await?;
 
-        let mut starts = Starts::new(orders_now, attempts, keys, now);
+        let mut starts = Starts::new(orders_now, attempts, keys, &self.channels, now);
         let results = batch.iter().map(|cmd| starts.take_in(cmd)).collect();
 
         repo::open_in_tx(&mut tx, &starts.opened).await?;
@@ -134,7 +142,8 @@ impl Preparation {
 }
 
 /// A batch of starts in memory: each sees what those before it did.
-struct Starts {
+struct Starts<'a> {
+    channels: &'a Channels,
     orders: HashMap<OrderId, Order>,
     attempts: HashMap<OrderId, Vec<Attempt>>,
     keys: Keys<Attempt>,
@@ -143,20 +152,21 @@ struct Starts {
     now: DateTime<Utc>,
 }
 
-impl Starts {
-    fn new(orders: Vec<Order>, attempts: Vec<Attempt>, keys: Keys<Attempt>, now: DateTime<Utc>) -> Self {
+impl<'a> Starts<'a> {
+    fn new(orders: Vec<Order>, attempts: Vec<Attempt>, keys: Keys<Attempt>, channels: &'a Channels, now: DateTime<Utc>) -> Self {
         let mut attempts_of: HashMap<OrderId, Vec<Attempt>> = HashMap::new();
         for attempt in attempts {
             attempts_of.entry(attempt.order).or_default().push(attempt);
         }
-        Self { orders: orders.into_iter().map(|o| (o.id, o)).collect(), attempts: attempts_of, keys, opened: Vec::new(), now }
+        Self { channels, orders: orders.into_iter().map(|o| (o.id, o)).collect(), attempts: attempts_of, keys, opened: Vec::new(), now }
     }
 
     /// Decides one start. A rejected one leaves nothing, not even its key.
     fn take_in(&mut self, cmd: &StartPayment) -> Result<Prepared, PaymentError> {
         let order = self.orders.get_mut(&cmd.order).filter(|o| o.merchant == cmd.merchant).ok_or(PaymentError::NotFound)?;
         let attempts = self.attempts.entry(cmd.order).or_default();
-        let to_call = |order: &Order, attempt: Attempt| Prepared::ToCall { subject: order.subject.clone(), attempt };
+        let to_call =
+            |order: &Order, attempt: Attempt| Prepared::ToCall { subject: order.subject.clone(), expires_at: order.expires_at, attempt };
         let hash = CommandHash::of(cmd);
         if let Some(kept) = self.keys.find(scope(cmd), hash)? {
             return match &kept.response {
@@ -174,14 +184,16 @@ impl Starts {
             self.keys.claim(scope(cmd), hash, id.0, answered.then(|| open.clone()));
             return Ok(if answered { Prepared::Answered(open) } else { to_call(order, open) });
         }
+        let channel = self.channels.offering(cmd.method).ok_or(PaymentError::NoChannel)?;
         let attempt = Attempt {
             id: AttemptId::new(),
             merchant: cmd.merchant,
             order: cmd.order,
-            channel: SANDBOX.to_owned(),
+            channel: channel.name().to_owned(),
             amount: order.amount,
             status: AttemptStatus::Sent,
-            pay_url: None,
+            method: cmd.method,
+            invitation: None,
             transaction_id: None,
             error_code: None,
             surplus: false,
@@ -214,7 +226,7 @@ impl Batched for Recording {
     }
 
     fn bytes(&self, command: &Record) -> usize {
-        size_of::<Record>() + if let Said::Pending { pay_url } = &command.said { pay_url.len() } else { 0 }
+        size_of::<Record>() + if let Said::Pending { invitation } = &command.said { invitation.len() } else { 0 }
     }
 
     async fn run(&self, batch: &[Record]) -> Results<Attempt, PaymentError> {
@@ -256,8 +268,8 @@ impl Answers {
         let attempt = self.attempts.get_mut(&record.attempt).ok_or(PaymentError::NotFound)?;
         let (sent, open) = (attempt.status == AttemptStatus::Sent, matches!(attempt.status, AttemptStatus::Sent | AttemptStatus::Unknown));
         match &record.said {
-            Said::Pending { pay_url } if open => {
-                (attempt.status, attempt.pay_url) = (AttemptStatus::UserPending, Some(pay_url.clone()));
+            Said::Pending { invitation } if open => {
+                (attempt.status, attempt.invitation) = (AttemptStatus::UserPending, Some(invitation.clone()));
                 self.changed.insert(attempt.id);
             }
             Said::Nothing if sent => {

@@ -34,6 +34,9 @@ pub enum RefundError {
     /// The channel refuses money that must go back whatever happens: a person has to look.
     #[error("the channel refused with {code} to give back money that was paid too much")]
     StillOwed { code: String },
+    /// The channel that took the payment is not connected any more.
+    #[error("the channel of the payment is not connected")]
+    NoChannel,
     /// The ledger refused what the state of the refund allows: a broken invariant, never the caller's doing.
     #[error("the ledger refused the posting")]
     Posting(#[source] Rejection),

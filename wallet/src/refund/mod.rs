@@ -33,8 +33,8 @@ use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
 use crate::book::collect::{self, Reach};
+use crate::channel::Channels;
 use crate::channel::repo::{Numbered, number_in_tx};
-use crate::channel::sandbox::SandboxAcquirer;
 use crate::ledger::recipe::{self, RefundSource};
 use crate::ledger::{self, AccountKind, Rejection};
 use crate::order::{self, Order};
@@ -82,15 +82,15 @@ pub struct RequestRefund {
 pub struct Refunds {
     db: PgPool,
     clock: Clock,
-    acquirer: SandboxAcquirer,
+    channels: Channels,
     /// How long after sending the channel is asked.
     query_after: chrono::TimeDelta,
 }
 
 impl Refunds {
-    pub fn new(db: PgPool, clock: Clock, acquirer: SandboxAcquirer, query_after: std::time::Duration) -> Self {
+    pub fn new(db: PgPool, clock: Clock, channels: Channels, query_after: std::time::Duration) -> Self {
         let query_after = chrono::TimeDelta::from_std(query_after).unwrap_or(chrono::TimeDelta::seconds(5));
-        Self { db, clock, acquirer, query_after }
+        Self { db, clock, channels, query_after }
     }
 
     /// Takes the money from the merchant and leaves the sending to a job. Only the merchant's owner and the platform may.

@@ -15,11 +15,12 @@ use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
 use crate::base::outbox::Event;
 use crate::booking::Booking;
-use crate::channel::sandbox::{RefundOrder, RefundState, RefundStatus as AtChannel};
+use crate::channel::acquirer::{Acquirer, Asked, RefundOrder, TransferWord};
 use crate::channel::{ChannelError, Progress, ask_again};
 use crate::ledger::AccountKind;
 use crate::ledger::recipe::{self, RefundSource};
 use crate::order::{self, Order};
+use crate::payment::{self, Attempt};
 
 /// The channel's word on one refund.
 #[derive(Clone, Debug)]
@@ -55,8 +56,10 @@ impl Refunds {
         if refund.status.settled() {
             return Ok(Progress::Settled);
         }
-        let settled = match self.acquirer.query_refund(&refund.id.simple()).await {
-            Ok(Some(state)) => self.take_in(&refund, state).await?,
+        let (attempt, channel) = self.route(&refund).await?;
+        let asked = Asked { request_no: refund.id.simple(), sent_at: refund.sent_at.unwrap_or(refund.created_at) };
+        let settled = match channel.query_refund(&asked, &attempt.asked()).await {
+            Ok(Some(word)) => self.take_in(&refund, word).await?,
             Ok(None) => self.call(&refund).await?,
             Err(error) => {
                 tracing::warn!(refund_id = %refund.id, error = &error as &dyn std::error::Error, "could not ask about a refund");
@@ -69,9 +72,17 @@ impl Refunds {
 
     /// Sends and takes in the answer. Whether it was final.
     async fn call(&self, refund: &Refund) -> Result<bool, RefundError> {
-        let order = RefundOrder { request_no: refund.id.simple(), payment_request_no: refund.attempt.simple(), amount: refund.amount };
-        match self.acquirer.refund(&order).await {
-            Ok(state) => self.take_in(refund, state).await,
+        let (attempt, channel) = self.route(refund).await?;
+        let order = RefundOrder {
+            request_no: refund.id.simple(),
+            payment: attempt.asked(),
+            transaction_id: attempt.transaction_id.clone().unwrap_or_default(),
+            paid: attempt.amount,
+            amount: refund.amount,
+            reason: refund.reason.clone(),
+        };
+        match channel.refund(&order).await {
+            Ok(word) => self.take_in(refund, word).await,
             Err(ChannelError::Refused { code }) => self.conclude(refund, Word::Failed { code }).await,
             Err(error) => {
                 tracing::warn!(refund_id = %refund.id, error = &error as &dyn std::error::Error, "a refund was sent without an answer");
@@ -81,11 +92,18 @@ impl Refunds {
         }
     }
 
-    async fn take_in(&self, refund: &Refund, state: RefundState) -> Result<bool, RefundError> {
-        match state.status {
-            AtChannel::Accepted => Ok(false),
-            AtChannel::Succeeded { at } => self.conclude(refund, Word::Succeeded { at }).await,
-            AtChannel::Failed { code } => self.conclude(refund, Word::Failed { code }).await,
+    /// The payment that is given back, and its channel: money goes back the way it came.
+    async fn route(&self, refund: &Refund) -> Result<(Attempt, &dyn Acquirer), RefundError> {
+        let attempt = payment::repo::by_ids(&self.db, &[(refund.merchant, refund.attempt)]).await?.pop().ok_or(RefundError::NotFound)?;
+        let channel = self.channels.get(&attempt.channel).ok_or(RefundError::NoChannel)?;
+        Ok((attempt, channel))
+    }
+
+    async fn take_in(&self, refund: &Refund, word: TransferWord) -> Result<bool, RefundError> {
+        match word {
+            TransferWord::Accepted => Ok(false),
+            TransferWord::Succeeded { at } => self.conclude(refund, Word::Succeeded { at }).await,
+            TransferWord::Failed { code } => self.conclude(refund, Word::Failed { code }).await,
         }
     }
 

@@ -8,7 +8,8 @@ use super::{WithdrawalError, Withdrawals, repo};
 use crate::base::db;
 use crate::base::id::WithdrawalId;
 use crate::channel::SANDBOX_BANK;
-use crate::channel::inbox::{self, Delivery, NoticeError, Waiting};
+use crate::channel::acquirer::HearError;
+use crate::channel::inbox::{self, Arrived, Delivery, NoticeError, NoticeKey, Waiting};
 use crate::channel::repo::resolve_in_tx;
 use crate::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
 use crate::channel::sandbox::{PayoutState, PayoutStatus, error_code};
@@ -25,7 +26,17 @@ const AMOUNT_DIFFERS: &str = "AMOUNT_DIFFERS";
 impl Withdrawals {
     /// Takes a notice of the bank in: checks its signature on the raw bytes and stores it. An answer of 2xx may follow.
     pub async fn accept_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, NoticeError> {
-        inbox::accept(&self.db, self.bank.link(), SANDBOX_BANK, headers, body, self.clock.now()).await
+        let link = self.bank.link();
+        if body.len() > inbox::BODY_MAX {
+            return Err(NoticeError::TooLarge);
+        }
+        link.verify_notice(headers, body).map_err(|_| HearError::Signature)?;
+        let notice: Notice = serde_json::from_slice(body).map_err(|_| HearError::Malformed)?;
+        if notice.merchant_no != link.merchant_no {
+            return Err(HearError::Foreign.into());
+        }
+        let arrived = Arrived::new(SANDBOX_BANK, notice.notice_id, body, body.to_vec(), self.clock.now())?;
+        inbox::accept(&self.db, &arrived).await
     }
 
     /// Processes at most `limit` waiting notices in one transaction and returns how many.
@@ -40,43 +51,48 @@ impl Withdrawals {
 
     async fn process_one_by_one(&self, limit: i64) -> Result<usize, WithdrawalError> {
         let mut tx = self.db.begin().await?;
-        let waiting = inbox::lock_waiting_in_tx(&mut tx, SANDBOX_BANK, None, limit).await?;
+        let waiting = inbox::lock_waiting_in_tx(&mut tx, &[SANDBOX_BANK], None, limit).await?;
         tx.rollback().await?;
         let mut done = 0;
-        for id in waiting.into_iter().map(|w| w.notice_id) {
-            match db::retrying(WithdrawalError::retryable, || self.try_process(Some(std::slice::from_ref(&id)), 1)).await {
+        for key in waiting.into_iter().map(|w| w.key) {
+            match db::retrying(WithdrawalError::retryable, || self.try_process(Some(&key), 1)).await {
                 Ok(processed) => done += processed,
                 Err(error) => {
-                    tracing::error!(notice_id = id, error = &error as &dyn std::error::Error, "a notice of the bank cannot be applied");
-                    inbox::count_failure(&self.db, SANDBOX_BANK, &id).await?;
+                    tracing::error!(
+                        notice_id = key.notice_id,
+                        error = &error as &dyn std::error::Error,
+                        "a notice of the bank cannot be applied"
+                    );
+                    inbox::count_failure(&self.db, &key).await?;
                 }
             }
         }
         Ok(done)
     }
 
-    async fn try_process(&self, only: Option<&[String]>, limit: i64) -> Result<usize, WithdrawalError> {
+    async fn try_process(&self, only: Option<&NoticeKey>, limit: i64) -> Result<usize, WithdrawalError> {
         let mut tx = self.db.begin().await?;
-        let waiting = inbox::lock_waiting_in_tx(&mut tx, SANDBOX_BANK, only, limit).await?;
+        let waiting = inbox::lock_waiting_in_tx(&mut tx, &[SANDBOX_BANK], only, limit).await?;
         if waiting.is_empty() {
             return Ok(0);
         }
         let words = self.apply_notices_in_tx(&mut tx, &waiting).await?;
-        let outcomes: Vec<_> = waiting.iter().zip(words).map(|(w, word)| (w.notice_id.clone(), word)).collect();
-        inbox::finish_in_tx(&mut tx, SANDBOX_BANK, &outcomes, self.clock.now()).await?;
+        let outcomes: Vec<_> = waiting.iter().zip(words).map(|(w, word)| (w.key.clone(), word)).collect();
+        inbox::finish_in_tx(&mut tx, &outcomes, self.clock.now()).await?;
         tx.commit().await?;
         Ok(outcomes.len())
     }
 
     async fn apply_notices_in_tx(&self, tx: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec<&'static str>, WithdrawalError> {
-        let numbers: Vec<String> = waiting.iter().filter_map(|w| w.notice.as_ref()).map(|n| n.request_no.clone()).collect();
+        let notices: Vec<Option<Notice>> = waiting.iter().map(|w| serde_json::from_slice(&w.content).ok()).collect();
+        let numbers: Vec<String> = notices.iter().flatten().map(|n| n.request_no.clone()).collect();
         let known = resolve_in_tx(tx, "WITHDRAWAL", &numbers).await?;
         let ids: Vec<_> = known.iter().map(|(_, n)| (n.book, WithdrawalId(n.subject))).collect();
         let withdrawals = repo::lock_in_tx(tx, &ids).await?;
         let mut results = Vec::new();
         // What is decided without the books stands at once; the rest waits for its place among the results.
         let mut words: Vec<Result<usize, &'static str>> = Vec::with_capacity(waiting.len());
-        for notice in waiting.iter().map(|w| w.notice.as_ref()) {
+        for notice in notices.iter().map(Option::as_ref) {
             words.push(match notice.and_then(|n| word(n).map(|state| (n, state))) {
                 None => Err(inbox::MALFORMED),
                 Some((notice, state)) => match withdrawals.iter().find(|w| w.id.simple() == notice.request_no) {

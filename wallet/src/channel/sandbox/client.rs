@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode, Url};
@@ -12,12 +13,16 @@ use serde::de::DeserializeOwned;
 
 use super::sign::{SignatureError, Signer, Verifier};
 use super::wire::{
-    BODY_MAX, PaymentAnswer, PaymentRequest, PaymentStatus, PayoutAnswer, PayoutRequest, RefundAnswer, RefundRequest, Refusal,
-    TransferStatus, code,
+    BODY_MAX, Notice, NoticeKind, NoticeStatus, PaymentAnswer, PaymentRequest, PaymentStatus, PayoutAnswer, PayoutRequest, RefundAnswer,
+    RefundRequest, Refusal, TransferStatus, code,
 };
 use crate::base::clock::Clock;
 use crate::base::money::Money;
-use crate::channel::ChannelError;
+use crate::channel::acquirer::{
+    Acquirer, Asked, Fault, HearError, Heard, Invitation, Method as PayMethod, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply,
+    Spoken, TransferWord,
+};
+use crate::channel::{ChannelError, SANDBOX};
 
 /// Key id under which the platform signs.
 pub const PLATFORM_KEY: &str = "platform";
@@ -160,68 +165,6 @@ fn refusal(answer: &Answer) -> ChannelError {
     }
 }
 
-/// A payment to be asked for.
-#[derive(Clone, Debug)]
-pub struct PaymentOrder {
-    pub request_no: String,
-    pub amount: Money,
-    pub description: String,
-    /// Where the payer's page leads back to.
-    pub return_url: Option<String>,
-}
-
-/// The acquirer's word on a payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PaymentWord {
-    /// The payer has not decided.
-    Pending,
-    /// Paid, with the amount and currency as the acquirer states them: they are compared, not assumed.
-    Succeeded {
-        amount_minor: i64,
-        currency: String,
-        at: DateTime<Utc>,
-    },
-    Failed {
-        code: String,
-    },
-    Closed,
-}
-
-/// A payment as the acquirer knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PaymentState {
-    pub transaction_id: String,
-    pub pay_url: String,
-    pub word: PaymentWord,
-}
-
-/// A refund to be asked for.
-#[derive(Clone, Debug)]
-pub struct RefundOrder {
-    pub request_no: String,
-    pub payment_request_no: String,
-    pub amount: Money,
-}
-
-/// Where a refund stands at the acquirer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RefundStatus {
-    /// Taken in, result to come.
-    Accepted,
-    Succeeded {
-        at: DateTime<Utc>,
-    },
-    Failed {
-        code: String,
-    },
-}
-
-/// A refund as the acquirer knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefundState {
-    pub status: RefundStatus,
-}
-
 /// The sandbox acquirer (收单机构).
 #[derive(Clone, Debug)]
 pub struct SandboxAcquirer {
@@ -232,14 +175,19 @@ impl SandboxAcquirer {
     pub fn new(link: Link) -> Self {
         Self { link }
     }
+}
 
-    /// The link, for checking notices.
-    pub fn link(&self) -> &Link {
-        &self.link
+#[async_trait]
+impl Acquirer for SandboxAcquirer {
+    fn name(&self) -> &'static str {
+        SANDBOX
     }
 
-    /// Asks for a payment. Safe to repeat: the same number with the same content gives the same payment.
-    pub async fn pay(&self, order: &PaymentOrder) -> Result<PaymentState, ChannelError> {
+    fn methods(&self) -> &'static [PayMethod] {
+        &[PayMethod::Page, PayMethod::Wap]
+    }
+
+    async fn pay(&self, order: &PaymentOrder) -> Result<PaymentState, ChannelError> {
         let answer = self
             .link
             .post(
@@ -258,21 +206,19 @@ impl SandboxAcquirer {
         self.payment(&order.request_no, answer)
     }
 
-    /// Asks where a payment stands. None: the acquirer does not know the number, which proves nothing while a request may be on its way.
-    pub async fn query(&self, request_no: &str) -> Result<Option<PaymentState>, ChannelError> {
+    async fn query(&self, payment: &Asked) -> Result<Option<PaymentState>, ChannelError> {
+        let request_no = &payment.request_no;
         let answer = self.link.get(&format!("/acquirer/v1/payments/{request_no}")).await?;
         answer.map(|a| self.payment(request_no, a)).transpose()
     }
 
-    /// Closes a payment that nobody has paid, and bars an unknown number from being paid later. Gives where it stands now, which is
-    /// `Succeeded` when the payer was faster.
-    pub async fn close(&self, request_no: &str) -> Result<PaymentState, ChannelError> {
+    async fn close(&self, payment: &Asked) -> Result<PaymentState, ChannelError> {
+        let request_no = &payment.request_no;
         let answer = self.link.post(&format!("/acquirer/v1/payments/{request_no}/close"), &serde_json::json!({})).await?;
         self.payment(request_no, answer)
     }
 
-    /// Asks for a refund. Safe to repeat.
-    pub async fn refund(&self, order: &RefundOrder) -> Result<RefundState, ChannelError> {
+    async fn refund(&self, order: &RefundOrder) -> Result<TransferWord, ChannelError> {
         let answer = self
             .link
             .post(
@@ -280,7 +226,7 @@ impl SandboxAcquirer {
                 &RefundRequest {
                     merchant_no: self.link.merchant_no.clone(),
                     request_no: order.request_no.clone(),
-                    payment_request_no: order.payment_request_no.clone(),
+                    payment_request_no: order.payment.request_no.clone(),
                     amount_minor: order.amount.minor,
                     currency: order.amount.currency.as_str().to_owned(),
                     notify_url: self.link.notify_url.clone(),
@@ -290,17 +236,75 @@ impl SandboxAcquirer {
         self.refunded(&order.request_no, answer)
     }
 
-    /// Asks where a refund stands. None: the acquirer does not know the number.
-    pub async fn query_refund(&self, request_no: &str) -> Result<Option<RefundState>, ChannelError> {
+    async fn query_refund(&self, refund: &Asked, _payment: &Asked) -> Result<Option<TransferWord>, ChannelError> {
+        let request_no = &refund.request_no;
         let answer = self.link.get(&format!("/acquirer/v1/refunds/{request_no}")).await?;
         answer.map(|a| self.refunded(request_no, a)).transpose()
     }
 
+    fn hear(&self, headers: &HeaderMap, body: &[u8], _now: DateTime<Utc>) -> Result<Heard, HearError> {
+        self.link.verify_notice(headers, body).map_err(|_| HearError::Signature)?;
+        let notice: Notice = serde_json::from_slice(body).map_err(|_| HearError::Malformed)?;
+        if notice.merchant_no != self.link.merchant_no {
+            return Err(HearError::Foreign);
+        }
+        let spoken = spoken(&notice).ok_or(HearError::Malformed)?;
+        Ok(Heard { notice_id: notice.notice_id, spoken })
+    }
+
+    fn reply(&self, stored: bool) -> Reply {
+        let status = if stored { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR };
+        Reply { status, content_type: "text/plain", body: String::new() }
+    }
+
+    /// The sandbox has no table: what its payer decided is the payer's doing.
+    fn fault(&self, code: &str) -> Fault {
+        match code {
+            "PAYER_DECLINED" | "BALANCE_TOO_LOW" | "DECLINED" => Fault::User,
+            "SANDBOX_FULL" | "SANDBOX_UNAVAILABLE" => Fault::Channel,
+            _ => Fault::Ours,
+        }
+    }
+}
+
+/// What a notice says. None: a success without its time, a state that its kind cannot have, or a payout, which is the bank's to tell.
+fn spoken(notice: &Notice) -> Option<Spoken> {
+    let failed = || error_code(notice.error_code.clone());
+    Some(match notice.kind {
+        NoticeKind::Payment => Spoken::Payment {
+            request_no: notice.request_no.clone(),
+            word: match notice.status {
+                NoticeStatus::Succeeded => PaymentWord::Succeeded {
+                    transaction_id: notice.transaction_id.clone(),
+                    amount_minor: notice.amount_minor,
+                    currency: notice.currency.clone(),
+                    at: notice.success_time?,
+                },
+                NoticeStatus::Failed => PaymentWord::Failed { code: failed() },
+                NoticeStatus::Closed => PaymentWord::Closed,
+            },
+        },
+        NoticeKind::Refund => Spoken::Refund {
+            request_no: notice.request_no.clone(),
+            amount_minor: notice.amount_minor,
+            currency: notice.currency.clone(),
+            word: match notice.status {
+                NoticeStatus::Succeeded => TransferWord::Succeeded { at: notice.success_time? },
+                NoticeStatus::Failed => TransferWord::Failed { code: failed() },
+                NoticeStatus::Closed => return None,
+            },
+        },
+        NoticeKind::Payout => return None,
+    })
+}
+
+impl SandboxAcquirer {
     fn payment(&self, request_no: &str, answer: PaymentAnswer) -> Result<PaymentState, ChannelError> {
         belongs(&self.link, request_no, &answer.merchant_no, &answer.request_no)?;
         let word = match answer.status {
             PaymentStatus::UserPending => PaymentWord::Pending,
             PaymentStatus::Succeeded => PaymentWord::Succeeded {
+                transaction_id: answer.transaction_id,
                 amount_minor: answer.amount_minor,
                 currency: answer.currency,
                 at: answer.success_time.ok_or(ChannelError::BadAnswer("a success without its time"))?,
@@ -308,19 +312,18 @@ impl SandboxAcquirer {
             PaymentStatus::Failed => PaymentWord::Failed { code: error_code(answer.error_code) },
             PaymentStatus::Closed => PaymentWord::Closed,
         };
-        Ok(PaymentState { transaction_id: answer.transaction_id, pay_url: answer.pay_url, word })
+        Ok(PaymentState { invitation: Some(Invitation::Url(answer.pay_url)), word })
     }
 
-    fn refunded(&self, request_no: &str, answer: RefundAnswer) -> Result<RefundState, ChannelError> {
+    fn refunded(&self, request_no: &str, answer: RefundAnswer) -> Result<TransferWord, ChannelError> {
         belongs(&self.link, request_no, &answer.merchant_no, &answer.request_no)?;
-        let status = match answer.status {
-            TransferStatus::Accepted => RefundStatus::Accepted,
+        Ok(match answer.status {
+            TransferStatus::Accepted => TransferWord::Accepted,
             TransferStatus::Succeeded => {
-                RefundStatus::Succeeded { at: answer.success_time.ok_or(ChannelError::BadAnswer("a success without its time"))? }
+                TransferWord::Succeeded { at: answer.success_time.ok_or(ChannelError::BadAnswer("a success without its time"))? }
             }
-            TransferStatus::Failed => RefundStatus::Failed { code: error_code(answer.error_code) },
-        };
-        Ok(RefundState { status })
+            TransferStatus::Failed => TransferWord::Failed { code: error_code(answer.error_code) },
+        })
     }
 }
 

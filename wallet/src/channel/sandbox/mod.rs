@@ -6,6 +6,5 @@ pub mod wire;
 
 pub(crate) use client::error_code;
 pub use client::{
-    ACQUIRER_KEY, BANK_KEY, Link, LinkError, PLATFORM_KEY, PaymentOrder, PaymentState, PaymentWord, PayoutOrder, PayoutState, PayoutStatus,
-    RefundOrder, RefundState, RefundStatus, SandboxAcquirer, SandboxBank,
+    ACQUIRER_KEY, BANK_KEY, Link, LinkError, PLATFORM_KEY, PayoutOrder, PayoutState, PayoutStatus, SandboxAcquirer, SandboxBank,
 };

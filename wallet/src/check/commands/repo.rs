@@ -81,18 +81,19 @@ pub(super) async fn numbers_given_out(tx: &mut PgConnection) -> sqlx::Result<Fou
     .await
 }
 
-/// What a notice said, read from its bytes by pattern: a body that is no JSON must not end the check. Only notices that were processed and
+/// What a notice said, read from its bytes by pattern: a content that is no JSON must not end the check. Only notices that were processed and
 /// that named what we asked for. A payment that succeeded stays so whatever else was said; a refund or payout that the channel called both
 /// succeeded and failed ends as either, and a person knows. A surplus that cannot be given back stays owed.
 pub(super) async fn notices_took_effect(tx: &mut PgConnection) -> sqlx::Result<Found> {
     sqlx::query_as!(
         Found,
         r#"WITH texts AS (
-               SELECT channel, encode(body, 'escape') AS text
+               SELECT channel, encode(content, 'escape') AS text
                FROM notices
-               WHERE processed_at IS NOT NULL AND outcome NOT IN ('CONFLICT', 'MALFORMED', 'UNKNOWN_REQUEST')
+               WHERE processed_at IS NOT NULL AND outcome NOT IN ('CONFLICT', 'MALFORMED', 'UNKNOWN_REQUEST', 'NOTED', 'WAITING')
            ), said AS (
-               SELECT channel, substring(text FROM '"kind"\s*:\s*"([A-Z]+)"') AS kind, substring(text FROM '"status"\s*:\s*"([A-Z]+)"') AS word,
+               SELECT channel, substring(text FROM '"(?:kind|about)"\s*:\s*"([A-Z]+)"') AS kind,
+                      substring(text FROM '"(?:status|word)"\s*:\s*"([A-Z]+)"') AS word,
                       substring(text FROM '"request_no"\s*:\s*"([0-9a-f]{32})"') AS request_no,
                       substring(text FROM '"amount_minor"\s*:\s*(-?[0-9]{1,18})')::bigint AS amount_minor,
                       substring(text FROM '"currency"\s*:\s*"([A-Z]{3})"') AS currency
