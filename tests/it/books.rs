@@ -24,7 +24,7 @@ use wallet::channel::Channels;
 use wallet::channel::acquirer::{Acquirer, Method};
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, SandboxAcquirer, SandboxBank};
-use wallet::ledger::{self, AccountKind, BookKind, Wallets};
+use wallet::ledger::{AccountKind, Wallets};
 use wallet::order::{CreateOrder, Order, Orders};
 use wallet::payment::{Attempt, Outcome, Payments, StartPayment, Verdict, Word};
 use wallet::refund::Refunds;
@@ -54,10 +54,7 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Self {
-        let (db, clock) = (tests::database().await, Clock::default());
-        // eight in the morning in Shanghai, so that no test crosses midnight by itself
-        let morning = Clock::wall().date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
-        clock.set_offset_ms((morning - Clock::wall()).num_milliseconds());
+        let (db, clock) = (tests::database().await, tests::morning());
         let pool = db.pool().clone();
         let sandbox: Arc<dyn Acquirer> = Arc::new(SandboxAcquirer::new(nowhere(ACQUIRER_KEY)));
         let (channels, bank) = (Channels::new([sandbox]), SandboxBank::new(nowhere(BANK_KEY)));
@@ -90,35 +87,7 @@ impl Scene {
 
     /// Signs a merchant with one store.
     async fn sign(&self) -> (MerchantId, StoreId, Actor) {
-        let (merchant, store, owner, now) = (MerchantId::new(), StoreId::new(), UserId::new(), self.clock.now());
-        let mut tx = self.db.pool().begin().await.unwrap();
-        sqlx::query("INSERT INTO users (user_id, handle, role, display_name, created_at) VALUES ($1, $2, 'OWNER', '店主', $3)")
-            .bind(owner.0)
-            .bind(owner.simple())
-            .bind(now)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        sqlx::query(
-            "INSERT INTO merchants (merchant_id, owner_id, name, status, fee_bps, settlement_account_sealed, settlement_account_tail, created_at, signed_at)
-             VALUES ($1, $2, '好店便利', 'SIGNED', 100, '', '3456', $3, $3)",
-        )
-        .bind(merchant.0)
-        .bind(owner.0)
-        .bind(now)
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-        sqlx::query("INSERT INTO stores (merchant_id, store_id, name, address, created_at) VALUES ($1, $2, '城西店', '北京市朝阳区', $3)")
-            .bind(merchant.0)
-            .bind(store.0)
-            .bind(now)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        ledger::open_book_in_tx(&mut tx, merchant.book(), BookKind::Merchant, now).await.unwrap();
-        tx.commit().await.unwrap();
-        (merchant, store, Actor::Person { id: owner, role: Role::Owner, merchants: vec![merchant] })
+        tests::sign_merchant(self.db.pool(), 100, self.clock.now()).await
     }
 
     fn turn_day(&self) {

@@ -37,10 +37,7 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Self {
-        let (db, clock) = (tests::database().await, Clock::default());
-        // Eight in the morning in Shanghai, so that no test crosses midnight by itself.
-        let morning = Clock::wall().date_naive().and_hms_opt(0, 0, 0).expect("midnight exists").and_utc();
-        clock.set_offset_ms((morning - Clock::wall()).num_milliseconds());
+        let (db, clock) = (tests::database().await, tests::morning());
         let merchants = vec![MerchantId::new(), MerchantId::new()];
         let mut tx = db.pool().begin().await.unwrap();
         for merchant in &merchants {

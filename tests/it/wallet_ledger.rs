@@ -15,13 +15,13 @@ mod withdraw;
 use chrono::{NaiveDate, TimeDelta};
 use tests::TestDatabase;
 use wallet::analytics::{self, DayDelta};
-use wallet::base::actor::{Actor, Role};
+use wallet::base::actor::Actor;
 use wallet::base::clock::Clock;
 use wallet::base::db::retrying;
-use wallet::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId, StoreId, UserId};
+use wallet::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId, StoreId};
 use wallet::base::money::{Currency, Money};
 use wallet::ledger::recipe::{self, RefundSource};
-use wallet::ledger::{self, Balances, BookKind, LedgerError, Posting, Rejection};
+use wallet::ledger::{self, Balances, LedgerError, Posting, Rejection};
 use wallet::settlement::Settlements;
 
 const CHANNEL: &str = "SANDBOX";
@@ -37,39 +37,8 @@ struct Scene {
 
 impl Scene {
     async fn open() -> Self {
-        let (db, clock) = (tests::database().await, Clock::default());
-        // Eight in the morning in Shanghai, so that no test crosses midnight by itself.
-        let morning = Clock::wall().date_naive().and_hms_opt(0, 0, 0).expect("midnight exists").and_utc();
-        clock.set_offset_ms((morning - Clock::wall()).num_milliseconds());
-        let (merchant, store, owner_id, now) = (MerchantId::new(), StoreId::new(), UserId::new(), clock.now());
-        let mut tx = db.pool().begin().await.unwrap();
-        sqlx::query("INSERT INTO users (user_id, handle, role, display_name, created_at) VALUES ($1, $2, 'OWNER', '店主', $3)")
-            .bind(owner_id.0)
-            .bind(owner_id.simple())
-            .bind(now)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        sqlx::query(
-            "INSERT INTO merchants (merchant_id, owner_id, name, status, fee_bps, settlement_account_sealed, settlement_account_tail, created_at, signed_at)
-             VALUES ($1, $2, '好店便利', 'SIGNED', 38, '', '3456', $3, $3)",
-        )
-        .bind(merchant.0)
-        .bind(owner_id.0)
-        .bind(now)
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-        sqlx::query("INSERT INTO stores (merchant_id, store_id, name, address, created_at) VALUES ($1, $2, '城西店', '北京市朝阳区', $3)")
-            .bind(merchant.0)
-            .bind(store.0)
-            .bind(now)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        ledger::open_book_in_tx(&mut tx, merchant.book(), BookKind::Merchant, now).await.unwrap();
-        tx.commit().await.unwrap();
-        let owner = Actor::Person { id: owner_id, role: Role::Owner, merchants: vec![merchant] };
+        let (db, clock) = (tests::database().await, tests::morning());
+        let (merchant, store, owner) = tests::sign_merchant(db.pool(), 38, clock.now()).await;
         Self { db, clock, merchant, store, owner }
     }
 

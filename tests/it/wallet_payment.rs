@@ -13,16 +13,16 @@ use chrono::TimeDelta;
 use reqwest::header::HeaderMap;
 use tests::TestDatabase;
 use uuid::Uuid;
-use wallet::base::actor::{Actor, Role};
+use wallet::base::actor::Actor;
 use wallet::base::clock::Clock;
-use wallet::base::id::{AttemptId, BookId, MerchantId, OrderId, StoreId, UserId};
+use wallet::base::id::{AttemptId, BookId, MerchantId, OrderId, StoreId};
 use wallet::base::money::Money;
 use wallet::channel::Channels;
 use wallet::channel::acquirer::{Acquirer, Method};
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
 use wallet::channel::sandbox::{ACQUIRER_KEY, Link, PLATFORM_KEY, SandboxAcquirer};
-use wallet::ledger::{self, BookKind};
+use wallet::ledger;
 use wallet::order::{CreateOrder, Order, OrderStatus, Orders};
 use wallet::payment::{Attempt, Outcome, Payments, StartPayment, Verdict, Word};
 use wallet::refund::Refunds;
@@ -59,38 +59,8 @@ impl Scene {
     }
 
     async fn at(channel_url: &str, platform: &[u8], acquirer: &[u8]) -> Self {
-        let (db, clock) = (tests::database().await, Clock::default());
-        // eight in the morning in Shanghai, so that no test crosses midnight by itself
-        let morning = Clock::wall().date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
-        clock.set_offset_ms((morning - Clock::wall()).num_milliseconds());
-        let (merchant, store, owner_id, now) = (MerchantId::new(), StoreId::new(), UserId::new(), clock.now());
-        let mut tx = db.pool().begin().await.unwrap();
-        sqlx::query("INSERT INTO users (user_id, handle, role, display_name, created_at) VALUES ($1, $2, 'OWNER', '店主', $3)")
-            .bind(owner_id.0)
-            .bind(owner_id.simple())
-            .bind(now)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        sqlx::query(
-            "INSERT INTO merchants (merchant_id, owner_id, name, status, fee_bps, settlement_account_sealed, settlement_account_tail, created_at, signed_at)
-             VALUES ($1, $2, '好店便利', 'SIGNED', 38, '', '3456', $3, $3)",
-        )
-        .bind(merchant.0)
-        .bind(owner_id.0)
-        .bind(now)
-        .execute(&mut *tx)
-        .await
-        .unwrap();
-        sqlx::query("INSERT INTO stores (merchant_id, store_id, name, address, created_at) VALUES ($1, $2, '城西店', '北京市朝阳区', $3)")
-            .bind(merchant.0)
-            .bind(store.0)
-            .bind(now)
-            .execute(&mut *tx)
-            .await
-            .unwrap();
-        ledger::open_book_in_tx(&mut tx, merchant.book(), BookKind::Merchant, now).await.unwrap();
-        tx.commit().await.unwrap();
+        let (db, clock) = (tests::database().await, tests::morning());
+        let (merchant, store, owner) = tests::sign_merchant(db.pool(), 38, clock.now()).await;
         let acquirer = Signer::try_from_pkcs8(ACQUIRER_KEY, acquirer).unwrap();
         let link = Link::try_new(
             channel_url,
@@ -108,7 +78,7 @@ impl Scene {
             orders: Orders::new(pool.clone(), clock.clone()),
             payments: Payments::new(pool.clone(), clock.clone(), channel.clone(), after),
             refunds: Refunds::new(pool, clock.clone(), channel, after),
-            owner: Actor::Person { id: owner_id, role: Role::Owner, merchants: vec![merchant] },
+            owner,
             db,
             clock,
             merchant,

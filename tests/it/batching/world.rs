@@ -54,10 +54,7 @@ pub fn nowhere() -> Channels {
 
 impl World {
     pub async fn new(db: &PgPool) -> Self {
-        let (db, clock) = (db.clone(), Clock::default());
-        // eight in the morning in Shanghai, so that no test crosses midnight by itself
-        let morning = Clock::wall().date_naive().and_hms_opt(0, 0, 0).unwrap().and_utc();
-        clock.set_offset_ms((morning - Clock::wall()).num_milliseconds());
+        let (db, clock) = (db.clone(), tests::morning());
         let (merchant, unsigned, store, owner, now) = (MerchantId::new(), MerchantId::new(), StoreId::new(), UserId::new(), clock.now());
         let mut tx = db.begin().await.unwrap();
         sqlx::query("INSERT INTO users (user_id, handle, role, display_name, created_at) VALUES ($1, $2, 'OWNER', '店主', $3)")
