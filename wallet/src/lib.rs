@@ -14,5 +14,6 @@ pub mod payment;
 pub mod period;
 pub mod proof;
 pub mod refund;
+pub mod routing;
 pub mod settlement;
 pub mod withdrawal;
