@@ -145,7 +145,7 @@ impl World {
         while self.coming.peek().is_some_and(|Reverse((ms, _))| *ms <= until_ms) {
             let Some(Reverse((ms, place))) = self.coming.pop() else { return };
             let (ticket, outcome) = self.waiting.remove(&place).unwrap();
-            self.router.record(&ticket, outcome, at(ms));
+            self.router.record(ticket, outcome, at(ms));
         }
     }
 

@@ -130,8 +130,8 @@ impl Router {
         Ok(Routed { decision, ticket: Ticket { key, begun } })
     }
 
-    /// Takes in what became of a payment that was routed.
-    pub fn record(&self, ticket: &Ticket, outcome: Outcome, now: DateTime<Utc>) {
+    /// Takes in what became of a payment that was routed: once, as it takes the ticket.
+    pub fn record(&self, ticket: Ticket, outcome: Outcome, now: DateTime<Utc>) {
         let mut live = self.live();
         self.change(&mut live, &ticket.key, now, |monitor| monitor.end(&ticket.begun, outcome, now));
         self.publish_if_due(&mut live, now);

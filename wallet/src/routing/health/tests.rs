@@ -222,6 +222,24 @@ fn a_clock_that_goes_back_stands_still() {
     assert_eq!(monitor.view().until, Some(at(10_004)));
     monitor.tick(at(10_004));
     assert_eq!(monitor.state(), State::Probing);
+    let mut monitor = Monitor::new(at(0));
+    monitor.disable(at(-50_000));
+    monitor.enable(at(-50_000));
+    attempt(&mut monitor, -50_000, 10, Outcome::NoAnswer);
+    assert_eq!(monitor.view().until, Some(at(10_000)), "no state is left earlier because the clock went back");
+}
+
+#[test]
+fn what_began_before_it_was_open_is_heard_no_more() {
+    let mut monitor = Monitor::new(at(0));
+    let early: Vec<_> = (0..10).map(|_| monitor.begin(at(0))).collect();
+    (0..5).for_each(|n| attempt(&mut monitor, n, 0, Outcome::NoAnswer));
+    monitor.tick(at(10_004));
+    (0..10).for_each(|n| attempt(&mut monitor, 10_100 + n, 1, Outcome::Taken));
+    monitor.tick(at(20_004));
+    assert_eq!(monitor.state(), State::Healthy);
+    early.iter().for_each(|begun| monitor.end(begun, Outcome::NoAnswer, at(20_100)));
+    assert_eq!((monitor.state(), monitor.view().failing_ppm), (State::Healthy, 0));
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn probing() -> Router {
     let router = router(vec![candidate("A", "WECHAT")]);
     for n in 0..5 {
         let routed = route(&router, n, 0).unwrap();
-        router.record(&routed.ticket, Outcome::NoAnswer, at(0));
+        router.record(routed.ticket, Outcome::NoAnswer, at(0));
     }
     assert!(matches!(route(&router, 9, 0).unwrap_err().found()[0].finding, Finding::LeftOut(Reason::Open { .. })));
     router
@@ -61,7 +61,7 @@ fn a_snapshot_is_published_every_tenth_of_a_second_while_something_happens() {
     assert_eq!(router.snapshot().version(), 0);
     for ms in 0..1_000 {
         let routed = route(&router, 1, ms).unwrap();
-        router.record(&routed.ticket, Outcome::Taken, at(ms));
+        router.record(routed.ticket, Outcome::Taken, at(ms));
     }
     let held = router.snapshot();
     assert_eq!((held.version(), held.published_at()), (9, at(900)));
@@ -76,8 +76,8 @@ fn a_change_of_state_is_published_at_once() {
     let router = router(vec![candidate("A", "WECHAT")]);
     let begun: Vec<_> = (0..5).map(|n| route(&router, n, 0).unwrap()).collect();
     let mut told = Vec::new();
-    for routed in &begun {
-        router.record(&routed.ticket, Outcome::BadAnswer, at(1));
+    for routed in begun {
+        router.record(routed.ticket, Outcome::BadAnswer, at(1));
         let latest = router.snapshot();
         told.push((latest.version(), latest.report().first().map(|line| line.state)));
     }
@@ -92,12 +92,12 @@ fn no_more_than_the_allowed_trials_are_under_way_at_once() {
     let router = probing();
     assert!(route(&router, 9, 9_999).is_err());
     let ids: Vec<_> = trials().take(TRIALS_MAX + 3).collect();
-    let routed: Vec<_> = ids.iter().map(|id| route(&router, *id, 10_000)).collect();
+    let mut routed: Vec<_> = ids.iter().map(|id| route(&router, *id, 10_000)).collect();
     assert!(routed[..TRIALS_MAX].iter().all(|r| r.as_ref().is_ok_and(|r| r.decision.on_trial())));
     for refused in &routed[TRIALS_MAX..] {
         assert_eq!(refused.as_ref().unwrap_err().found()[0].finding, Finding::LeftOut(Reason::TrialsFull));
     }
-    router.record(&routed[0].as_ref().unwrap().ticket, Outcome::Failed(Fault::User), at(10_001));
+    router.record(routed.remove(0).unwrap().ticket, Outcome::Failed(Fault::User), at(10_001));
     assert!(route(&router, ids[TRIALS_MAX], 10_001).is_ok(), "one ended, one may begin");
     assert!(route(&router, ids[TRIALS_MAX + 1], 10_001).is_err());
 }
@@ -105,13 +105,14 @@ fn no_more_than_the_allowed_trials_are_under_way_at_once() {
 #[test]
 fn a_ticket_of_before_the_opening_proves_nothing_after_it() {
     let router = router(vec![candidate("A", "WECHAT")]);
-    let early: Vec<_> = (0..20).map(|n| route(&router, n, 0).unwrap()).collect();
-    early[..10].iter().for_each(|routed| router.record(&routed.ticket, Outcome::NoAnswer, at(5)));
+    let mut early: Vec<_> = (0..20).map(|n| route(&router, n, 0).unwrap()).collect();
+    let late = early.split_off(10);
+    early.into_iter().for_each(|routed| router.record(routed.ticket, Outcome::NoAnswer, at(5)));
     let state = |router: &Router| router.snapshot().report()[0].state;
     assert_eq!(state(&router), State::Open);
     let _ = route(&router, 1, 10_100);
     assert_eq!(state(&router), State::Probing);
-    early[10..].iter().for_each(|routed| router.record(&routed.ticket, Outcome::Taken, at(30_000)));
+    late.into_iter().for_each(|routed| router.record(routed.ticket, Outcome::Taken, at(30_000)));
     assert_eq!(state(&router), State::Probing);
 }
 
