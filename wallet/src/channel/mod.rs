@@ -9,6 +9,7 @@ use std::sync::Arc;
 use acquirer::Acquirer;
 
 pub mod acquirer;
+pub mod alipay;
 pub mod inbox;
 pub(crate) mod repo;
 pub mod sandbox;
