@@ -238,6 +238,9 @@ impl Acquirer for Alipay {
     }
 
     async fn refund(&self, order: &RefundOrder) -> Result<TransferWord, ChannelError> {
+        if order.amount.currency != Currency::Cny {
+            return Err(ChannelError::Refused { code: fault::CURRENCY_NOT_OFFERED.to_owned() });
+        }
         let content = RefundContent {
             out_trade_no: order.payment.request_no.clone(),
             out_request_no: order.request_no.clone(),
