@@ -149,6 +149,11 @@ impl Book {
         self.refunds.get(&key(party, request_no))
     }
 
+    /// What was taken of a payment for refunds so far.
+    pub fn refunded_minor(&self, party: Party, payment_request_no: &str) -> i64 {
+        self.refunded_minor.get(&key(party, payment_request_no)).copied().unwrap_or_default()
+    }
+
     pub fn payout(&self, party: Party, request_no: &str) -> Option<&Payout> {
         self.payouts.get(&key(party, request_no))
     }
@@ -273,7 +278,7 @@ impl Book {
         web(&request.notify_url)?;
         let payment = self.payment(party, &request.payment_request_no).filter(|p| p.status == PaymentStatus::Succeeded);
         let payment = payment.ok_or(Refused::NotPaid)?;
-        let refunded = self.refunded_minor.get(&key(party, &request.payment_request_no)).copied().unwrap_or_default();
+        let refunded = self.refunded_minor(party, &request.payment_request_no);
         if request.currency != payment.request.currency || request.amount_minor > payment.request.amount_minor - refunded {
             return Err(Refused::ExceedsPayment);
         }

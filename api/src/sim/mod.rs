@@ -3,6 +3,7 @@
 //! It shares with the adapter only the wire types and the signatures. Its state is in memory and in a journal, so that a restart
 //! remembers; it holds at most [`book::PAYMENTS_MAX`] payments and refuses further ones. Development and tests only.
 
+mod alipay;
 mod book;
 mod control;
 mod exchange;
@@ -39,6 +40,7 @@ use sandbox::Sandbox;
 pub enum Party {
     Acquirer,
     Bank,
+    Alipay,
 }
 
 /// The counterparties with their keys and their memory.
@@ -47,6 +49,7 @@ pub struct Sim {
     clock: Clock,
     acquirer: Arc<Signer>,
     bank: Arc<Signer>,
+    alipay: Option<Arc<alipay::Hand>>,
     fronts: Arc<Fronts>,
     platform: Verifier,
     merchant_no: String,
@@ -62,15 +65,18 @@ pub struct Keys {
     pub acquirer: Signer,
     pub bank: Signer,
     pub platform: Verifier,
+    /// None where Alipay is not played.
+    pub alipay: Option<alipay::Hand>,
 }
 
 impl Keys {
-    /// Reads `acquirer.pk8`, `bank.pk8` and `platform.pub`.
+    /// Reads `acquirer.pk8`, `bank.pk8`, `platform.pub`, and Alipay's keys where they are.
     pub fn load(dir: &Path) -> anyhow::Result<Self> {
         Ok(Self {
             acquirer: Signer::load(ACQUIRER_KEY, &dir.join("acquirer.pk8"))?,
             bank: Signer::load(BANK_KEY, &dir.join("bank.pk8"))?,
             platform: Verifier::load(PLATFORM_KEY, &dir.join("platform.pub"))?,
+            alipay: alipay::Hand::load(dir)?,
         })
     }
 }
@@ -84,6 +90,10 @@ impl Sim {
         for (party, signer) in [(Party::Acquirer, &acquirer), (Party::Bank, &bank)] {
             fronts.insert(party, Box::new(Sandbox(Arc::clone(signer))));
         }
+        let alipay = keys.alipay.map(Arc::new);
+        if let Some(hand) = &alipay {
+            fronts.insert(Party::Alipay, Box::new(alipay::Notices(Arc::clone(hand))));
+        }
         let fronts = Arc::new(fronts);
         let book = Book::remember(lines, journal, Arc::clone(&fronts));
         let clock = Clock::default();
@@ -92,6 +102,7 @@ impl Sim {
             clock,
             acquirer,
             bank,
+            alipay,
             fronts,
             platform: keys.platform,
             merchant_no: merchant_no.to_owned(),
@@ -113,6 +124,7 @@ impl Sim {
             .route("/acquirer/v1/refunds/{request_no}", get(exchange::refunded))
             .route("/bank/v1/payouts", post(exchange::pay_out))
             .route("/bank/v1/payouts/{request_no}", get(exchange::payout))
+            .route("/alipay/gateway.do", post(alipay::ask).get(alipay::open))
             .route("/pay/{transaction_id}", get(payer::show))
             .route("/pay/{transaction_id}/confirm", post(payer::confirm))
             .route("/pay/{transaction_id}/decline", post(payer::decline))
@@ -138,8 +150,9 @@ impl Sim {
 
     fn signer(&self, party: Party) -> &Signer {
         match party {
-            Party::Acquirer => &self.acquirer,
             Party::Bank => &self.bank,
+            // the others sign with keys of their own kind
+            _ => &self.acquirer,
         }
     }
 }
