@@ -13,6 +13,7 @@ pub mod alipay;
 pub mod inbox;
 pub(crate) mod repo;
 pub mod sandbox;
+pub mod unionpay;
 
 /// The name of the sandbox acquirer: in attempts, in the inbox, and as subject of its clearing account.
 pub const SANDBOX: &str = "SANDBOX";
