@@ -10,6 +10,7 @@ use acquirer::Acquirer;
 
 pub mod acquirer;
 pub mod alipay;
+pub mod ecny;
 pub mod inbox;
 pub(crate) mod repo;
 pub mod sandbox;
