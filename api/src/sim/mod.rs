@@ -6,6 +6,7 @@
 mod alipay;
 mod book;
 mod control;
+mod ecny;
 mod exchange;
 mod front;
 mod journal;
@@ -14,6 +15,7 @@ mod page;
 mod payer;
 mod record;
 mod sandbox;
+mod unionpay;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -41,6 +43,8 @@ pub enum Party {
     Acquirer,
     Bank,
     Alipay,
+    UnionPay,
+    Ecny,
 }
 
 /// The counterparties with their keys and their memory.
@@ -50,6 +54,8 @@ pub struct Sim {
     acquirer: Arc<Signer>,
     bank: Arc<Signer>,
     alipay: Option<Arc<alipay::Hand>>,
+    unionpay: Option<Arc<unionpay::Hand>>,
+    ecny: Option<Arc<ecny::Hand>>,
     fronts: Arc<Fronts>,
     platform: Verifier,
     merchant_no: String,
@@ -67,16 +73,22 @@ pub struct Keys {
     pub platform: Verifier,
     /// None where Alipay is not played.
     pub alipay: Option<alipay::Hand>,
+    /// None where UnionPay is not played.
+    pub unionpay: Option<unionpay::Hand>,
+    /// None where digital renminbi is not played.
+    pub ecny: Option<ecny::Hand>,
 }
 
 impl Keys {
-    /// Reads `acquirer.pk8`, `bank.pk8`, `platform.pub`, and Alipay's keys where they are.
+    /// Reads `acquirer.pk8`, `bank.pk8`, `platform.pub`, and the other counterparties' keys where they are.
     pub fn load(dir: &Path) -> anyhow::Result<Self> {
         Ok(Self {
             acquirer: Signer::load(ACQUIRER_KEY, &dir.join("acquirer.pk8"))?,
             bank: Signer::load(BANK_KEY, &dir.join("bank.pk8"))?,
             platform: Verifier::load(PLATFORM_KEY, &dir.join("platform.pub"))?,
             alipay: alipay::Hand::load(dir)?,
+            unionpay: unionpay::Hand::load(dir)?,
+            ecny: ecny::Hand::load(dir)?,
         })
     }
 }
@@ -94,6 +106,13 @@ impl Sim {
         if let Some(hand) = &alipay {
             fronts.insert(Party::Alipay, Box::new(alipay::Notices(Arc::clone(hand))));
         }
+        let (unionpay, ecny) = (keys.unionpay.map(Arc::new), keys.ecny.map(Arc::new));
+        if let Some(hand) = &unionpay {
+            fronts.insert(Party::UnionPay, Box::new(unionpay::Notices(Arc::clone(hand))));
+        }
+        if let Some(hand) = &ecny {
+            fronts.insert(Party::Ecny, Box::new(ecny::Notices(Arc::clone(hand))));
+        }
         let fronts = Arc::new(fronts);
         let book = Book::remember(lines, journal, Arc::clone(&fronts));
         let clock = Clock::default();
@@ -103,6 +122,8 @@ impl Sim {
             acquirer,
             bank,
             alipay,
+            unionpay,
+            ecny,
             fronts,
             platform: keys.platform,
             merchant_no: merchant_no.to_owned(),
@@ -125,6 +146,8 @@ impl Sim {
             .route("/bank/v1/payouts", post(exchange::pay_out))
             .route("/bank/v1/payouts/{request_no}", get(exchange::payout))
             .route("/alipay/gateway.do", post(alipay::ask).get(alipay::open))
+            .route("/gateway/api/{what}", post(unionpay::ask))
+            .route(wallet::channel::ecny::wire::PATH, post(ecny::ask))
             .route("/pay/{transaction_id}", get(payer::show))
             .route("/pay/{transaction_id}/confirm", post(payer::confirm))
             .route("/pay/{transaction_id}/decline", post(payer::decline))

@@ -55,6 +55,8 @@ impl Shop {
             acquirer: signer(ACQUIRER_KEY, &acquirer),
             bank: signer(BANK_KEY, &pkcs8()),
             platform: Verifier::new(PLATFORM_KEY, &signer(PLATFORM_KEY, &platform).public_key()),
+            unionpay: None,
+            ecny: None,
         };
         let sim = Sim::load(keys, MERCHANT_NO, &format!("http://{behind}"), &folder.join("journal.jsonl")).unwrap();
         tokio::spawn(sim.serve(listener, std::future::pending()));

@@ -198,15 +198,18 @@ impl Acquirer for Ecny {
             notify_url: self.notify_url.clone(),
         });
         let payment = self.payment(&request, &order.request_no).await?;
+        if payment.status != PaymentStatus::UserPending {
+            return Ok(PaymentState { invitation: None, word: payment_word(payment)? });
+        }
         if payment.amount_minor != order.amount.minor || payment.currency != order.amount.currency.as_str() {
             return Err(ChannelError::BadAnswer("it is about another amount"));
         }
-        let invitation = match (order.method, &payment.code) {
-            (Method::Native, Some(code)) => Invitation::Code(code.clone()),
+        let invitation = match (order.method, payment.code) {
+            (Method::Native, Some(code)) => Invitation::Code(code),
             (Method::Native, None) => return Err(ChannelError::BadAnswer("a payment without its code")),
             _ => Invitation::Wait,
         };
-        Ok(PaymentState { invitation: Some(invitation), word: payment_word(payment)? })
+        Ok(PaymentState { invitation: Some(invitation), word: PaymentWord::Pending })
     }
 
     async fn query(&self, payment: &Asked) -> Result<Option<PaymentState>, ChannelError> {
