@@ -15,6 +15,7 @@ pub mod inbox;
 pub(crate) mod repo;
 pub mod sandbox;
 pub mod unionpay;
+pub mod wechat;
 
 /// The name of the sandbox acquirer: in attempts, in the inbox, and as subject of its clearing account.
 pub const SANDBOX: &str = "SANDBOX";
