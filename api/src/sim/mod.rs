@@ -16,6 +16,7 @@ mod payer;
 mod record;
 mod sandbox;
 mod unionpay;
+pub mod wechat;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -45,6 +46,7 @@ pub enum Party {
     Alipay,
     UnionPay,
     Ecny,
+    Wechat,
 }
 
 /// The counterparties with their keys and their memory.
@@ -96,9 +98,13 @@ impl Keys {
 impl Sim {
     /// Remembers what `journal` holds, and takes up what was still to be sent.
     pub fn load(keys: Keys, merchant_no: &str, public_url: &str, journal: &Path) -> anyhow::Result<Arc<Self>> {
+        Self::load_with(keys, merchant_no, public_url, journal, Fronts::new())
+    }
+
+    /// As [`Sim::load`], with counterparties that speak protocols of their own.
+    fn load_with(keys: Keys, merchant_no: &str, public_url: &str, journal: &Path, mut fronts: Fronts) -> anyhow::Result<Arc<Self>> {
         let (journal, lines) = Journal::open(journal)?;
         let (acquirer, bank) = (Arc::new(keys.acquirer), Arc::new(keys.bank));
-        let mut fronts = Fronts::new();
         for (party, signer) in [(Party::Acquirer, &acquirer), (Party::Bank, &bank)] {
             fronts.insert(party, Box::new(Sandbox(Arc::clone(signer))));
         }

@@ -1,0 +1,182 @@
+//! Profit sharing: who may have a share, what was shared of each payment, and what came back. In memory only.
+//!
+//! A split is in progress when it is first answered and finished whenever it is asked about. A share for an account that ends in 0001
+//! does not reach it.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use wallet::channel::sandbox::wire::PaymentStatus;
+use wallet::channel::wechat::split::RECEIVERS_MAX;
+use wallet::channel::wechat::wire::{
+    AddReceiver, AddReceiverAnswer, ReceiverType, Return, ReturnAnswer, ReturnResult, Share, ShareResult, Split, SplitAnswer, SplitState,
+    Unfreeze,
+};
+
+use super::exchange::{Answer, Asked, INVALID, No, PARAM, UNKNOWN, ok};
+use crate::sim::Party;
+use crate::sim::book::PAYMENTS_MAX;
+
+const NOT_ENOUGH: No = No(403, "NOT_ENOUGH");
+
+/// What the platform remembers of splits.
+#[derive(Debug, Default)]
+pub struct Splits {
+    receivers: HashSet<(bool, String)>,
+    /// By the merchant's number.
+    orders: HashMap<String, Split>,
+    returns: HashMap<String, (Return, DateTime<Utc>)>,
+    /// By payment: what went to receivers, and whether the rest is the merchant's.
+    shared: HashMap<String, (i64, bool)>,
+}
+
+fn lost(account: &str) -> bool {
+    account.ends_with("0001")
+}
+
+fn receiver(kind: ReceiverType, account: &str) -> (bool, String) {
+    (kind == ReceiverType::MerchantId, account.to_owned())
+}
+
+impl Splits {
+    /// Takes in a split of a payment of this amount, or knows it.
+    fn take(&mut self, split: Split, paid_minor: i64) -> Result<(), No> {
+        if let Some(known) = self.orders.get(&split.out_order_no) {
+            return if *known == split { Ok(()) } else { Err(INVALID) };
+        }
+        if split.receivers.len() > RECEIVERS_MAX || split.receivers.iter().any(|r| r.amount <= 0) || self.orders.len() >= PAYMENTS_MAX {
+            return Err(PARAM);
+        }
+        if !split.receivers.iter().all(|r| self.receivers.contains(&receiver(r.kind, &r.account.0))) {
+            return Err(INVALID);
+        }
+        let (shared, finished) = self.shared.get(&split.transaction_id).copied().unwrap_or_default();
+        let asked = split.receivers.iter().try_fold(shared, |sum, r| sum.checked_add(r.amount)).ok_or(PARAM)?;
+        if finished || asked > paid_minor {
+            return Err(NOT_ENOUGH);
+        }
+        let kept = shared + split.receivers.iter().filter(|r| !lost(&r.account.0)).map(|r| r.amount).sum::<i64>();
+        self.shared.insert(split.transaction_id.clone(), (kept, split.unfreeze_unsplit));
+        self.orders.insert(split.out_order_no.clone(), split);
+        Ok(())
+    }
+
+    fn answer(&self, number: &str, asked: bool) -> Option<SplitAnswer> {
+        let split = self.orders.get(number)?;
+        let receivers = split.receivers.iter().map(|r| Share {
+            kind: r.kind,
+            account: r.account.clone(),
+            amount: r.amount,
+            result: match (asked, lost(&r.account.0)) {
+                (false, _) => ShareResult::Pending,
+                (true, false) => ShareResult::Success,
+                (true, true) => ShareResult::Closed,
+            },
+            fail_reason: (asked && lost(&r.account.0)).then(|| "ACCOUNT_ABNORMAL".to_owned()),
+        });
+        Some(SplitAnswer {
+            transaction_id: split.transaction_id.clone(),
+            out_order_no: number.to_owned(),
+            order_id: format!("S{number}"),
+            state: if asked { SplitState::Finished } else { SplitState::Processing },
+            receivers: receivers.collect(),
+        })
+    }
+
+    /// Takes in a return, or knows it.
+    fn give_back(&mut self, back: Return, now: DateTime<Utc>) -> Result<(), No> {
+        if let Some((known, _)) = self.returns.get(&back.out_return_no) {
+            return if *known == back { Ok(()) } else { Err(INVALID) };
+        }
+        let split = self.orders.get(&back.out_order_no).ok_or(UNKNOWN)?;
+        let mine = |r: &&wallet::channel::wechat::wire::Receiver| {
+            r.kind == ReceiverType::MerchantId && r.account.0 == back.return_mchid && !lost(&r.account.0)
+        };
+        let had: i64 = split.receivers.iter().filter(mine).map(|r| r.amount).sum();
+        let same =
+            |known: &&(Return, DateTime<Utc>)| known.0.out_order_no == back.out_order_no && known.0.return_mchid == back.return_mchid;
+        let gone: i64 = self.returns.values().filter(same).map(|(known, _)| known.amount).sum();
+        if back.amount <= 0 || back.amount > had - gone {
+            return Err(NOT_ENOUGH);
+        }
+        self.returns.insert(back.out_return_no.clone(), (back, now));
+        Ok(())
+    }
+
+    fn returned(&self, number: &str, asked: bool) -> Option<ReturnAnswer> {
+        let (back, at) = self.returns.get(number)?;
+        Some(ReturnAnswer {
+            out_order_no: back.out_order_no.clone(),
+            out_return_no: number.to_owned(),
+            return_mchid: back.return_mchid.clone(),
+            amount: back.amount,
+            result: if asked { ReturnResult::Success } else { ReturnResult::Processing },
+            fail_reason: None,
+            finish_time: asked.then_some(*at),
+        })
+    }
+}
+
+impl Asked<'_> {
+    /// What was paid, where the payment may be split.
+    fn splittable(&self, transaction_id: &str) -> Result<i64, No> {
+        let book = self.speaker.sim.book();
+        let payment = book.payment_of(transaction_id).filter(|p| p.party == Party::Wechat).ok_or(UNKNOWN)?;
+        let marked = payment.extra["split"] == true && payment.status == PaymentStatus::Succeeded;
+        if marked { Ok(payment.request.amount_minor) } else { Err(INVALID) }
+    }
+
+    pub fn split(&self) -> Answer {
+        let split: Split = self.read()?;
+        let (paid, number) = (self.splittable(&split.transaction_id)?, split.out_order_no.clone());
+        let mut splits = self.speaker.wechat.splits();
+        splits.take(split, paid)?;
+        ok(&splits.answer(&number, false).ok_or(UNKNOWN)?)
+    }
+
+    pub fn unfreeze(&self) -> Answer {
+        let rest: Unfreeze = self.read()?;
+        let (paid, number) = (self.splittable(&rest.transaction_id)?, rest.out_order_no.clone());
+        let split = Split {
+            appid: self.speaker.wechat.merchant.appid.clone(),
+            transaction_id: rest.transaction_id,
+            out_order_no: rest.out_order_no,
+            receivers: Vec::new(),
+            unfreeze_unsplit: true,
+        };
+        let mut splits = self.speaker.wechat.splits();
+        splits.take(split, paid)?;
+        ok(&splits.answer(&number, false).ok_or(UNKNOWN)?)
+    }
+
+    pub fn query_split(&self, number: &str) -> Answer {
+        let transaction_id = self.parameter("transaction_id")?;
+        let answer = self.speaker.wechat.splits().answer(number, true).filter(|a| a.transaction_id == transaction_id);
+        ok(&answer.ok_or(UNKNOWN)?)
+    }
+
+    pub fn return_share(&self) -> Answer {
+        let (back, now): (Return, _) = (self.read()?, self.speaker.sim.clock.now());
+        let number = back.out_return_no.clone();
+        let mut splits = self.speaker.wechat.splits();
+        splits.give_back(back, now)?;
+        ok(&splits.returned(&number, false).ok_or(UNKNOWN)?)
+    }
+
+    pub fn query_return(&self, number: &str) -> Answer {
+        let split_no = self.parameter("out_order_no")?;
+        let answer = self.speaker.wechat.splits().returned(number, true).filter(|a| a.out_order_no == split_no);
+        ok(&answer.ok_or(UNKNOWN)?)
+    }
+
+    /// A merchant has to be named.
+    pub fn add_receiver(&self) -> Answer {
+        let add: AddReceiver = self.read()?;
+        let name = add.name.as_deref().map(|sealed| self.open(sealed)).transpose()?;
+        if add.appid != self.speaker.wechat.merchant.appid || (add.kind == ReceiverType::MerchantId && name.is_none()) {
+            return Err(PARAM);
+        }
+        self.speaker.wechat.splits().receivers.insert(receiver(add.kind, &add.account.0));
+        ok(&AddReceiverAnswer { kind: add.kind, account: add.account })
+    }
+}
