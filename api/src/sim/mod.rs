@@ -3,10 +3,10 @@
 //! It shares with the adapter only the wire types and the signatures. Its state is in memory and in a journal, so that a restart
 //! remembers; it holds at most [`book::PAYMENTS_MAX`] payments and refuses further ones. Development and tests only.
 
-mod alipay;
+pub mod alipay;
 mod book;
 mod control;
-mod ecny;
+pub mod ecny;
 mod exchange;
 mod front;
 mod journal;
@@ -15,7 +15,7 @@ mod page;
 mod payer;
 mod record;
 mod sandbox;
-mod unionpay;
+pub mod unionpay;
 pub mod wechat;
 
 use std::path::Path;
@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::Context;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use tokio::net::TcpListener;
 use wallet::base::clock::Clock;
 use wallet::channel::sandbox::sign::{Signer, Verifier};
@@ -55,9 +55,7 @@ pub struct Sim {
     clock: Clock,
     acquirer: Arc<Signer>,
     bank: Arc<Signer>,
-    alipay: Option<Arc<alipay::Hand>>,
-    unionpay: Option<Arc<unionpay::Hand>>,
-    ecny: Option<Arc<ecny::Hand>>,
+    others: Others,
     fronts: Arc<Fronts>,
     platform: Verifier,
     merchant_no: String,
@@ -73,12 +71,29 @@ pub struct Keys {
     pub acquirer: Signer,
     pub bank: Signer,
     pub platform: Verifier,
-    /// None where Alipay is not played.
-    pub alipay: Option<alipay::Hand>,
-    /// None where UnionPay is not played.
-    pub unionpay: Option<unionpay::Hand>,
-    /// None where digital renminbi is not played.
-    pub ecny: Option<ecny::Hand>,
+    pub others: Others,
+}
+
+/// The counterparties beside the sandbox that are played.
+#[derive(Debug, Default)]
+pub struct Others {
+    pub wechat: Option<Arc<wechat::Wechat>>,
+    pub alipay: Option<Arc<alipay::Hand>>,
+    pub unionpay: Option<Arc<unionpay::Hand>>,
+    pub ecny: Option<Arc<ecny::Hand>>,
+}
+
+impl Others {
+    /// How each of them tells its news.
+    fn fronts(&self) -> Fronts {
+        let mut fronts = Fronts::new();
+        let mut speaks = |party, front: Option<Box<dyn Front>>| fronts.extend(front.map(|front| (party, front)));
+        speaks(Party::Wechat, self.wechat.clone().map(|hand| Box::new(hand) as _));
+        speaks(Party::Alipay, self.alipay.clone().map(|hand| Box::new(alipay::Notices(hand)) as _));
+        speaks(Party::UnionPay, self.unionpay.clone().map(|hand| Box::new(unionpay::Notices(hand)) as _));
+        speaks(Party::Ecny, self.ecny.clone().map(|hand| Box::new(ecny::Notices(hand)) as _));
+        fronts
+    }
 }
 
 impl Keys {
@@ -88,9 +103,12 @@ impl Keys {
             acquirer: Signer::load(ACQUIRER_KEY, &dir.join("acquirer.pk8"))?,
             bank: Signer::load(BANK_KEY, &dir.join("bank.pk8"))?,
             platform: Verifier::load(PLATFORM_KEY, &dir.join("platform.pub"))?,
-            alipay: alipay::Hand::load(dir)?,
-            unionpay: unionpay::Hand::load(dir)?,
-            ecny: ecny::Hand::load(dir)?,
+            others: Others {
+                wechat: wechat::Wechat::load(dir)?.map(Arc::new),
+                alipay: alipay::Hand::load(dir)?.map(Arc::new),
+                unionpay: unionpay::Hand::load(dir)?.map(Arc::new),
+                ecny: ecny::Hand::load(dir)?.map(Arc::new),
+            },
         })
     }
 }
@@ -98,26 +116,11 @@ impl Keys {
 impl Sim {
     /// Remembers what `journal` holds, and takes up what was still to be sent.
     pub fn load(keys: Keys, merchant_no: &str, public_url: &str, journal: &Path) -> anyhow::Result<Arc<Self>> {
-        Self::load_with(keys, merchant_no, public_url, journal, Fronts::new())
-    }
-
-    /// As [`Sim::load`], with counterparties that speak protocols of their own.
-    fn load_with(keys: Keys, merchant_no: &str, public_url: &str, journal: &Path, mut fronts: Fronts) -> anyhow::Result<Arc<Self>> {
+        let mut fronts = keys.others.fronts();
         let (journal, lines) = Journal::open(journal)?;
         let (acquirer, bank) = (Arc::new(keys.acquirer), Arc::new(keys.bank));
         for (party, signer) in [(Party::Acquirer, &acquirer), (Party::Bank, &bank)] {
             fronts.insert(party, Box::new(Sandbox(Arc::clone(signer))));
-        }
-        let alipay = keys.alipay.map(Arc::new);
-        if let Some(hand) = &alipay {
-            fronts.insert(Party::Alipay, Box::new(alipay::Notices(Arc::clone(hand))));
-        }
-        let (unionpay, ecny) = (keys.unionpay.map(Arc::new), keys.ecny.map(Arc::new));
-        if let Some(hand) = &unionpay {
-            fronts.insert(Party::UnionPay, Box::new(unionpay::Notices(Arc::clone(hand))));
-        }
-        if let Some(hand) = &ecny {
-            fronts.insert(Party::Ecny, Box::new(ecny::Notices(Arc::clone(hand))));
         }
         let fronts = Arc::new(fronts);
         let book = Book::remember(lines, journal, Arc::clone(&fronts));
@@ -127,9 +130,7 @@ impl Sim {
             clock,
             acquirer,
             bank,
-            alipay,
-            unionpay,
-            ecny,
+            others: keys.others,
             fronts,
             platform: keys.platform,
             merchant_no: merchant_no.to_owned(),
@@ -153,6 +154,8 @@ impl Sim {
             .route("/bank/v1/payouts/{request_no}", get(exchange::payout))
             .route("/alipay/gateway.do", post(alipay::ask).get(alipay::open))
             .route("/gateway/api/{what}", post(unionpay::ask))
+            .route("/v3/{*path}", any(wechat::ask))
+            .route("/control/wechat/rotate", post(wechat::rotate))
             .route(wallet::channel::ecny::wire::PATH, post(ecny::ask))
             .route("/pay/{transaction_id}", get(payer::show))
             .route("/pay/{transaction_id}/confirm", post(payer::confirm))

@@ -76,9 +76,7 @@ impl World {
             acquirer: Signer::try_from_pkcs8(ACQUIRER_KEY, &self.acquirer).unwrap(),
             bank: Signer::try_from_pkcs8(BANK_KEY, &self.bank).unwrap(),
             platform: Verifier::new(PLATFORM_KEY, &platform.public_key()),
-            alipay: None,
-            unionpay: None,
-            ecny: None,
+            others: Others::default(),
         };
         let router = Sim::load(keys, "1900000001", &url, &self.journal()).unwrap().router();
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use api::sim::{Keys, Sim};
+use api::sim::{Keys, Others, Sim};
 use chrono::TimeDelta;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,8 +55,7 @@ impl Shop {
             acquirer: signer(ACQUIRER_KEY, &acquirer),
             bank: signer(BANK_KEY, &pkcs8()),
             platform: Verifier::new(PLATFORM_KEY, &signer(PLATFORM_KEY, &platform).public_key()),
-            unionpay: None,
-            ecny: None,
+            others: Others::default(),
         };
         let sim = Sim::load(keys, MERCHANT_NO, &format!("http://{behind}"), &folder.join("journal.jsonl")).unwrap();
         tokio::spawn(sim.serve(listener, std::future::pending()));

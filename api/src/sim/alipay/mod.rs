@@ -48,15 +48,13 @@ impl Hand {
         Self { signer, platform, splits: Mutex::default() }
     }
 
-    /// Reads `alipay.pem` (the gateway's private key) and `alipay-app.pub` (the application's public key). None where neither lies there:
-    /// Alipay is then not played.
+    /// Reads our own `sim/alipay.pem` and the application's `alipay.pub.pem`. None where there are none.
     pub fn load(dir: &Path) -> anyhow::Result<Option<Self>> {
-        let (secret, public) = (dir.join("alipay.pem"), dir.join("alipay-app.pub"));
-        if !secret.exists() && !public.exists() {
+        if !dir.join("sim/alipay.pem").exists() {
             return Ok(None);
         }
-        let read = |file: &Path| std::fs::read_to_string(file).with_context(|| format!("could not read the key file {}", file.display()));
-        Ok(Some(Self::new(Signer::try_new(&read(&secret)?)?, Verifier::try_new(&read(&public)?)?)))
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).with_context(|| format!("could not read {name}"));
+        Ok(Some(Self::new(Signer::try_new(&read("sim/alipay.pem")?)?, Verifier::try_new(&read("alipay.pub.pem")?)?)))
     }
 
     fn splits(&self) -> MutexGuard<'_, Splits> {
@@ -80,7 +78,7 @@ type Said = Result<serde_json::Value, Refusal>;
 
 /// `POST /alipay/gateway.do`: what the platform asks.
 pub async fn ask(State(sim): State<Arc<Sim>>, uri: Uri, body: Bytes) -> Response {
-    let Some(hand) = &sim.alipay else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(hand) = &sim.others.alipay else { return StatusCode::NOT_FOUND.into_response() };
     let params = params(&uri, &body);
     let asked = params.as_ref().and_then(|params| params.get("method")).map_or("error", String::as_str);
     let said = match &params {
@@ -94,7 +92,7 @@ pub async fn ask(State(sim): State<Arc<Sim>>, uri: Uri, body: Bytes) -> Response
 
 /// `GET /alipay/gateway.do`: a payer who opens a link or scans a code. From now on the trade exists.
 pub async fn open(State(sim): State<Arc<Sim>>, uri: Uri) -> Response {
-    let Some(hand) = &sim.alipay else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(hand) = &sim.others.alipay else { return StatusCode::NOT_FOUND.into_response() };
     let opened = params(&uri, b"")
         .filter(|params| taken(hand, params).is_ok())
         .filter(|params| matches!(params["method"].as_str(), method::PAGE_PAY | method::WAP_PAY | method::PRECREATE))

@@ -26,6 +26,9 @@ use super::front::{About, Front};
 use super::record::{Payment, Refund};
 use super::{Party, Sim, notify};
 
+/// The one merchant that the simulator knows.
+pub const MERCHANT_NO: &str = "1900000200";
+
 /// The operator's key, and the platform's that it knows.
 pub struct Hand {
     key: KeyPair,
@@ -44,19 +47,19 @@ impl Hand {
         Ok(Self { key: private_key(key_pem)?, platform: public_key(platform_pem)? })
     }
 
-    /// Reads `ecny.key.pem` and `ecny.platform.pem`. None where there are none.
+    /// Reads our own `sim/ecny.pem` and the merchant's `ecny.pub.pem`. None where there are none.
     pub fn load(dir: &Path) -> anyhow::Result<Option<Self>> {
-        if !dir.join("ecny.key.pem").exists() {
+        if !dir.join("sim/ecny.pem").exists() {
             return Ok(None);
         }
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).with_context(|| format!("could not read {name}"));
-        Self::try_new(&read("ecny.key.pem")?, &read("ecny.platform.pem")?).map(Some)
+        Self::try_new(&read("sim/ecny.pem")?, &read("ecny.pub.pem")?).map(Some)
     }
 }
 
 /// `POST /ecny/v1`: everything that a merchant asks. Every answer is signed and carries the nonce of its request.
 pub async fn ask(State(sim): State<Arc<Sim>>, headers: HeaderMap, body: Bytes) -> Response {
-    let Some(hand) = sim.ecny.as_deref() else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(hand) = sim.others.ecny.as_deref() else { return StatusCode::NOT_FOUND.into_response() };
     let (echoed, outcome) = match open(&hand.platform, &headers, &body, Clock::wall()) {
         Ok(echoed) => (echoed.to_owned(), act(&sim, &body)),
         Err(_) => (nonce(), Err(code::SIGNATURE_INVALID)),
@@ -71,7 +74,7 @@ pub async fn ask(State(sim): State<Arc<Sim>>, headers: HeaderMap, body: Bytes) -
 fn act(sim: &Arc<Sim>, body: &[u8]) -> Result<Answer, &'static str> {
     let request: Request = serde_json::from_slice(body).map_err(|_| code::REQUEST_INVALID)?;
     let (merchant_no, party) = (merchant(&request), Party::Ecny);
-    if merchant_no != sim.merchant_no {
+    if merchant_no != MERCHANT_NO {
         return Err(code::REQUEST_INVALID);
     }
     let mut book = sim.book();
@@ -102,7 +105,7 @@ fn act(sim: &Arc<Sim>, body: &[u8]) -> Result<Answer, &'static str> {
             Ok(Answer::Payment(answer))
         }
         Request::Close(which) => {
-            let closed = book.close(party, &sim.merchant_no, &which.request_no).map_err(refused)?;
+            let closed = book.close(party, MERCHANT_NO, &which.request_no).map_err(refused)?;
             Ok(Answer::Payment(as_payment(&closed, None)))
         }
         Request::Refund(r) => {

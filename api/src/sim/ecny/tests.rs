@@ -21,11 +21,11 @@ use wallet::channel::ecny::{Agreement, Ecny};
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::unionpay::sign::{generate, private_pem, public_pem};
 
-use super::super::Keys;
+use super::super::{Keys, Others};
 use super::*;
 
 const LIMIT: Duration = Duration::from_secs(10);
-const MERCHANT: &str = "ECNY0001";
+const MERCHANT: &str = MERCHANT_NO;
 
 static OPERATOR: LazyLock<KeyPair> = LazyLock::new(generate);
 static PLATFORM: LazyLock<KeyPair> = LazyLock::new(generate);
@@ -80,8 +80,10 @@ async fn world() -> World {
         acquirer: sandbox(),
         bank: sandbox(),
         platform: Verifier::new("platform", &sandbox().public_key()),
-        unionpay: None,
-        ecny: Some(Hand::try_new(&private_pem(&OPERATOR), &public_pem(&PLATFORM)).unwrap()),
+        others: Others {
+            ecny: Some(Arc::new(Hand::try_new(&private_pem(&OPERATOR), &public_pem(&PLATFORM)).unwrap())),
+            ..Others::default()
+        },
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -34,6 +34,9 @@ use super::book::Refused;
 use super::record::{Payment, Refund};
 use super::{Party, Sim, notify};
 
+/// The one merchant that the simulator knows (商户代码).
+pub const MERCHANT_NO: &str = "777290058110048";
+
 /// Code of a customer's code that does not exist (无此二维码).
 const NO_SUCH_CODE: &str = "87";
 /// Code of an original that does not fit (与原交易信息不符).
@@ -66,13 +69,13 @@ impl Hand {
         })
     }
 
-    /// Reads `unionpay.key.pem`, `unionpay.pem` and `unionpay.merchant.pem`. None where there are none.
+    /// Reads our own `sim/unionpay.pem` and `sim/unionpay.cert.pem`, and the merchant's `unionpay.cert.pem`. None where there are none.
     pub fn load(dir: &Path) -> anyhow::Result<Option<Self>> {
-        if !dir.join("unionpay.key.pem").exists() {
+        if !dir.join("sim/unionpay.pem").exists() {
             return Ok(None);
         }
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).with_context(|| format!("could not read {name}"));
-        Self::try_new(&read("unionpay.key.pem")?, &read("unionpay.pem")?, &read("unionpay.merchant.pem")?).map(Some)
+        Self::try_new(&read("sim/unionpay.pem")?, &read("sim/unionpay.cert.pem")?, &read("unionpay.cert.pem")?).map(Some)
     }
 
     /// A message of UnionPay's: with its certificate, signed.
@@ -106,7 +109,7 @@ type Outcome = Result<Vec<(&'static str, String)>, &'static str>;
 
 /// `POST /gateway/api/…`: everything that a merchant asks.
 pub async fn ask(State(sim): State<Arc<Sim>>, uri: Uri, body: Bytes) -> Response {
-    let Some(hand) = sim.unionpay.as_deref() else { return axum::http::StatusCode::NOT_FOUND.into_response() };
+    let Some(hand) = sim.others.unionpay.as_deref() else { return axum::http::StatusCode::NOT_FOUND.into_response() };
     let (asked, outcome) = match read_form(&body) {
         Ok(asked) => {
             let outcome = act(&sim, hand, uri.path(), &asked);
@@ -133,7 +136,7 @@ fn act(sim: &Arc<Sim>, hand: &Hand, path: &str, asked: &Fields) -> Outcome {
     if field(asked, "certId")? != hand.merchant.serial_decimal() || sign::verify(asked, hand.merchant.public_key()).is_err() {
         return Err(code::SIGNATURE_INVALID);
     }
-    if field(asked, "merId")? != sim.merchant_no || read_stamp(field(asked, "txnTime")?).is_none() {
+    if field(asked, "merId")? != MERCHANT_NO || read_stamp(field(asked, "txnTime")?).is_none() {
         return Err(code::FORMAT);
     }
     let is = |kind: Kind| {
@@ -191,7 +194,7 @@ fn pay(sim: &Arc<Sim>, asked: &Fields) -> Outcome {
         return Err(NO_SUCH_CODE);
     }
     let request = PaymentRequest {
-        merchant_no: sim.merchant_no.clone(),
+        merchant_no: MERCHANT_NO.to_owned(),
         request_no: number.to_owned(),
         amount_minor: amount(asked)?,
         currency: "CNY".to_owned(),
@@ -289,7 +292,7 @@ fn refund(sim: &Arc<Sim>, asked: &Fields) -> Outcome {
     }
     let original = book.payment_of(field(asked, "origQryId")?).filter(|p| p.party == Party::UnionPay).ok_or(code::ORIGINAL_UNFIT)?;
     let request = RefundRequest {
-        merchant_no: sim.merchant_no.clone(),
+        merchant_no: MERCHANT_NO.to_owned(),
         request_no: number.to_owned(),
         payment_request_no: original.request.request_no.clone(),
         amount_minor: amount(asked)?,

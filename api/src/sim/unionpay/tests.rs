@@ -23,12 +23,12 @@ use wallet::channel::unionpay::issue::{Statement, issue};
 use wallet::channel::unionpay::sign::{generate, private_pem};
 use wallet::channel::unionpay::{Agreement, UnionPay};
 
-use super::super::Keys;
+use super::super::{Keys, Others};
 use super::*;
 
 const LIMIT: Duration = Duration::from_secs(10);
 const COMPANY: &str = "中国银联股份有限公司";
-const MERCHANT: &str = "777290058110048";
+const MERCHANT: &str = MERCHANT_NO;
 const ROOT: &str = "CFCA TEST OCA1";
 
 static ROOT_KEY: LazyLock<KeyPair> = LazyLock::new(generate);
@@ -107,8 +107,7 @@ async fn world() -> World {
         acquirer: sandbox(),
         bank: sandbox(),
         platform: Verifier::new("platform", &sandbox().public_key()),
-        unionpay: Some(hand),
-        ecny: None,
+        others: Others { unionpay: Some(Arc::new(hand)), ..Others::default() },
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

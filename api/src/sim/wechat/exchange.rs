@@ -1,11 +1,7 @@
 //! One signed exchange: verify the raw bytes, do what is asked, sign the answer.
 
-use std::sync::Arc;
-
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wallet::base::clock::Clock;
@@ -68,12 +64,13 @@ pub fn ok<T: Serialize>(answer: &T) -> Answer {
     serde_json::to_vec(answer).map(|body| (StatusCode::OK, body)).map_err(|_| No(500, "SYSTEM_ERROR"))
 }
 
-pub async fn answer(State(speaker): State<Arc<Speaker>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let answer = match verified(&speaker, &method, &uri, &headers, &body) {
+/// Answers one request, signed, whatever becomes of it.
+pub fn answer(speaker: &Speaker, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
+    let answer = match verified(speaker, method, uri, headers, body) {
         Ok(()) => {
             let serial = headers.get(SERIAL).and_then(|v| v.to_str().ok());
-            let asked = Asked { speaker: &speaker, query: uri.query().unwrap_or_default(), body: &body, serial };
-            act(&asked, &method, uri.path())
+            let asked = Asked { speaker, query: uri.query().unwrap_or_default(), body, serial };
+            act(&asked, method, uri.path())
         }
         Err(error) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "a request was not signed as agreed");

@@ -1,7 +1,7 @@
 //! WeChat Pay as the simulator plays it (模拟微信支付): APIv3 from the other side, for one merchant.
 //!
 //! Shares `sign`, `seal`, `code` and `wire` with the adapter. Payments, refunds and transfers are in the book and survive a restart;
-//! splits, receivers and the platform's keys are in memory only. What it does not play: bills, the 30 % limit of splits, and that shared
+//! splits, receivers and a renewal of the platform's keys are in memory only. What it does not play: bills, the 30 % limit of splits, and that shared
 //! money must come back before it is refunded.
 
 mod certificate;
@@ -14,10 +14,11 @@ mod transfers;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::routing::{any, post};
+use anyhow::Context;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::Url;
 use serde_json::json;
@@ -25,14 +26,19 @@ use wallet::base::clock::Clock;
 use wallet::channel::sandbox::wire::{PaymentStatus, TransferStatus};
 use wallet::channel::wechat::seal::ApiKey;
 use wallet::channel::wechat::sign::PublicKey;
-use wallet::channel::wechat::wire::{BODY_MAX, Notice, RefundNotice, RefundNoticeAmount, event};
+use wallet::channel::wechat::wire::{Notice, RefundNotice, RefundNoticeAmount, event};
 
-use super::front::{About, Front, Fronts};
-use super::{Keys, Party, Sim};
-use platform::Platform;
+use super::Sim;
+use super::front::{About, Front};
+pub use platform::Platform;
 use splits::Splits;
 
-/// The one merchant that this platform knows.
+/// The one merchant that the simulator knows, the app it is paid in, and the serial number of its certificate.
+pub const MERCHANT_NO: &str = "1900000109";
+pub const APP_ID: &str = "wx8888888888888888";
+pub const MERCHANT_SERIAL: &str = "3775B6A45ACD588826D15E583A95F5DD8B55D0A1";
+
+/// The merchant that this platform knows.
 #[derive(Debug)]
 pub struct Merchant {
     pub mchid: String,
@@ -59,9 +65,26 @@ pub struct Speaker {
 }
 
 impl Wechat {
-    /// Makes two keys, which takes a moment.
-    pub fn try_new(merchant: Merchant) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self { merchant, platform: Platform::try_new()?, splits: Mutex::default() }))
+    pub fn new(merchant: Merchant, platform: Platform) -> Self {
+        Self { merchant, platform, splits: Mutex::default() }
+    }
+
+    /// Reads `wechat.pub.pem` and `wechat.api.key` of the merchant, and our own `sim/wechat.pem` and `sim/wechat.next.pem`. None where
+    /// there are none.
+    pub fn load(dir: &Path) -> anyhow::Result<Option<Self>> {
+        if !dir.join("sim/wechat.pem").exists() {
+            return Ok(None);
+        }
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).with_context(|| format!("could not read {name}"));
+        let merchant = Merchant {
+            mchid: MERCHANT_NO.to_owned(),
+            appid: APP_ID.to_owned(),
+            serial: MERCHANT_SERIAL.to_owned(),
+            key: PublicKey::try_from_pem(&read("wechat.pub.pem")?)?,
+            api_key: ApiKey::try_new(read("wechat.api.key")?.trim().as_bytes())?,
+        };
+        let platform = Platform::try_new([&read("sim/wechat.pem")?, &read("sim/wechat.next.pem")?])?;
+        Ok(Some(Self::new(merchant, platform)))
     }
 
     fn splits(&self) -> MutexGuard<'_, Splits> {
@@ -69,23 +92,16 @@ impl Wechat {
     }
 }
 
-/// The simulator with WeChat Pay beside the sandbox, and everything that it answers to.
-pub fn load(keys: Keys, wechat: &Arc<Wechat>, public_url: &str, journal: &Path) -> anyhow::Result<Router> {
-    let front: Box<dyn Front> = Box::new(Arc::clone(wechat));
-    let fronts = Fronts::from([(Party::Wechat, front)]);
-    let sim = Sim::load_with(keys, &wechat.merchant.mchid, public_url, journal, fronts)?;
-    let speaker = Arc::new(Speaker { sim: Arc::clone(&sim), wechat: Arc::clone(wechat) });
-    let spoken = Router::new()
-        .route("/v3/{*path}", any(exchange::answer))
-        .route("/control/wechat/rotate", post(rotate))
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(speaker);
-    Ok(sim.router().merge(spoken))
+/// `/v3/…`: everything that a merchant asks.
+pub async fn ask(State(sim): State<Arc<Sim>>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let Some(wechat) = sim.others.wechat.clone() else { return StatusCode::NOT_FOUND.into_response() };
+    exchange::answer(&Speaker { sim, wechat }, &method, &uri, &headers, &body)
 }
 
 /// `POST /control/wechat/rotate`: the next key signs. Not signed, like everything below `/control`.
-async fn rotate(State(speaker): State<Arc<Speaker>>) -> StatusCode {
-    match tokio::task::spawn_blocking(move || speaker.wechat.platform.rotate()).await {
+pub async fn rotate(State(sim): State<Arc<Sim>>) -> StatusCode {
+    let Some(wechat) = sim.others.wechat.clone() else { return StatusCode::NOT_FOUND };
+    match tokio::task::spawn_blocking(move || wechat.platform.rotate()).await {
         Ok(Ok(())) => StatusCode::NO_CONTENT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Context;
-use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
 use wallet::base::clock::Clock;
+use wallet::channel::unionpay::sign;
 use wallet::channel::wechat::seal::ApiKey;
 use wallet::channel::wechat::sign::Signer;
 use wallet::channel::wechat::wire::{Certificates, SealedCertificate};
@@ -31,10 +32,16 @@ struct Key {
 
 impl Key {
     fn make() -> anyhow::Result<Self> {
-        let opens = PrivateDecryptingKey::generate(KeySize::Rsa2048).context("could not make a key")?;
-        let pkcs8: Pkcs8V1Der = opens.as_der().context("could not write a key")?;
-        let serial = Uuid::new_v4().simple().to_string().to_uppercase();
-        let signer = Signer::try_from_pkcs8(&serial, pkcs8.as_ref())?;
+        Self::try_new(&sign::private_pem(&sign::generate()))
+    }
+
+    /// The serial number is the key's own, so that it is the same after a restart.
+    fn try_new(pem: &str) -> anyhow::Result<Self> {
+        let der: Pkcs8V1Der = sign::private_key(pem)?.as_der().context("could not write a key")?;
+        let opens = PrivateDecryptingKey::from_pkcs8(der.as_ref()).context("the key opens nothing")?;
+        let public: PublicKeyX509Der<'_> = opens.public_key().as_der().context("could not write a public key")?;
+        let serial = hex::encode_upper(&digest(&SHA256, public.as_ref()).as_ref()[..16]);
+        let signer = Signer::try_from_pkcs8(&serial, der.as_ref())?;
         let from = Clock::wall();
         let to = from + TimeDelta::days(VALID_DAYS);
         let certificate = issue(&signer, from, to)?;
@@ -47,8 +54,10 @@ impl Key {
 pub struct Platform(Mutex<[Key; 2]>);
 
 impl Platform {
-    pub fn try_new() -> anyhow::Result<Self> {
-        Ok(Self(Mutex::new([Key::make()?, Key::make()?])))
+    /// From the PEM texts of the key that signs and of the one that will.
+    pub fn try_new(keys: [&str; 2]) -> anyhow::Result<Self> {
+        let [signs, next] = keys;
+        Ok(Self(Mutex::new([Key::try_new(signs)?, Key::try_new(next)?])))
     }
 
     /// The next key signs from now on, and one more is published.

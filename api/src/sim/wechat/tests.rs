@@ -9,7 +9,9 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::Ed25519KeyPair;
+use axum::Router;
 use axum::http::Uri;
+use axum::routing::post;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use tokio::net::TcpListener;
@@ -20,12 +22,14 @@ use wallet::channel::ChannelError;
 use wallet::channel::acquirer::{
     Acquirer, Asked, HearError, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Spoken, TransferWord,
 };
+use wallet::channel::unionpay::sign;
 use wallet::channel::wechat::sign::{SERIAL, Signer};
 use wallet::channel::wechat::split::{NewReceiver, ReturnOrder, ShareOutcome, SplitOrder};
 use wallet::channel::wechat::transfer::TransferOrder;
-use wallet::channel::wechat::wire::{Call, Personal, Receiver, ReceiverType};
+use wallet::channel::wechat::wire::{BODY_MAX, Call, Personal, Receiver, ReceiverType};
 use wallet::channel::wechat::{Agreement, WechatPay};
 
+use super::super::{Keys, Others};
 use super::*;
 
 /// Longest a test waits for something that should come.
@@ -57,7 +61,12 @@ fn sandbox_keys() -> Keys {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
         Signer::try_from_pkcs8(name, pkcs8.as_ref()).unwrap()
     };
-    Keys { acquirer: signer("acquirer"), bank: signer("bank"), platform: Verifier::new("platform", &signer("platform").public_key()) }
+    Keys {
+        acquirer: signer("acquirer"),
+        bank: signer("bank"),
+        platform: Verifier::new("platform", &signer("platform").public_key()),
+        others: Others::default(),
+    }
 }
 
 /// A running simulator, an adapter for its merchant, and the notices that come.
@@ -104,16 +113,18 @@ impl World {
             StatusCode::NO_CONTENT
         };
         let notify_url = format!("{}/notices", serve(Router::new().route("/notices", post(take))).await);
-        let wechat = Wechat::try_new(Merchant {
+        let merchant = Merchant {
             mchid: MCHID.to_owned(),
             appid: APPID.to_owned(),
             serial: MERCHANT.to_owned(),
             key: Signer::try_from_pkcs8(MERCHANT, pkcs8(0)).unwrap().public_key().unwrap(),
             api_key: api_key(),
-        });
-        let wechat = wechat.unwrap();
+        };
+        let platform = [0, 1].map(|_| sign::private_pem(&sign::generate()));
+        let wechat = Arc::new(Wechat::new(merchant, Platform::try_new([&platform[0], &platform[1]]).unwrap()));
         let folder = std::env::temp_dir().join(format!("haodian-wechat-{}", Uuid::now_v7().simple()));
-        let router = load(sandbox_keys(), &wechat, "http://127.0.0.1", &folder.join("journal.jsonl")).unwrap();
+        let keys = Keys { others: Others { wechat: Some(Arc::clone(&wechat)), ..Others::default() }, ..sandbox_keys() };
+        let router = Sim::load(keys, MCHID, "http://127.0.0.1", &folder.join("journal.jsonl")).unwrap().router();
         let url = serve(router).await;
         let adapter = WechatPay::try_new(agreement(&url, &notify_url)).unwrap();
         Self { url, notify_url, wechat, adapter, notices, folder }

@@ -83,7 +83,7 @@ mod tests {
             ("no nonce", Sealed { nonce: String::new(), ..good.clone() }),
             ("associated data", Sealed { associated_data: "transaction".to_owned(), ..good.clone() }),
             ("content", Sealed { ciphertext: BASE64.encode(bytes), ..good.clone() }),
-            ("tag cut off", Sealed { ciphertext: BASE64.encode(&[0; 15]), ..good.clone() }),
+            ("tag cut off", Sealed { ciphertext: BASE64.encode([0; 15]), ..good.clone() }),
             ("no base64", Sealed { ciphertext: "%%%".to_owned(), ..good.clone() }),
             ("nothing", Sealed { ciphertext: String::new(), ..good }),
         ];

@@ -25,7 +25,7 @@ use wallet::channel::alipay::{Alipay, Setup, SplitOrder, SplitPart};
 use wallet::channel::sandbox::sign as sandbox;
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, PLATFORM_KEY};
 
-use super::super::Keys;
+use super::super::{Keys, Others};
 use super::*;
 
 mod answers;
@@ -103,7 +103,10 @@ async fn start(refusals: u32) -> Running {
         acquirer: ed25519(ACQUIRER_KEY),
         bank: ed25519(BANK_KEY),
         platform: sandbox::Verifier::new(PLATFORM_KEY, &ed25519(PLATFORM_KEY).public_key()),
-        alipay: Some(Hand::new(world.signer(), Verifier::try_new(&ours.public_key()).unwrap())),
+        others: Others {
+            alipay: Some(Arc::new(Hand::new(world.signer(), Verifier::try_new(&ours.public_key()).unwrap()))),
+            ..Others::default()
+        },
     };
     let folder = std::env::temp_dir().join(format!("haodian-sim-alipay-{}", Uuid::now_v7().simple()));
     let sim = Sim::load(keys, "1900000001", &url, &folder.join("journal.jsonl")).unwrap();
