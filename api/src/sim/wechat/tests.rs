@@ -636,7 +636,7 @@ async fn certificates_are_believed_only_with_a_signature_by_one_of_them() {
 
 #[tokio::test]
 async fn a_server_that_is_gone_or_silent_gives_no_answer() {
-    let silent = serve(Router::new().fallback(|| std::future::pending::<StatusCode>())).await;
+    let silent = serve(Router::new().fallback(std::future::pending::<StatusCode>)).await;
     for url in [silent.as_str(), "http://127.0.0.1:9"] {
         let short = Agreement { timeout: Duration::from_millis(200), ..agreement(url, "http://127.0.0.1/notices") };
         let said = WechatPay::try_new(short).unwrap().pay(&order(Method::Native)).await;
