@@ -76,7 +76,7 @@ impl Scene {
         let (pool, after) = (db.pool().clone(), Duration::from_secs(5));
         Self {
             orders: Orders::new(pool.clone(), clock.clone()),
-            payments: Payments::new(pool.clone(), clock.clone(), channel.clone(), after),
+            payments: Payments::new(pool.clone(), clock.clone(), channel.clone(), tests::routing(&channel, &clock), after),
             refunds: Refunds::new(pool, clock.clone(), channel, after),
             owner,
             db,
@@ -111,6 +111,8 @@ impl Scene {
             merchant: self.merchant,
             order,
             method: Method::Page,
+            wallet: None,
+            failed: None,
             payer: None,
             return_url: None,
             idempotency_key: Uuid::now_v7(),

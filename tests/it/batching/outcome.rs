@@ -94,9 +94,12 @@ impl Player {
                 let commands: Vec<_> = members.iter().map(|&(n, key)| self.world.start(self.order(n), u128::from(key))).collect();
                 let results = run(&self.world.preparation, &commands, self.together).await;
                 for (&(n, _), prepared) in members.iter().zip(&results).filter_map(|(m, r)| Some((m, r.as_ref().ok()?))) {
-                    let (Prepared::Answered(attempt) | Prepared::ToCall { attempt, .. }) = prepared;
-                    self.attempts.insert(n, attempt.id);
-                    self.world.name("attempt", attempt.id.0);
+                    let id = match prepared {
+                        Prepared::Answered(attempt) | Prepared::ToCall { attempt, .. } | Prepared::ToClose(attempt) => attempt.id,
+                        Prepared::AsItStands(id) => *id,
+                    };
+                    self.attempts.insert(n, id);
+                    self.world.name("attempt", id.0);
                 }
                 self.world.told(&results, prepared)
             }
@@ -145,6 +148,8 @@ fn prepared(prepared: &Prepared) -> Value {
     match prepared {
         Prepared::Answered(attempt) => json!({ "answered": attempt }),
         Prepared::ToCall { subject, attempt, .. } => json!({ "to_call": attempt, "subject": subject }),
+        Prepared::ToClose(attempt) => json!({ "to_close": attempt }),
+        Prepared::AsItStands(id) => json!({ "as_it_stands": id }),
     }
 }
 

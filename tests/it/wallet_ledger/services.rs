@@ -28,7 +28,7 @@ impl Till {
         let channels = Channels::new([sandbox]);
         Self {
             orders: Orders::new(db.clone(), clock.clone()),
-            payments: Payments::new(db.clone(), clock.clone(), channels.clone(), later),
+            payments: Payments::new(db.clone(), clock.clone(), channels.clone(), tests::routing(&channels, clock), later),
             refunds: Refunds::new(db.clone(), clock.clone(), channels, later),
         }
     }
@@ -52,6 +52,8 @@ impl Till {
             merchant: scene.merchant,
             order,
             method: Method::Page,
+            wallet: None,
+            failed: None,
             payer: None,
             return_url: None,
             idempotency_key: Uuid::now_v7(),

@@ -77,7 +77,16 @@ impl Shop {
     }
 
     fn start(&self, order: OrderId, key: Uuid) -> StartPayment {
-        StartPayment { merchant: self.scene.merchant, order, method: Method::Page, payer: None, return_url: None, idempotency_key: key }
+        StartPayment {
+            merchant: self.scene.merchant,
+            order,
+            method: Method::Page,
+            wallet: None,
+            failed: None,
+            payer: None,
+            return_url: None,
+            idempotency_key: key,
+        }
     }
 
     async fn confirm(&self, pay_url: &str) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// Seconds that Asia/Shanghai is ahead of UTC. China has had no daylight saving time since 1991.
 const SHANGHAI_S: i32 = 8 * 3600;
@@ -50,6 +50,11 @@ pub fn shanghai() -> FixedOffset {
 /// The Asia/Shanghai day that a moment belongs to.
 pub fn business_day(at: DateTime<Utc>) -> NaiveDate {
     at.with_timezone(&shanghai()).date_naive()
+}
+
+/// When a day of Asia/Shanghai begins.
+pub fn day_start(day: NaiveDate) -> DateTime<Utc> {
+    (day.and_time(NaiveTime::MIN) - TimeDelta::seconds(i64::from(shanghai().local_minus_utc()))).and_utc()
 }
 
 #[cfg(test)]

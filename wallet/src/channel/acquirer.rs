@@ -31,6 +31,35 @@ pub enum Method {
     Barcode,
 }
 
+/// Whose app the customer pays from (钱包). Which of them a code or page opens is the channel's affair.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Wallet {
+    /// 微信支付
+    Wechat,
+    /// 支付宝
+    Alipay,
+    /// 云闪付
+    Unionpay,
+    /// 数字人民币
+    Ecny,
+}
+
+impl Wallet {
+    pub const ALL: [Self; 4] = [Self::Wechat, Self::Alipay, Self::Unionpay, Self::Ecny];
+
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Wechat => "WECHAT",
+            Self::Alipay => "ALIPAY",
+            Self::Unionpay => "UNIONPAY",
+            Self::Ecny => "ECNY",
+        }
+    }
+}
+
 /// A payment to be asked for. The same number with the same content gives the same payment.
 #[derive(Clone, Debug)]
 pub struct PaymentOrder {
@@ -80,6 +109,11 @@ impl Invitation {
         }
     }
 
+    /// Whether it brings a customer to pay in this way: an address is nothing to scan.
+    pub fn fits(&self, method: Method) -> bool {
+        !matches!((self, method), (Self::Url(_), Method::Native))
+    }
+
     /// Bytes of what is shown or handed on.
     #[expect(clippy::len_without_is_empty, reason = "a size, not a collection")]
     pub fn len(&self) -> usize {
@@ -91,6 +125,8 @@ impl Invitation {
 }
 
 impl Method {
+    pub const ALL: [Self; 5] = [Self::Page, Self::Wap, Self::InApp, Self::Native, Self::Barcode];
+
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -92,10 +92,10 @@ impl Batch {
             }
             (Verdict::Close, _) => resolve(&mut attempt, AttemptStatus::ClosedAtChannel, None, now),
             // a channel that does not say how the customer gets there is sent the same request once more at the next start
-            (Verdict::Wait, Word::Pending { invitation: None }) if attempt.invitation.is_none() => return Some(verdict),
             (Verdict::Wait, Word::Pending { invitation }) => {
-                attempt.status = AttemptStatus::UserPending;
-                attempt.invitation = invitation.clone().or(attempt.invitation);
+                let told = invitation.clone().filter(|i| i.fits(attempt.method)).or(attempt.invitation.take());
+                let Some(told) = told else { return Some(verdict) };
+                (attempt.status, attempt.invitation) = (AttemptStatus::UserPending, Some(told));
             }
             (Verdict::Contradiction, _) => {
                 tracing::error!(attempt_id = %attempt.id, word = ?outcome.word, "the channel contradicts what it said of a payment");

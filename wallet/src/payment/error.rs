@@ -30,6 +30,9 @@ pub enum PaymentError {
     /// No connected channel offers this way to pay, or the attempt's channel is not connected any more.
     #[error("no channel is connected for this payment")]
     NoChannel,
+    /// A stored decision of the router that this version cannot read.
+    #[error("the decision cannot be read")]
+    Decision(#[from] crate::routing::BadText),
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
     /// The ledger refused what the state of the order allows: a broken invariant, never the caller's doing.

@@ -4,15 +4,20 @@
 //! one call: the attempt is stored as SENT with the job that will ask for it, then the channel is called with no transaction open,
 //! then its answer is stored. No answer leaves UNKNOWN, and only the channel's word resolves that.
 //!
-//! One order has at most one live attempt. Starting again goes on with it: with the address the customer already has, or, when the
-//! first call had no answer, by sending the same request under the same number, which the channel takes as one.
+//! One order has at most one live attempt that anybody was invited to pay. Starting again in the same way goes on with it; starting in
+//! another way closes it first. Where a channel refused by its own doing, or gave no answer and so invited nobody, the same start goes on
+//! at another channel: the silent attempt stays in the books, is closed there, and a success of both is given back once (P2).
 
 mod batch;
 mod error;
 mod process;
 pub(crate) mod repo;
+mod route;
 pub mod rules;
 mod start;
+pub mod success;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,7 +26,8 @@ use uuid::Uuid;
 
 pub use error::PaymentError;
 pub use process::CloseOrder;
-pub use rules::{AttemptStatus, Verdict, Word};
+pub use route::{ChannelLine, Routing, Switch};
+pub use rules::{AttemptStatus, Verdict, Wish, Word};
 
 pub use start::{Preparation, Prepared, Record, Recording, Said};
 
@@ -30,7 +36,7 @@ use crate::base::clock::Clock;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
 use crate::base::money::Money;
 use crate::channel::Channels;
-use crate::channel::acquirer::{Asked, Invitation, Method, PaymentState, PaymentWord};
+use crate::channel::acquirer::{Asked, Invitation, Method, PaymentState, PaymentWord, Wallet};
 use crate::channel::inbox::{self, Inbox};
 
 /// Kind of the job that asks what became of an attempt.
@@ -46,6 +52,12 @@ pub struct Attempt {
     pub amount: Money,
     pub status: AttemptStatus,
     pub method: Method,
+    /// Whose app the customer said to pay from.
+    #[serde(default)]
+    pub wallet: Option<Wallet>,
+    /// The line of the routing table that took it.
+    #[serde(default)]
+    pub candidate: String,
     /// How the customer is brought to pay, once the channel has told.
     pub invitation: Option<Invitation>,
     /// The channel's own id, once it has the money.
@@ -73,6 +85,9 @@ pub struct StartPayment {
     pub merchant: MerchantId,
     pub order: OrderId,
     pub method: Method,
+    /// Whose app the customer pays from. None: nobody said, so it must be payable from every wallet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<Wallet>,
     /// Who pays, by the channel's own id, where the method needs it; the scanned code for [`Method::Barcode`]. Not kept.
     #[serde(skip)]
     pub payer: Option<String>,
@@ -81,6 +96,9 @@ pub struct StartPayment {
     pub return_url: Option<String>,
     #[serde(skip)]
     pub idempotency_key: Uuid,
+    /// The attempt of this very start that came to nothing at its channel: the next one goes elsewhere.
+    #[serde(skip)]
+    pub failed: Option<AttemptId>,
 }
 
 /// The channel's word on one attempt.
@@ -97,6 +115,7 @@ pub struct Payments {
     db: PgPool,
     clock: Clock,
     channels: Channels,
+    routing: Arc<Routing>,
     preparation: Batcher<Preparation>,
     recording: Batcher<Recording>,
     inbox: Batcher<Inbox>,
@@ -104,9 +123,11 @@ pub struct Payments {
 
 impl Payments {
     /// `query_after`: how long after sending the channel is asked, if it has not told by itself.
-    pub fn new(db: PgPool, clock: Clock, channels: Channels, query_after: std::time::Duration) -> Self {
+    pub fn new(db: PgPool, clock: Clock, channels: Channels, routing: Routing, query_after: std::time::Duration) -> Self {
+        let routing = Arc::new(routing);
         let query_after = TimeDelta::from_std(query_after).unwrap_or(TimeDelta::seconds(5));
-        let preparation = Preparation { db: db.clone(), clock: clock.clone(), channels: channels.clone(), query_after };
+        let preparation =
+            Preparation { db: db.clone(), clock: clock.clone(), channels: channels.clone(), routing: routing.clone(), query_after };
         let recording = Recording { db: db.clone(), clock: clock.clone() };
         Self {
             preparation: Batcher::new("payment_prepare", batcher::COMMANDS, preparation),
@@ -115,6 +136,7 @@ impl Payments {
             db,
             clock,
             channels,
+            routing,
         }
     }
 

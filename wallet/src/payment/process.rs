@@ -93,7 +93,10 @@ impl Payments {
             return Ok(Progress::Settled);
         }
         let order = order::repo::by_ids(&self.db, &[(attempt.merchant, attempt.order)]).await?.pop().ok_or(PaymentError::NotFound)?;
-        let over = order.expires_at <= self.clock.now() || matches!(order.status, OrderStatus::Paid | OrderStatus::Closed);
+        let attempts = self.of_orders(&[(attempt.merchant, attempt.order)]).await?;
+        let over = order.expires_at <= self.clock.now()
+            || matches!(order.status, OrderStatus::Paid | OrderStatus::Closed)
+            || rules::given_up(&attempt, &attempts, self.clock.now());
         let channel = self.channels.get(&attempt.channel).ok_or(PaymentError::NoChannel)?;
         let answer = if over {
             // says where it stands if the customer was faster, and bars a request that is still on its way
@@ -131,18 +134,7 @@ impl Payments {
             Closing::Done(order) => return Ok(*order),
             Closing::Open(attempts) => attempts,
         } {
-            let channel = self.channels.get(&attempt.channel).ok_or(PaymentError::NoChannel)?;
-            match channel.close(&attempt.asked()).await {
-                Ok(state) => {
-                    self.apply(&[Outcome { book: cmd.merchant.book(), attempt: attempt.id, word: word_of(state) }])
-                        .await
-                        .map_err(PaymentError::or_busy)?;
-                }
-                Err(error) => {
-                    tracing::warn!(attempt_id = %attempt.id, error = &error as &dyn std::error::Error, "could not close a payment");
-                    return Err(PaymentError::StillPaying);
-                }
-            }
+            self.close_attempt(&attempt).await?;
         }
         match retrying(PaymentError::retryable, || self.close_once(&cmd)).await.map_err(PaymentError::or_busy)? {
             Closing::Done(order) => Ok(*order),

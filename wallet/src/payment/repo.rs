@@ -1,13 +1,16 @@
 //! SQL of payment attempts. Attempts are locked after their orders; a lone attempt may change only from SENT or UNKNOWN.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::route::Switch;
+use super::success::Ended;
 use super::{Attempt, AttemptStatus};
+use crate::base::clock::day_start;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
 use crate::base::money::{Currency, Money};
-use crate::channel::acquirer::Method;
+use crate::channel::acquirer::{Method, Wallet};
 
 /// A row as it lies in the table.
 struct Row {
@@ -19,6 +22,8 @@ struct Row {
     currency: Currency,
     status: AttemptStatus,
     method: Method,
+    wallet: Option<Wallet>,
+    candidate: String,
     /// JSON of an invitation.
     invitation: Option<String>,
     channel_transaction_id: Option<String>,
@@ -39,6 +44,8 @@ impl From<Row> for Attempt {
             amount: Money { minor: r.amount_minor, currency: r.currency },
             status: r.status,
             method: r.method,
+            wallet: r.wallet,
+            candidate: r.candidate,
             invitation: r.invitation.and_then(|text| serde_json::from_str(&text).ok()),
             transaction_id: r.channel_transaction_id,
             error_code: r.error_code,
@@ -51,10 +58,14 @@ impl From<Row> for Attempt {
 }
 
 /// Opens attempts of locked orders, one each: the attempts, the numbers the channel will know them by, and the orders' state. One statement.
-pub async fn open_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Result<()> {
-    if attempts.is_empty() {
+/// With each the router's decision.
+pub async fn open_in_tx(tx: &mut PgConnection, opened: &[(Attempt, String)]) -> sqlx::Result<()> {
+    if opened.is_empty() {
         return Ok(());
     }
+    let (attempts, decisions): (Vec<&Attempt>, Vec<&str>) = opened.iter().map(|(attempt, decision)| (attempt, decision.as_str())).unzip();
+    let wallets: Vec<Option<&str>> = attempts.iter().map(|a| a.wallet.map(Wallet::as_str)).collect();
+    let candidates: Vec<&str> = attempts.iter().map(|a| a.candidate.as_str()).collect();
     let numbers: Vec<String> = attempts.iter().map(|a| a.id.simple()).collect();
     let books: Vec<Uuid> = attempts.iter().map(|a| a.merchant.0).collect();
     let ids: Vec<Uuid> = attempts.iter().map(|a| a.id.0).collect();
@@ -68,16 +79,17 @@ pub async fn open_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
     sqlx::query!(
         "WITH opened AS (
              SELECT * FROM UNNEST($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::timestamptz[],
-                                  $10::text[])
-                 AS a (request_no, book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method)
+                                  $10::text[], $11::text[], $12::text[], $13::text[])
+                 AS a (request_no, book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision)
          ), numbered AS (
              INSERT INTO request_numbers (request_no, book_id, kind, subject_id)
              SELECT request_no, book_id, 'PAYMENT', attempt_id FROM opened
          ), paying AS (
              UPDATE orders o SET status = 'PAYING' FROM opened a WHERE o.book_id = a.book_id AND o.order_id = a.order_id
          )
-         INSERT INTO payment_attempts (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method)
-         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method FROM opened",
+         INSERT INTO payment_attempts
+             (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision)
+         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision FROM opened",
         &numbers,
         &books,
         &ids,
@@ -87,7 +99,10 @@ pub async fn open_in_tx(tx: &mut PgConnection, attempts: &[Attempt]) -> sqlx::Re
         &currencies,
         &statuses,
         &times,
-        &methods as &[&str]
+        &methods as &[&str],
+        &wallets as &[Option<&str>],
+        &candidates as &[&str],
+        &decisions as &[&str]
     )
     .execute(tx)
     .await?;
@@ -101,7 +116,7 @@ pub async fn of_orders(db: &PgPool, orders: &[(MerchantId, OrderId)]) -> sqlx::R
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.book_id, a.attempt_id, a.order_id, a.channel, a.amount_minor, a.currency AS "currency: Currency",
-                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
+                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.wallet AS "wallet: Wallet", a.candidate, a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
                   a.succeeded_at, a.resolved_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.order_id = wanted.order_id
@@ -120,7 +135,7 @@ pub async fn by_ids(db: &PgPool, attempts: &[(MerchantId, AttemptId)]) -> sqlx::
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.book_id, a.attempt_id, a.order_id, a.channel, a.amount_minor, a.currency AS "currency: Currency",
-                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
+                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.wallet AS "wallet: Wallet", a.candidate, a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
                   a.succeeded_at, a.resolved_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, attempt_id)
            JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.attempt_id = wanted.attempt_id"#,
@@ -139,7 +154,7 @@ pub async fn lock_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> 
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, attempt_id, order_id, channel, amount_minor, currency AS "currency: Currency",
-                  status AS "status: AttemptStatus", method AS "method: Method", invitation, channel_transaction_id, error_code, surplus,
+                  status AS "status: AttemptStatus", method AS "method: Method", wallet AS "wallet: Wallet", candidate, invitation, channel_transaction_id, error_code, surplus,
                   sent_at, succeeded_at, resolved_at
            FROM payment_attempts
            WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
@@ -274,4 +289,132 @@ pub async fn mark_unknown(db: &PgPool, book: BookId, attempt: AttemptId) -> sqlx
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// A payment that no channel could take, with the router's decision.
+#[derive(Debug)]
+pub struct Unrouted {
+    pub book: BookId,
+    pub attempt: AttemptId,
+    pub order: OrderId,
+    pub decision: String,
+}
+
+pub async fn insert_unrouted_in_tx(tx: &mut PgConnection, refused: &[Unrouted], at: DateTime<Utc>) -> sqlx::Result<()> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let books: Vec<Uuid> = refused.iter().map(|r| r.book.0).collect();
+    let attempts: Vec<Uuid> = refused.iter().map(|r| r.attempt.0).collect();
+    let orders: Vec<Uuid> = refused.iter().map(|r| r.order.0).collect();
+    let decisions: Vec<&str> = refused.iter().map(|r| r.decision.as_str()).collect();
+    sqlx::query!(
+        "INSERT INTO unrouted_payments (book_id, attempt_id, order_id, decision, refused_at)
+         SELECT book_id, attempt_id, order_id, decision, $5
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) AS r (book_id, attempt_id, order_id, decision)",
+        &books,
+        &attempts,
+        &orders,
+        &decisions as &[&str],
+        at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The decision about an attempt, or about one that was never made.
+pub async fn decision(db: &PgPool, book: BookId, attempt: AttemptId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        r#"SELECT COALESCE((SELECT decision FROM payment_attempts WHERE book_id = $1 AND attempt_id = $2),
+                           (SELECT decision FROM unrouted_payments WHERE book_id = $1 AND attempt_id = $2))"#,
+        book.0,
+        attempt.0
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// What each line of the routing table was given on a day of Asia/Shanghai, in minor units.
+pub async fn sent_on(db: &PgPool, day: NaiveDate) -> sqlx::Result<Vec<(String, i64)>> {
+    let (from, to) = (day_start(day), day_start(day + Days::new(1)));
+    let rows = sqlx::query!(
+        r#"SELECT candidate, sum(amount_minor)::bigint AS "minor!" FROM payment_attempts WHERE sent_at >= $1 AND sent_at < $2 GROUP BY candidate"#,
+        from,
+        to
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|r| (r.candidate, r.minor)).collect())
+}
+
+/// What operators decided about channels. A handful of rows.
+pub async fn switches(db: &PgPool) -> sqlx::Result<Vec<(String, Switch)>> {
+    let rows = sqlx::query!("SELECT channel, state, until FROM channel_switches ORDER BY channel").fetch_all(db).await?;
+    let switch = |state: &str, until| match (state, until) {
+        ("OFF", _) => Switch::Off,
+        ("MAINTENANCE", Some(until)) => Switch::Maintenance { until },
+        _ => Switch::On,
+    };
+    Ok(rows.into_iter().map(|r| (r.channel, switch(&r.state, r.until))).collect())
+}
+
+pub async fn set_switch_in_tx(
+    tx: &mut PgConnection,
+    channel: &str,
+    state: &str,
+    until: Option<DateTime<Utc>>,
+    at: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO channel_switches AS s (channel, state, until, changed_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (channel) DO UPDATE SET state = $2, until = $3, changed_at = $4",
+        channel,
+        state,
+        until,
+        at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Orders of which the last attempt was sent in `[from, to)` and that have ended by `now`, counted by how: the attempt that paid, else the last.
+pub async fn ended(db: &PgPool, from: DateTime<Utc>, to: DateTime<Utc>, now: DateTime<Utc>) -> sqlx::Result<Vec<Ended>> {
+    sqlx::query_as!(
+        Ended,
+        r#"WITH ranked AS (
+               SELECT book_id, order_id, channel, status, error_code, invitation IS NOT NULL AS invited,
+                      row_number() OVER (PARTITION BY book_id, order_id ORDER BY (status = 'SUCCEEDED' AND NOT surplus) DESC, sent_at DESC) AS place
+               FROM payment_attempts
+               WHERE sent_at >= $1 AND sent_at < $2
+           )
+           SELECT r.channel, CASE WHEN o.status = 'PAID' THEN 'SUCCEEDED' ELSE r.status END AS "status!: AttemptStatus",
+                  CASE WHEN o.status = 'PAID' THEN NULL ELSE r.error_code END AS error_code, r.invited AS "invited!", count(*) AS "orders!"
+           FROM ranked r
+           JOIN orders o ON o.book_id = r.book_id AND o.order_id = r.order_id
+           WHERE r.place = 1 AND (o.status IN ('PAID', 'CLOSED') OR (o.status = 'CREATED' AND o.expires_at <= $3))
+           GROUP BY 1, 2, 3, 4"#,
+        from,
+        to,
+        now
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Orders that found no channel in `[from, to)`, never had an attempt, and have ended by `now`.
+pub async fn ended_unrouted(db: &PgPool, from: DateTime<Utc>, to: DateTime<Utc>, now: DateTime<Utc>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "orders!"
+           FROM orders o
+           WHERE (o.book_id, o.order_id) IN (SELECT book_id, order_id FROM unrouted_payments WHERE refused_at >= $1 AND refused_at < $2)
+             AND (o.status = 'CLOSED' OR (o.status = 'CREATED' AND o.expires_at <= $3))
+             AND NOT EXISTS (SELECT 1 FROM payment_attempts a WHERE a.book_id = o.book_id AND a.order_id = o.order_id)"#,
+        from,
+        to,
+        now
+    )
+    .fetch_one(db)
+    .await
 }

@@ -1,11 +1,11 @@
 //! What the channel's word means for an attempt and its order (P1 to P8), and whether an order may be paid. Pure.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, PaymentError};
 use crate::base::id::AttemptId;
-use crate::channel::acquirer::Invitation;
+use crate::channel::acquirer::{Invitation, Method, Wallet};
 use crate::order::{Order, OrderStatus, rules::presented};
 
 /// Where an attempt stands.
@@ -181,17 +181,47 @@ pub fn settle(order: &Order, attempts: &[AttemptStatus], now: DateTime<Utc>) -> 
     }
 }
 
+/// How the customer wants to pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    pub method: Method,
+    /// None: from any wallet.
+    pub wallet: Option<Wallet>,
+}
+
+impl Wish {
+    fn met_by(self, attempt: &Attempt) -> bool {
+        attempt.method == self.method && (self.wallet.is_none() || self.wallet == attempt.wallet)
+    }
+}
+
 /// How a payment of an order is to be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// With a new attempt.
-    New,
-    /// The customer goes on with this attempt: one order has at most one live attempt, so that nobody is invited to pay twice.
+    /// With a new attempt. `silent`: one that had no answer and invited nobody, for where no other channel takes the payment.
+    New { silent: Option<AttemptId> },
+    /// The customer goes on with this attempt: nobody is invited to pay twice.
     GoOn(AttemptId),
+    /// The customer wants to pay in another way: this attempt is closed at its channel first.
+    Switch(AttemptId),
+}
+
+/// How long a call of a channel may be under way before the attempt counts as one that had no answer: longer than any time-out.
+pub const CALL_MAX: TimeDelta = TimeDelta::seconds(60);
+
+/// Whether somebody may have been invited to pay an attempt. A scanned code is paid without an invitation, and a call under way may bring one.
+fn inviting(attempt: &Attempt, now: DateTime<Utc>) -> bool {
+    let under_way = attempt.status == AttemptStatus::Sent && now - attempt.sent_at < CALL_MAX;
+    attempt.invitation.is_some() || attempt.method == Method::Barcode || under_way
+}
+
+/// Whether a live attempt was given up for a later one: nobody was invited to pay it, so it is closed and not only asked about.
+pub fn given_up(attempt: &Attempt, attempts: &[Attempt], now: DateTime<Utc>) -> bool {
+    !inviting(attempt, now) && attempts.iter().any(|later| later.sent_at > attempt.sent_at && later.id != attempt.id)
 }
 
 /// Decides whether and how an order may be paid. `attempts` are all of the order's.
-pub fn start(order: &Order, attempts: &[Attempt], now: DateTime<Utc>) -> Result<Start, PaymentError> {
+pub fn start(order: &Order, attempts: &[Attempt], wish: Wish, now: DateTime<Utc>) -> Result<Start, PaymentError> {
     match order.status {
         OrderStatus::Paid => return Err(PaymentError::OrderPaid),
         OrderStatus::Closed => return Err(PaymentError::OrderClosed),
@@ -203,7 +233,12 @@ pub fn start(order: &Order, attempts: &[Attempt], now: DateTime<Utc>) -> Result<
     if order.expires_at <= now {
         return Err(PaymentError::OrderExpired);
     }
-    Ok(attempts.iter().find(|a| a.status.live()).map_or(Start::New, |a| Start::GoOn(a.id)))
+    let live = || attempts.iter().filter(|a| a.status.live());
+    Ok(match live().find(|a| inviting(a, now)) {
+        Some(open) if wish.met_by(open) => Start::GoOn(open.id),
+        Some(open) => Start::Switch(open.id),
+        None => Start::New { silent: live().find(|a| wish.met_by(a)).map(|a| a.id) },
+    })
 }
 
 #[cfg(test)]
@@ -215,7 +250,6 @@ mod tests {
     use super::*;
     use crate::base::id::{MerchantId, OrderId, StoreId};
     use crate::base::money::Money;
-    use crate::channel::acquirer::Method;
 
     fn now() -> DateTime<Utc> {
         "2026-11-20T04:00:00Z".parse().unwrap()
@@ -248,6 +282,8 @@ mod tests {
             amount: Money::cny(1_250),
             status,
             method: Method::Page,
+            wallet: None,
+            candidate: String::new(),
             invitation: None,
             transaction_id: (status == Succeeded).then(|| "t1".to_owned()),
             error_code: None,
@@ -367,12 +403,15 @@ mod tests {
 
     #[test]
     fn a_payment_starts_once_goes_on_or_is_refused() {
-        let (open, failed) = (attempt(UserPending), attempt(Failed));
+        let (failed, invited) = (attempt(Failed), Some(Invitation::Url("https://pay".to_owned())));
+        let open = Attempt { invitation: invited, ..attempt(UserPending) };
+        let page = Wish { method: Method::Page, wallet: None };
         let later = now() + TimeDelta::minutes(30);
         let go_on = format!("{:?}", Ok::<_, PaymentError>(Start::GoOn(open.id)));
+        let new = "Ok(New { silent: None })";
         let cases: [(OrderStatus, &[Attempt], DateTime<Utc>, &str); 9] = [
-            (Created, &[], now(), "Ok(New)"),
-            (Created, std::slice::from_ref(&failed), now(), "Ok(New)"),
+            (Created, &[], now(), new),
+            (Created, std::slice::from_ref(&failed), now(), new),
             (Paying, &[failed.clone(), open.clone()], now(), &go_on),
             (Created, &[], later, "Err(OrderExpired)"),
             (Paying, std::slice::from_ref(&open), later, "Err(OrderExpired)"),
@@ -382,7 +421,42 @@ mod tests {
             (Paying, &[attempt(Conflicted)], now(), "Err(UnderReview)"),
         ];
         for (status, attempts, at, expected) in cases {
-            assert_eq!(format!("{:?}", start(&order(status), attempts, at)), expected, "{status:?} at {at}");
+            assert_eq!(format!("{:?}", start(&order(status), attempts, page, at)), expected, "{status:?} at {at}");
         }
+    }
+
+    #[test]
+    fn nobody_is_invited_twice_and_who_was_never_invited_may_go_elsewhere() {
+        let wish = |method, wallet| Wish { method, wallet };
+        let (page, any) = (wish(Method::Page, None), order(Paying));
+        let now = now() + CALL_MAX;
+        let started = |attempt: &Attempt, wish| start(&any, std::slice::from_ref(attempt), wish, now).unwrap();
+        let shown = Attempt { invitation: Some(Invitation::Wait), wallet: Some(Wallet::Alipay), ..attempt(UserPending) };
+        assert_eq!(started(&shown, page), Start::GoOn(shown.id));
+        assert_eq!(started(&shown, wish(Method::Page, Some(Wallet::Alipay))), Start::GoOn(shown.id));
+        assert_eq!(started(&shown, wish(Method::Page, Some(Wallet::Wechat))), Start::Switch(shown.id));
+        assert_eq!(started(&shown, wish(Method::Native, None)), Start::Switch(shown.id));
+
+        let silent = attempt(Unknown);
+        assert_eq!(started(&silent, page), Start::New { silent: Some(silent.id) });
+        assert_eq!(started(&silent, wish(Method::Native, None)), Start::New { silent: None });
+        let calling = Attempt { sent_at: now - CALL_MAX + TimeDelta::seconds(1), ..attempt(Sent) };
+        assert_eq!(started(&calling, page), Start::GoOn(calling.id), "a call under way may bring an invitation");
+        let lost = attempt(Sent);
+        assert_eq!(started(&lost, page), Start::New { silent: Some(lost.id) }, "and counts as silent after its time");
+        let scanned = Attempt { method: Method::Barcode, ..attempt(Unknown) };
+        assert_eq!(started(&scanned, wish(Method::Barcode, None)), Start::GoOn(scanned.id), "a scanned code needs no invitation");
+    }
+
+    #[test]
+    fn an_attempt_is_given_up_when_nobody_was_invited_and_a_later_one_was_made() {
+        let now = now() + CALL_MAX;
+        let silent = attempt(Unknown);
+        let later = Attempt { sent_at: now, ..attempt(UserPending) };
+        assert!(given_up(&silent, &[silent.clone(), later.clone()], now));
+        assert!(!given_up(&silent, std::slice::from_ref(&silent), now), "nothing took its place");
+        assert!(!given_up(&later, &[silent.clone(), later.clone()], now), "the latest is the one that counts");
+        let shown = Attempt { invitation: Some(Invitation::Wait), ..silent };
+        assert!(!given_up(&shown, &[shown.clone(), later], now), "somebody may be paying it");
     }
 }

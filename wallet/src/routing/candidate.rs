@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::calendar::{Hours, Maintenance};
 use super::name::{CandidateName, ChannelName, CustodyAccount, PayeeEntity, ProductCode};
 use crate::base::money::{AMOUNT_MINOR_MAX, Currency};
-use crate::channel::acquirer::Method;
+use crate::channel::acquirer::{Method, Wallet};
 
 /// Most candidates of a table.
 pub const CANDIDATES_MAX: usize = 64;
@@ -67,6 +67,10 @@ pub struct Candidate {
     pub name: CandidateName,
     pub channel: ChannelName,
     pub methods: Vec<Method>,
+    /// Whose apps can pay what it shows.
+    pub wallets: Vec<Wallet>,
+    /// None named: whatever is sold.
+    #[serde(default)]
     pub products: Vec<ProductCode>,
     pub currency: Currency,
     pub payee: Payee,
@@ -92,6 +96,9 @@ pub struct Candidate {
 pub struct Table {
     /// Higher with each change; stands in every decision.
     pub revision: u32,
+    /// Whether a channel that is open or on trial is tried all the same where nothing else is left: for who has only one.
+    #[serde(default)]
+    pub last_resort: bool,
     pub candidates: Vec<Candidate>,
 }
 
@@ -110,8 +117,10 @@ pub enum Mistake {
     NoMethod(CandidateName),
     #[error("{0} lists a payment method twice")]
     MethodTwice(CandidateName),
-    #[error("{0} takes no product")]
-    NoProduct(CandidateName),
+    #[error("{0} can be paid from no wallet")]
+    NoWallet(CandidateName),
+    #[error("{0} lists a wallet twice")]
+    WalletTwice(CandidateName),
     #[error("{0} lists the product {1} twice")]
     ProductTwice(CandidateName, ProductCode),
     #[error("{0} has a smallest amount of {1}, which is not greater than zero")]
@@ -156,6 +165,10 @@ impl Routes {
         self.0.revision
     }
 
+    pub fn last_resort(&self) -> bool {
+        self.0.last_resort
+    }
+
     pub fn candidates(&self) -> &[Candidate] {
         &self.0.candidates
     }
@@ -189,7 +202,8 @@ fn mistakes_of(candidate: &Candidate, found: &mut Vec<Mistake>) {
     check(candidate.channel.as_str().bytes().all(plain), &|| Mistake::ChannelName(name()));
     check(!candidate.methods.is_empty(), &|| Mistake::NoMethod(name()));
     check(twice(&candidate.methods).is_none(), &|| Mistake::MethodTwice(name()));
-    check(!candidate.products.is_empty(), &|| Mistake::NoProduct(name()));
+    check(!candidate.wallets.is_empty(), &|| Mistake::NoWallet(name()));
+    check(twice(&candidate.wallets).is_none(), &|| Mistake::WalletTwice(name()));
     if let Some(product) = twice(&candidate.products) {
         check(false, &|| Mistake::ProductTwice(name(), product.clone()));
     }
@@ -227,7 +241,7 @@ mod tests {
     /// A table of one candidate, as it would stand in a file, with changes.
     fn table(change: impl Fn(&mut serde_json::Value)) -> Result<Table, serde_json::Error> {
         let mut candidate = serde_json::json!({
-            "name": "WX_A", "channel": "WECHAT", "methods": ["NATIVE", "IN_APP"], "products": ["PROPERTY_FEE"], "currency": "CNY",
+            "name": "WX_A", "channel": "WECHAT", "methods": ["NATIVE", "IN_APP"], "wallets": ["WECHAT"], "products": ["PROPERTY_FEE"], "currency": "CNY",
             "payee": {"entity": "ENTITY_1", "custody_account": "CUSTODY_1"},
             "amount_minor_min": 1, "amount_minor_max": 5_000_000, "daily_minor_max": 100_000_000, "per_second_max": 600,
             "hours": [{"from": "06:00", "to": "00:00"}],
@@ -262,11 +276,12 @@ mod tests {
     #[test]
     fn every_mistake_has_its_sentence() {
         type Change = fn(&mut serde_json::Value);
-        let cases: [(Change, &str); 17] = [
+        let cases: [(Change, &str); 18] = [
             (|c| c["channel"] = "wechat".into(), "WX_A has a channel name that is not made of upper-case letters, digits and underscores"),
             (|c| c["methods"] = serde_json::json!([]), "WX_A takes no payment method"),
             (|c| c["methods"] = serde_json::json!(["WAP", "WAP"]), "WX_A lists a payment method twice"),
-            (|c| c["products"] = serde_json::json!([]), "WX_A takes no product"),
+            (|c| c["wallets"] = serde_json::json!([]), "WX_A can be paid from no wallet"),
+            (|c| c["wallets"] = serde_json::json!(["ECNY", "ECNY"]), "WX_A lists a wallet twice"),
             (|c| c["products"] = serde_json::json!(["A", "B", "A"]), "WX_A lists the product A twice"),
             (|c| c["amount_minor_min"] = 0.into(), "WX_A has a smallest amount of 0, which is not greater than zero"),
             (|c| c["amount_minor_max"] = 0.into(), "WX_A has a largest amount of 0, which is below its smallest"),
@@ -303,10 +318,10 @@ mod tests {
 
     #[test]
     fn a_table_tells_all_its_mistakes_at_once() {
-        let mut two = table(|c| c["products"] = serde_json::json!([])).unwrap();
+        let mut two = table(|c| c["wallets"] = serde_json::json!([])).unwrap();
         two.candidates.push(two.candidates[0].clone());
         let told = Routes::try_new(two.clone()).unwrap_err().to_string();
-        assert_eq!(told, "WX_A takes no product; two candidates are named WX_A; WX_A takes no product");
+        assert_eq!(told, "WX_A can be paid from no wallet; two candidates are named WX_A; WX_A can be paid from no wallet");
         two.candidates.clear();
         assert_eq!(Routes::try_new(two).unwrap_err(), Mistakes(vec![Mistake::Empty]));
         let mut many = table(|_| {}).unwrap();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::health::{TRIAL_BPS, TRIALS_MAX};
 use super::rules::{Decision, Finding, Found, Inputs, NoChannel, Offer, Reason, Standing};
 use crate::base::money::{Currency, Money};
-use crate::channel::acquirer::Method;
+use crate::channel::acquirer::{Method, Wallet};
 
 /// Of the text's form. A reader refuses another.
 const VERSION: u8 = 1;
@@ -112,6 +112,7 @@ fn offered(offer: &Offer, currency: Currency) -> String {
         Standing::Trial => "it is being tried out, and this payment is one of the trials",
         Standing::Healthy => "it is healthy",
         Standing::Degraded => "it is degraded",
+        Standing::LastResort => "it takes none, but nothing else is left",
     };
     let failing = Percent(offer.failing_ppm);
     format!(
@@ -129,6 +130,7 @@ fn why(reason: &Reason, inputs: &Inputs) -> String {
         Reason::PayeeEntity => format!("it does not pay {}", inputs.payee.entity),
         Reason::CustodyAccount => format!("its money does not go to {}", inputs.payee.custody_account),
         Reason::Method => format!("it does not take payments by {}", method(inputs.method)),
+        Reason::Wallet => format!("it cannot be paid from {}", inputs.wallet.map_or("every wallet", Wallet::as_str)),
         Reason::Product => format!("it does not take payments for {}", inputs.product),
         Reason::AmountBelow { min } => format!("it takes {} at least, and this is {}", money(*min), inputs.amount),
         Reason::AmountAbove { max } => format!("it takes {} at most, and this is {}", money(*max), inputs.amount),

@@ -13,7 +13,7 @@ use super::*;
 use crate::base::clock::shanghai;
 use crate::base::id::AttemptId;
 use crate::base::money::{Currency, Money};
-use crate::channel::acquirer::{Fault, Method};
+use crate::channel::acquirer::{Fault, Method, Wallet};
 
 pub(super) fn payee(entity: &str, custody: &str) -> Payee {
     Payee { entity: PayeeEntity::try_new(entity).unwrap(), custody_account: CustodyAccount::try_new(custody).unwrap() }
@@ -25,6 +25,7 @@ pub(super) fn candidate(name: &str, channel: &str) -> Candidate {
         name: CandidateName::try_new(name).unwrap(),
         channel: ChannelName::try_new(channel).unwrap(),
         methods: vec![Method::Native],
+        wallets: Wallet::ALL.to_vec(),
         products: vec![ProductCode::try_new("PROPERTY_FEE").unwrap()],
         currency: Currency::Cny,
         payee: payee("ENTITY_1", "CUSTODY_1"),
@@ -130,7 +131,7 @@ impl World {
     }
 
     fn decide(&self) -> Result<Decision, NoChannel> {
-        let routes = Routes::try_new(Table { revision: 1, candidates: self.candidates.clone() }).unwrap();
+        let routes = Routes::try_new(Table { revision: 1, last_resort: false, candidates: self.candidates.clone() }).unwrap();
         let key = |n: usize| Key { channel: ChannelName::try_new(CHANNELS[n]).unwrap(), method: Method::Native, group: Group::default() };
         let health = Snapshot::of(1, self.now(), (0..3).map(|n| (key(n), self.views[n])).collect());
         let mut usage = Usage::default();
@@ -140,6 +141,7 @@ impl World {
         let payment = NewPayment {
             attempt: AttemptId(uuid::Uuid::from_u128(self.attempt)),
             method: Method::Native,
+            wallet: None,
             product: &ProductCode::try_new("PROPERTY_FEE").unwrap(),
             amount: self.amount(),
             payee: &self.payee(),

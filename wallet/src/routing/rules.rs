@@ -14,7 +14,7 @@ use super::usage::{Exceeded, Usage};
 use crate::base::clock::shanghai;
 use crate::base::id::AttemptId;
 use crate::base::money::Money;
-use crate::channel::acquirer::{Fault, Method};
+use crate::channel::acquirer::{Fault, Method, Wallet};
 
 /// What a failed payment costs us, in basis points of its amount: the customer's patience, and now and then the customer. So one failure
 /// of a hundred weighs as much as a basis point of fees.
@@ -26,6 +26,8 @@ pub struct NewPayment<'a> {
     /// The attempt to be made. Also says whether the payment is on trial, so that asking twice gives the same.
     pub attempt: AttemptId,
     pub method: Method,
+    /// Whose app the customer has at hand. None: nobody said, so it must be payable from every wallet.
+    pub wallet: Option<Wallet>,
     pub product: &'a ProductCode,
     pub amount: Money,
     /// Where the money goes. Never changed by routing (C8).
@@ -43,6 +45,7 @@ pub enum Reason {
     PayeeEntity,
     CustodyAccount,
     Method,
+    Wallet,
     Product,
     AmountBelow {
         min: i64,
@@ -82,6 +85,8 @@ pub enum Standing {
     Trial,
     Healthy,
     Degraded,
+    /// It would take none, but nothing else is left.
+    LastResort,
 }
 
 /// What a candidate that fits has to offer.
@@ -122,6 +127,8 @@ pub struct Found {
 pub struct Inputs {
     pub attempt: AttemptId,
     pub method: Method,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wallet: Option<Wallet>,
     pub product: ProductCode,
     pub amount: Money,
     pub payee: Payee,
@@ -206,20 +213,27 @@ pub fn decide(
     let local = now.with_timezone(&shanghai()).naive_local();
     let mut found = Vec::with_capacity(routes.candidates().len());
     let mut best: Option<(Standing, i64, &CandidateName, usize)> = None;
-    for (index, candidate) in routes.candidates().iter().enumerate() {
-        let finding = match weigh(payment, candidate, health, usage, now, local) {
-            Ok(offer) => {
-                let this = (offer.standing, offer.effective_minor, &candidate.name, index);
-                best = Some(best.map_or(this, |best| best.min(this)));
-                Finding::Fits(offer)
-            }
-            Err(reason) => Finding::LeftOut(reason),
-        };
-        found.push(Found { candidate: candidate.name.clone(), channel: candidate.channel.clone(), finding });
+    for last_resort in [false, true] {
+        if best.is_some() || (last_resort && !routes.last_resort()) {
+            break;
+        }
+        found.clear();
+        for (index, candidate) in routes.candidates().iter().enumerate() {
+            let finding = match weigh(payment, candidate, health, usage, last_resort, now, local) {
+                Ok(offer) => {
+                    let this = (offer.standing, offer.effective_minor, &candidate.name, index);
+                    best = Some(best.map_or(this, |best| best.min(this)));
+                    Finding::Fits(offer)
+                }
+                Err(reason) => Finding::LeftOut(reason),
+            };
+            found.push(Found { candidate: candidate.name.clone(), channel: candidate.channel.clone(), finding });
+        }
     }
     let inputs = Inputs {
         attempt: payment.attempt,
         method: payment.method,
+        wallet: payment.wallet,
         product: payment.product.clone(),
         amount: payment.amount,
         payee: payment.payee.clone(),
@@ -241,6 +255,7 @@ fn weigh(
     candidate: &Candidate,
     health: &Snapshot,
     usage: &Usage,
+    last_resort: bool,
     now: DateTime<Utc>,
     local: NaiveDateTime,
 ) -> Result<Offer, Reason> {
@@ -251,7 +266,10 @@ fn weigh(
         Exceeded::PerSecond => Reason::PerSecond { max: candidate.per_second_max },
     })?;
     let view = health.view(&candidate.channel, payment.method, payment.group);
-    let standing = standing(&view, payment.attempt, &candidate.channel)?;
+    let standing = match standing(&view, payment.attempt, &candidate.channel) {
+        Err(Reason::Open { .. } | Reason::NotOnTrial | Reason::TrialsFull) if last_resort => Standing::LastResort,
+        told => told?,
+    };
     let fee_minor = candidate.cost.fee_minor(amount);
     let failures = i128::from(amount) * i128::from(view.failing_ppm) * FAILURE_COST_BPS;
     let lost_minor = i64::try_from((failures + 9_999_999_999) / 10_000_000_000).unwrap_or(i64::MAX);
@@ -273,7 +291,11 @@ fn fits(payment: &NewPayment<'_>, candidate: &Candidate, local: NaiveDateTime) -
     if !candidate.methods.contains(&payment.method) {
         return Err(Reason::Method);
     }
-    if !candidate.products.contains(payment.product) {
+    let wanted = payment.wallet.as_slice();
+    if !(if wanted.is_empty() { &Wallet::ALL[..] } else { wanted }).iter().all(|wallet| candidate.wallets.contains(wallet)) {
+        return Err(Reason::Wallet);
+    }
+    if !candidate.products.is_empty() && !candidate.products.contains(payment.product) {
         return Err(Reason::Product);
     }
     if minor < candidate.amount_minor_min {

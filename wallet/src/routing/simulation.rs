@@ -70,7 +70,7 @@ impl World {
         let dear = Cost { bps: 60, fixed_minor: 0, rounding: Rounding::HalfUp };
         let candidates = vec![candidate("A", MORTAL), Candidate { cost: dear, ..candidate("B", "ALIPAY") }];
         Self {
-            router: Router::new(Routes::try_new(Table { revision: 1, candidates }).unwrap(), at(0)),
+            router: Router::new(Routes::try_new(Table { revision: 1, last_resort: false, candidates }).unwrap(), at(0)),
             product: ProductCode::try_new("PROPERTY_FEE").unwrap(),
             payee: payee("ENTITY_1", "CUSTODY_1"),
             now_ms: 0,
@@ -121,6 +121,7 @@ impl World {
             let payment = NewPayment {
                 attempt,
                 method: Method::Native,
+                wallet: None,
                 product: &self.product,
                 amount: Money::cny(12_345),
                 payee: &self.payee,

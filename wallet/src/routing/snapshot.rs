@@ -130,6 +130,18 @@ impl Router {
         Ok(Routed { decision, ticket: Ticket { key, begun } })
     }
 
+    /// Whether a payment would be taken now. Counts nothing.
+    pub fn takes(&self, payment: &NewPayment<'_>, now: DateTime<Utc>) -> bool {
+        let mut live = self.live();
+        self.publish_if_due(&mut live, now);
+        decide(payment, &self.routes, &self.snapshot(), &live.usage, now).is_ok()
+    }
+
+    /// The table.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// Takes in what became of a payment that was routed: once, as it takes the ticket.
     pub fn record(&self, ticket: Ticket, outcome: Outcome, now: DateTime<Utc>) {
         let mut live = self.live();

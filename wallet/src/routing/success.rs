@@ -47,12 +47,12 @@ impl Counts {
         }
     }
 
-    /// Counts one more order.
-    pub fn add(&mut self, ending: Ending) {
-        self.orders += 1;
+    /// Counts more orders that ended alike.
+    pub fn add(&mut self, orders: u64, ending: Ending) {
+        self.orders += orders;
         match ending {
-            Ending::Paid => self.paid += 1,
-            Ending::Lost(Some(Fault::User)) => self.user_caused += 1,
+            Ending::Paid => self.paid += orders,
+            Ending::Lost(Some(Fault::User)) => self.user_caused += orders,
             Ending::Lost(Some(Fault::Channel | Fault::Ours) | None) => {}
         }
     }
@@ -144,9 +144,9 @@ mod tests {
     fn a_code_that_nobody_mapped_is_ours() {
         let mut counts = Counts::default();
         for ending in [Ending::Paid, Ending::Lost(None), Ending::Lost(Some(Fault::Ours)), Ending::Lost(Some(Fault::Channel))] {
-            counts.add(ending);
+            counts.add(1, ending);
         }
-        counts.add(Ending::Lost(Some(Fault::User)));
+        counts.add(1, Ending::Lost(Some(Fault::User)));
         assert_eq!(counts, Counts::try_new(5, 1, 1).unwrap());
         assert_eq!((counts.figure().n, counts.figure().failures), (4, 3));
     }

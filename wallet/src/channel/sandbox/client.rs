@@ -184,7 +184,7 @@ impl Acquirer for SandboxAcquirer {
     }
 
     fn methods(&self) -> &'static [PayMethod] {
-        &[PayMethod::Page, PayMethod::Wap]
+        &[PayMethod::Page, PayMethod::Wap, PayMethod::Native]
     }
 
     async fn pay(&self, order: &PaymentOrder) -> Result<PaymentState, ChannelError> {
@@ -203,7 +203,14 @@ impl Acquirer for SandboxAcquirer {
                 },
             )
             .await?;
-        self.payment(&order.request_no, answer)
+        let state = self.payment(&order.request_no, answer)?;
+        Ok(match state.invitation {
+            // one code for every wallet (聚合码): it holds the page's address
+            Some(Invitation::Url(url)) if order.method == PayMethod::Native => {
+                PaymentState { invitation: Some(Invitation::Code(url)), ..state }
+            }
+            _ => state,
+        })
     }
 
     async fn query(&self, payment: &Asked) -> Result<Option<PaymentState>, ChannelError> {

@@ -22,7 +22,7 @@ fn name(text: &str) -> ChannelName {
 }
 
 fn routes(candidates: Vec<Candidate>) -> Routes {
-    Routes::try_new(Table { revision: 3, candidates }).unwrap()
+    Routes::try_new(Table { revision: 3, last_resort: false, candidates }).unwrap()
 }
 
 fn view(state: State) -> View {
@@ -40,6 +40,7 @@ struct Asked {
     payee: Payee,
     amount: Money,
     method: Method,
+    wallet: Option<Wallet>,
     tried: Vec<ChannelName>,
     attempt: AttemptId,
 }
@@ -51,6 +52,7 @@ impl Default for Asked {
             payee: payee("ENTITY_1", "CUSTODY_1"),
             amount: Money::cny(10_000),
             method: Method::Native,
+            wallet: None,
             tried: Vec::new(),
             attempt: AttemptId(Uuid::from_u128(1)),
         }
@@ -62,6 +64,7 @@ impl Asked {
         NewPayment {
             attempt: self.attempt,
             method: self.method,
+            wallet: self.wallet,
             product: &self.product,
             amount: self.amount,
             payee: &self.payee,
@@ -91,6 +94,8 @@ fn each_mismatch_leaves_a_candidate_out_for_its_reason() {
         (Candidate { payee: payee("ENTITY_2", "CUSTODY_1"), ..plain() }, asked(), Reason::PayeeEntity),
         (Candidate { payee: payee("ENTITY_1", "CUSTODY_2"), ..plain() }, asked(), Reason::CustodyAccount),
         (plain(), Asked { method: Method::Barcode, ..asked() }, Reason::Method),
+        (Candidate { wallets: vec![Wallet::Wechat], ..plain() }, Asked { wallet: Some(Wallet::Ecny), ..asked() }, Reason::Wallet),
+        (Candidate { wallets: vec![Wallet::Wechat, Wallet::Alipay, Wallet::Ecny], ..plain() }, asked(), Reason::Wallet),
         (plain(), Asked { product: ProductCode::try_new("PARKING").unwrap(), ..asked() }, Reason::Product),
         (Candidate { amount_minor_min: 10_001, ..plain() }, asked(), Reason::AmountBelow { min: 10_001 }),
         (Candidate { amount_minor_max: 9_999, ..plain() }, asked(), Reason::AmountAbove { max: 9_999 }),
@@ -117,6 +122,10 @@ fn each_mismatch_leaves_a_candidate_out_for_its_reason() {
     let over = Maintenance { from: "2026-11-21T09:00:00".parse().unwrap(), until: "2026-11-21T10:00:00".parse().unwrap() };
     let at_its_limits = Candidate { hours: vec![shut, open], maintenance: vec![over], ..at_its_limits };
     assert!(asked().among(vec![at_its_limits], &snapshot(&[])).is_ok());
+    let of_one_wallet = Candidate { wallets: vec![Wallet::Alipay], ..plain() };
+    assert!(Asked { wallet: Some(Wallet::Alipay), ..asked() }.among(vec![of_one_wallet], &snapshot(&[])).is_ok());
+    let whatever_is_sold = Candidate { products: Vec::new(), ..plain() };
+    assert!(asked().among(vec![whatever_is_sold], &snapshot(&[])).is_ok());
 }
 
 #[test]
@@ -289,4 +298,26 @@ fn a_person_is_told_why_of_every_candidate() {
     );
     let none = Asked::default().among(vec![candidate("A", "ALIPAY")], &health).unwrap_err();
     assert_eq!((none.explain().len(), none.to_string().as_str()), (1, "no channel can take the payment"));
+}
+
+#[test]
+fn where_nothing_else_is_left_a_table_may_say_that_a_closed_channel_is_tried_all_the_same() {
+    let asked = Asked { attempt: attempt("WECHAT", false), ..Asked::default() };
+    let decided = |state, last_resort, more: &[Candidate]| {
+        let candidates = [&[candidate("A", "WECHAT")], more].concat();
+        let table = Routes::try_new(Table { revision: 3, last_resort, candidates }).unwrap();
+        decide(&asked.payment(), &table, &snapshot(&[("WECHAT", view(state))]), &Usage::default(), now())
+    };
+    for state in [State::Open, State::Probing] {
+        assert!(decided(state, false, &[]).is_err(), "{state:?}");
+        let taken = decided(state, true, &[]).unwrap();
+        assert_eq!((taken.candidate().as_str(), taken.standing), ("A", Standing::LastResort), "{state:?}");
+        assert_eq!(from_text(&taken.to_text()).unwrap().unwrap(), taken);
+        assert!(taken.explain()[0].contains("it takes none, but nothing else is left"), "{:?}", taken.explain());
+        let other = decided(state, true, &[candidate("B", "ALIPAY")]).unwrap();
+        assert_eq!((other.candidate().as_str(), other.standing), ("B", Standing::Healthy), "{state:?}");
+    }
+    for state in [State::Disabled, State::Maintenance] {
+        assert!(decided(state, true, &[]).is_err(), "what a person said is final: {state:?}");
+    }
 }

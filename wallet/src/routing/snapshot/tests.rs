@@ -21,7 +21,7 @@ fn wechat() -> ChannelName {
 }
 
 fn router(candidates: Vec<Candidate>) -> Router {
-    Router::new(Routes::try_new(Table { revision: 1, candidates }).unwrap(), at(0))
+    Router::new(Routes::try_new(Table { revision: 1, last_resort: false, candidates }).unwrap(), at(0))
 }
 
 fn route(router: &Router, attempt: u128, ms: i64) -> Result<Routed, NoChannel> {
@@ -30,6 +30,7 @@ fn route(router: &Router, attempt: u128, ms: i64) -> Result<Routed, NoChannel> {
     let payment = NewPayment {
         attempt: AttemptId(Uuid::from_u128(attempt)),
         method: Method::Native,
+        wallet: None,
         product: &product,
         amount: Money::cny(100),
         payee: &payee,
