@@ -23,10 +23,8 @@ use wallet::base::outbox::Outbox;
 use wallet::base::{audit, db};
 use wallet::book::Books;
 use wallet::book::transfer::Transfers;
-use wallet::channel::Channels;
-use wallet::channel::acquirer::Acquirer;
 use wallet::channel::sandbox::sign::{Signer, Verifier};
-use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, PLATFORM_KEY, SandboxAcquirer, SandboxBank};
+use wallet::channel::sandbox::{BANK_KEY, Link, PLATFORM_KEY, SandboxBank};
 use wallet::ledger::{Ledger, LedgerLimits, Wallets};
 use wallet::order::{Order, Orders};
 use wallet::payment::Payments;
@@ -36,6 +34,7 @@ use wallet::refund::Refunds;
 use wallet::settlement::Settlements;
 use wallet::withdrawal::Withdrawals;
 
+use crate::channel;
 use crate::config::Config;
 use crate::fanout::Fanout;
 use crate::launcher;
@@ -87,23 +86,20 @@ impl App {
         let tickets = Tickets::new(&secret(&keys, "ticket.key")?);
         let files = FileStore::local(&config.files_dir(), vault.clone()).context("the file store cannot be opened")?;
         let signer = Arc::new(Signer::load(PLATFORM_KEY, &keys.join("platform.pk8")).context("the platform's signing key cannot be read")?);
-        let link = |key_id: &str, file: &str, notices: &str| -> anyhow::Result<Link> {
-            let verifier = Verifier::load(key_id, &keys.join(file)).with_context(|| format!("the public key {file} cannot be read"))?;
-            Ok(Link::try_new(
-                &config.channel.sandbox_url,
-                signer.clone(),
-                verifier,
-                &config.channel.merchant_no,
-                &format!("{}{notices}", config.http.public_url),
-                Duration::from_millis(config.channel.timeout_ms),
-            )?)
-        };
-        let sandbox: Arc<dyn Acquirer> = Arc::new(SandboxAcquirer::new(link(ACQUIRER_KEY, "acquirer.pub", "/notices/sandbox")?));
-        let channels = Channels::new([sandbox]);
-        let bank = SandboxBank::new(link(BANK_KEY, "bank.pub", "/notices/bank")?);
+        let channels = channel::connect(config, &signer, &clock)?;
+        let routing = channel::routing(config, &channels, &clock)?;
+        let bank = Verifier::load(BANK_KEY, &keys.join("bank.pub")).context("the public key bank.pub cannot be read")?;
+        let bank = SandboxBank::new(Link::try_new(
+            &config.channel.sandbox_url,
+            signer,
+            bank,
+            &config.channel.merchant_no,
+            &format!("{}/notices/bank", config.http.public_url),
+            Duration::from_millis(config.channel.timeout_ms),
+        )?);
         let query_after = Duration::from_millis(config.channel.query_after_ms);
         let login = if config.development() { DevelopmentLogin::Allowed } else { DevelopmentLogin::Off };
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             fanout: Fanout::open(&config.redis.url)?,
             tickets,
             identity: Identity::new(db.clone(), clock.clone(), login),
@@ -111,7 +107,7 @@ impl App {
             applications: Applications::new(db.clone(), clock.clone(), vault.clone(), files.clone()),
             reviews: Reviews::new(db.clone(), clock.clone(), vault, files),
             orders: Orders::new(db.clone(), clock.clone()),
-            payments: Payments::new(db.clone(), clock.clone(), channels.clone(), query_after),
+            payments: Payments::new(db.clone(), clock.clone(), channels.clone(), routing, query_after),
             refunds: Refunds::new(db.clone(), clock.clone(), channels, query_after),
             ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),
             wallets: Wallets::new(db.clone()),
@@ -126,7 +122,10 @@ impl App {
             config: config.clone(),
             db,
             clock,
-        }))
+        });
+        app.payments.remember_usage().await.context("the day's payments cannot be read")?;
+        app.payments.follow_switches().await.context("the channels' switches cannot be read")?;
+        Ok(app)
     }
 
     /// The ticket of an order. The same order always has the same one.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use wallet::base::idempotency::KEPT_DAYS_MIN;
 use wallet::base::outbox::Form;
 
+use crate::sim::{alipay, ecny, unionpay, wechat};
+
 /// Everything a process of 好店 can be told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,7 +105,65 @@ pub struct Channel {
     pub timeout_ms: u64,
     /// Milliseconds after which a payment without a notice is asked for.
     pub query_after_ms: u64,
+    /// The acquirers that payments may go to: SANDBOX, WECHAT_PAY, ALIPAY, UNIONPAY, ECNY.
+    pub connected: Vec<String>,
+    /// A routing table in the form of `routes.toml`. Empty: the built-in one.
+    pub routes: PathBuf,
+    /// The legal entity that receives what customers pay, and the account at the custody bank, as the routing table names them.
+    pub payee_entity: String,
+    pub custody_account: String,
+    pub wechat: Wechat,
+    pub alipay: Alipay,
+    pub unionpay: UnionPay,
+    pub ecny: Ecny,
 }
+
+/// WeChat Pay as a direct merchant. Keys: `wechat.key.pem`, `wechat.api.key`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wechat {
+    /// Such as https://api.mch.weixin.qq.com. Empty: the simulator.
+    pub url: String,
+    pub merchant_no: String,
+    pub app_id: String,
+    /// Serial number of our API certificate, whose key is `wechat.key.pem`.
+    pub certificate_serial: String,
+}
+
+/// Alipay's open platform. Keys: `alipay.key.pem`, `alipay.gateway.pub.pem`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alipay {
+    /// Such as https://openapi.alipay.com/gateway.do. Empty: the simulator.
+    pub url: String,
+    pub app_id: String,
+    /// The account that is paid, 2088….
+    pub seller_id: String,
+}
+
+/// UnionPay's full-channel gateway. Keys: `unionpay.key.pem`, `unionpay.cert.pem`, `unionpay.root.pem`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnionPay {
+    /// Such as https://gateway.95516.com. Empty: the simulator.
+    pub url: String,
+    pub merchant_no: String,
+    pub terminal_no: String,
+    /// Whom UnionPay's certificates name.
+    pub company: String,
+}
+
+/// Digital renminbi, sandbox form. Keys: `ecny.key.pem`, `ecny.operator.pub.pem`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ecny {
+    /// Empty: the simulator.
+    pub url: String,
+    pub merchant_no: String,
+}
+
+/// Whom UnionPay's message certificates name.
+pub const UNIONPAY_COMPANY: &str = "中国银联股份有限公司";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -190,6 +250,24 @@ impl Default for Config {
                 merchant_no: "1900000001".to_owned(),
                 timeout_ms: 3_000,
                 query_after_ms: 5_000,
+                connected: ["SANDBOX", "WECHAT_PAY", "ALIPAY", "UNIONPAY", "ECNY"].map(str::to_owned).to_vec(),
+                routes: PathBuf::new(),
+                payee_entity: "PLATFORM".to_owned(),
+                custody_account: "CUSTODY".to_owned(),
+                wechat: Wechat {
+                    url: String::new(),
+                    merchant_no: wechat::MERCHANT_NO.to_owned(),
+                    app_id: wechat::APP_ID.to_owned(),
+                    certificate_serial: wechat::MERCHANT_SERIAL.to_owned(),
+                },
+                alipay: Alipay { url: String::new(), app_id: alipay::APP_ID.to_owned(), seller_id: alipay::SELLER_ID.to_owned() },
+                unionpay: UnionPay {
+                    url: String::new(),
+                    merchant_no: unionpay::MERCHANT_NO.to_owned(),
+                    terminal_no: "49000002".to_owned(),
+                    company: UNIONPAY_COMPANY.to_owned(),
+                },
+                ecny: Ecny { url: String::new(), merchant_no: ecny::MERCHANT_NO.to_owned() },
             },
             sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) },
             work: Work { listen: String::new(), transfer_alarm_s: 60 },

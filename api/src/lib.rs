@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod bench;
+pub mod channel;
 pub mod config;
 pub mod doctor;
 pub mod fanout;

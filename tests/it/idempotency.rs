@@ -26,9 +26,10 @@ struct Keyed {
 }
 
 /// Mutations that take no key. A new one belongs in one of the two lists: here if doing it twice does nothing more than doing it once.
-const WITHOUT_KEY: [&str; 14] = [
+const WITHOUT_KEY: [&str; 15] = [
     "applicationCreate",
     "applicationSubmit",
+    "channelSwitch",
     "documentClaimsCorrect",
     "login",
     "logout",

@@ -26,6 +26,7 @@ mod permissions;
 mod portable_sql;
 mod proofs;
 mod replay;
+mod routing;
 mod settlement;
 mod tidy;
 mod wallet_ledger;

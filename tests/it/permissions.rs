@@ -44,6 +44,13 @@ const QUERIES: &[Row] = &[
     Row { field: "bookTotals", input: "", selection: "{ kind }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     // A reference that never was: the answer is an empty list to those who may ask.
+    Row { field: "channels", input: "", selection: "{ channel state }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    // An id of nothing: the answer is null or an empty list to those who may ask.
+    Row { field: "paymentRoute", input: "(attemptId: \"none\")", selection: "",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "null", nobody: LOGIN },
+    Row { field: "effectiveSuccess", input: "(from: \"2026-01-01\", to: \"2026-01-31\")", selection: "{ orders }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "entryProofs", input: "(merchantId: \"$merchant\", account: PENDING, kind: PAYMENT, referenceId: \"0198f0c2-0000-7000-8000-000000000001\")", selection: "{ state }",
           owner: "ok", stranger: "null", agent: "null", reviewer: "null", operator: "ok", nobody: LOGIN },
     // A head says nothing about anyone.
@@ -95,6 +102,9 @@ const MUTATIONS: &[Row] = &[
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     // What it is already, so that the rows after this one find the merchant as it was.
     Row { field: "merchantStripesSet", input: r#"{"merchantId": "$merchant", "stripes": 1}"#, selection: "stripes",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    // What it is already.
+    Row { field: "channelSwitch", input: r#"{"channel": "SANDBOX", "state": "ON"}"#, selection: "channels { channel }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     // An id as it would be, of a letter that is not there.
     Row { field: "outboxDeadLetterReplay", input: r#"{"deadLetterId": "bAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAZmFub3V0"}"#, selection: "deadLetter { id }",

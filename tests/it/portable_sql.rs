@@ -39,6 +39,7 @@ const APART: &[Apart] = &[
     own("outbox_state", "one row: in which form the outbox runs"),
     own("sandbox_clock", "one row, development only"),
     own("log_tiles", "one Merkle log over all books: built behind the money path by one writer"),
+    own("channel_switches", "what operators decided about channels: a handful of rows"),
     own("log_state", "one row: how far that log has come"),
     own("log_seals", "one row a day: the sealed heads of that log"),
     own("check_marks", "one row: how far the checker has come"),

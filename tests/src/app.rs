@@ -2,9 +2,10 @@
 //!
 //! [`TestApp::finish`] ends every test: nothing left due, an orderly stop, the ledger checker content, nothing panicked.
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -44,6 +45,25 @@ struct Processes {
     work: Option<Process>,
 }
 
+/// Copies one set of keys, made once for all tests: two dozen RSA keys take seconds.
+fn lay_keys(to: &Path) {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let folder = crate::repository().join("target/tmp/keys");
+        api::launcher::keys::ensure(&folder).expect("keys can be made");
+        folder
+    });
+    for folder in ["", "sim"] {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(to.join(folder)).expect("the folder can be made");
+        for entry in std::fs::read_dir(made.join(folder)).expect("the keys can be listed") {
+            let from = entry.expect("a key can be listed").path();
+            if let Some(name) = from.file_name().filter(|_| from.is_file()) {
+                std::fs::copy(&from, to.join(folder).join(name)).expect("a key can be copied");
+            }
+        }
+    }
+}
+
 impl TestApp {
     /// Starts everything on a fresh database.
     pub async fn start() -> Self {
@@ -53,7 +73,7 @@ impl TestApp {
     /// Starts everything on the given database, with more settings for each process, e.g. `("HAODIAN_CHANNEL__QUERY_AFTER_MS", "300")`.
     pub async fn start_on(database: TestDatabase, more: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
-        api::launcher::keys::ensure(&folder.path().join("keys")).expect("keys can be made");
+        lay_keys(&folder.path().join("keys"));
         let (http, sim) = (free_port(), free_port());
         let url = format!("http://127.0.0.1:{http}");
         let sim_url = format!("http://127.0.0.1:{sim}");

@@ -216,6 +216,11 @@ impl TestApp {
         self.play(0).await;
     }
 
+    /// Plays a later moment of the present.
+    pub async fn play_ahead(&self, by: TimeDelta) {
+        self.play(by.num_milliseconds()).await;
+    }
+
     /// The day the system plays, e.g. `2026-11-20`.
     pub async fn today(&self) -> String {
         let shown = self.read(&Caller::nobody(), "sandbox", "{ sandbox { today } }", json!({})).await;

@@ -2,6 +2,7 @@
 
 pub mod board;
 pub mod book;
+mod channel;
 pub mod date;
 pub mod error;
 pub mod id;
@@ -59,6 +60,7 @@ pub struct Query(
     review::ReviewQuery,
     board::BoardQuery,
     book::BookQuery,
+    channel::ChannelQuery,
     payment::PaymentQuery,
     proof::ProofQuery,
     outbox::OutboxQuery,
@@ -77,6 +79,7 @@ pub struct Mutation(
     wallet::WalletMutation,
     period::PeriodMutation,
     book::BookMutation,
+    channel::ChannelMutation,
     outbox::OutboxMutation,
     sandbox::SandboxMutation,
 );

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use wallet::base::actor::Actor;
 use wallet::base::id::{BookId, OrderId};
-use wallet::channel::acquirer::{Invitation, Method};
-use wallet::order::Order;
+use wallet::channel::acquirer::{Invitation, Method, Wallet};
+use wallet::order::{Order, OrderStatus};
 use wallet::payment::{Attempt, AttemptStatus, PaymentError, StartPayment};
 
 use super::error::{Rejection, UserError, busy, coded, idempotency, internal, invalid, not_found, permission, required, settle, visible};
@@ -26,10 +26,18 @@ impl Rejection for PaymentError {
             Self::OrderExpired => UserError::new("STATE_EXPIRED", "订单已过期，请让商家重新下单"),
             Self::UnderReview => UserError::new("STATE_UNDER_REVIEW", "该订单的一笔付款正在人工核对，请勿重复付款"),
             Self::StillPaying => UserError::new("STATE_PAYING", "正在进行的付款尚未关闭，请稍后重试").passing(),
-            Self::NoChannel => UserError::new("STATE_NO_CHANNEL", "暂无可用的支付渠道，请换一种支付方式").at("method"),
+            Self::NoChannel => {
+                UserError::new("STATE_NO_CHANNEL", "暂无可用的支付渠道，请换一种支付方式，或稍后重试").at("method").passing()
+            }
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy { retry_after } => busy(*retry_after),
-            Self::Posting(_) | Self::BoundMeanwhile | Self::CutShort | Self::Refund(_) | Self::Ledger(_) | Self::Database(_) => {
+            Self::Decision(_)
+            | Self::Posting(_)
+            | Self::BoundMeanwhile
+            | Self::CutShort
+            | Self::Refund(_)
+            | Self::Ledger(_)
+            | Self::Database(_) => {
                 return None;
             }
         })
@@ -63,6 +71,27 @@ pub enum PayMethod {
     Native,
     /// The customer's code, scanned at the counter.
     Barcode,
+}
+
+/// Whose app the customer pays from (钱包).
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+#[graphql(name = "PayWallet", remote = "Wallet")]
+pub enum PayWallet {
+    /// 微信支付
+    Wechat,
+    /// 支付宝
+    Alipay,
+    /// 云闪付
+    Unionpay,
+    /// 数字人民币
+    Ecny,
+}
+
+/// A wallet with the ways by which it can pay this order now.
+#[derive(SimpleObject, Debug)]
+pub struct PayWay {
+    wallet: PayWallet,
+    methods: Vec<PayMethod>,
 }
 
 /// What to do with an invitation.
@@ -118,6 +147,11 @@ impl AttemptNode {
 
     async fn method(&self) -> PayMethod {
         self.0.method.into()
+    }
+
+    /// Whose app the customer said to pay from.
+    async fn wallet(&self) -> Option<PayWallet> {
+        self.0.wallet.map(PayWallet::from)
     }
 
     /// How the customer is brought to pay, once the channel has told.
@@ -200,6 +234,19 @@ impl CashierOrder {
         self.attempt.clone().map(AttemptNode)
     }
 
+    /// The wallets that can pay it now, each with its ways; none for an order that is over. A channel that is down is left out.
+    async fn ways(&self, ctx: &Context<'_>) -> Vec<PayWay> {
+        if !matches!(self.order.status, OrderStatus::Created | OrderStatus::Paying) {
+            return Vec::new();
+        }
+        let open = app(ctx).payments.ways(&self.order);
+        let ways = Wallet::ALL.map(|wallet| PayWay {
+            wallet: wallet.into(),
+            methods: open.iter().filter(|(w, _)| *w == wallet).map(|(_, method)| (*method).into()).collect(),
+        });
+        ways.into_iter().filter(|way| !way.methods.is_empty()).collect()
+    }
+
     /// For a countdown that does not trust the phone's clock.
     async fn server_time(&self, ctx: &Context<'_>) -> DateTime<Utc> {
         app(ctx).clock.now()
@@ -235,6 +282,8 @@ pub struct PaymentStartInput {
     order_id: Option<ID>,
     #[graphql(default_with = "PayMethod::Page")]
     method: PayMethod,
+    /// Whose app the customer pays from. Left out: nobody said, so it is asked for where every wallet can pay.
+    wallet: Option<PayWallet>,
     /// Who pays, by the channel's own id (openid), for IN_APP; the scanned code for BARCODE. 1 to 128 letters, digits, `-` and `_`.
     payer: Option<String>,
     idempotency_key: Uuid,
@@ -256,7 +305,8 @@ pub struct PaymentMutation;
 
 #[Object]
 impl PaymentMutation {
-    /// Starts to pay an order, or gives the attempt that is already open. By ticket, or by the order's merchant.
+    /// Starts to pay an order, or gives the attempt that is already open in this way; one that is open in another way is closed first.
+    /// By ticket, or by the order's merchant.
     #[graphql(complexity = "MUTATION_COST + child_complexity")]
     async fn payment_start(&self, ctx: &Context<'_>, input: PaymentStartInput) -> async_graphql::Result<PaymentStartPayload> {
         let app = app(ctx);
@@ -287,7 +337,8 @@ impl PaymentMutation {
             _ => {}
         }
         let (merchant, payer, idempotency_key) = (book.merchant(), input.payer, input.idempotency_key);
-        let command = StartPayment { merchant, order, method, payer, return_url, idempotency_key };
+        let wallet = input.wallet.map(Wallet::from);
+        let command = StartPayment { merchant, order, method, wallet, payer, return_url, idempotency_key, failed: None };
         match settle(app.payments.start(actor, command).await)? {
             Ok(attempt) => {
                 let order = CashierOrder::load(app, actor, book, order).await?;

@@ -90,6 +90,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     background.spawn(jobs::inbox::run(app.clone(), edge.inbox.clone(), relay.clone(), stop.clone()));
     background.spawn(jobs::relay::run(app.clone(), relay, stop.clone()));
     background.spawn(jobs::tick::follow_clock(app.clone(), stop.clone()));
+    background.spawn(jobs::tick::follow_switches(app.clone(), stop.clone()));
     background.spawn(jobs::tick::upkeep(stop.clone()));
     tracing::info!(address = %listener.local_addr().context("the listener has an address")?, "serving");
     server::serve(listener, router(edge), stop, &tasks).await;

@@ -186,6 +186,18 @@ pub async fn follow_clock(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// How often a process looks at what operators decided about channels. One short query.
+const SWITCHES: Duration = Duration::from_millis(500);
+
+/// Follows what operators decided about channels: every process that starts payments does.
+pub async fn follow_switches(app: Arc<App>, stop: CancellationToken) {
+    while pause(&stop, SWITCHES).await {
+        if let Err(error) = app.payments.follow_switches().await {
+            tracing::warn!(error = %chain(&error), "the channels' switches could not be read");
+        }
+    }
+}
+
 /// Folds measurements.
 pub async fn upkeep(stop: CancellationToken) {
     while pause(&stop, UPKEEP).await {

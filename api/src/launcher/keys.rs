@@ -10,7 +10,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use super::{LauncherError, state};
+use super::{LauncherError, channel_keys, state};
 
 /// Who signs: we, the sandbox acquirer, the sandbox bank. `NAME.pk8` is the secret half, `NAME.pub` the other, for the peer.
 pub const SIGNERS: [&str; 3] = ["platform", "acquirer", "bank"];
@@ -45,16 +45,19 @@ pub fn ensure(dir: &Path) -> Result<usize, LauncherError> {
             return Err(LauncherError::BadKey { path });
         }
     }
-    Ok(created)
+    Ok(created + channel_keys::ensure(dir)?)
 }
 
 /// What is wrong with the key files of `dir`, in one sentence; none when all is well. Changes nothing.
 pub fn problem(dir: &Path) -> Option<String> {
     let names = SIGNERS.iter().flat_map(|name| [format!("{name}.pk8"), format!("{name}.pub")]).chain(SECRETS.map(str::to_owned));
-    for name in names {
+    let names = names.map(|name| (name, true)).chain(channel_keys::names().map(|name| (name.to_owned(), false)));
+    for (name, needed) in names {
         match dir.join(&name).metadata() {
             Ok(of) if of.permissions().mode() & 0o077 != 0 => return Some(format!("{name} may be read by others")),
             Ok(_) => {}
+            // a channel that is not connected needs no keys; one that is says so when it starts
+            Err(error) if error.kind() == ErrorKind::NotFound && !needed => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Some(format!("{name} is missing")),
             Err(error) => return Some(format!("{name} cannot be read ({error})")),
         }
@@ -63,7 +66,7 @@ pub fn problem(dir: &Path) -> Option<String> {
 }
 
 /// Puts a whole file in place unless there is one. A link fails where a rename would replace, so that of two processes one wins.
-fn put(path: &Path, bytes: impl FnOnce() -> Result<Vec<u8>, LauncherError>) -> Result<bool, LauncherError> {
+pub(super) fn put(path: &Path, bytes: impl FnOnce() -> Result<Vec<u8>, LauncherError>) -> Result<bool, LauncherError> {
     if path.exists() {
         return Ok(false);
     }
@@ -86,12 +89,13 @@ mod tests {
     fn keys_are_made_once_and_fit_together() {
         let dir = scratch("keys").join("keys");
         assert_eq!(problem(&dir).as_deref(), Some("platform.pk8 is missing"));
-        assert_eq!(ensure(&dir).unwrap(), 8);
+        assert_eq!(ensure(&dir).unwrap(), 27);
         let before = fs::read(dir.join("platform.pk8")).unwrap();
         assert_eq!(ensure(&dir).unwrap(), 0);
         assert_eq!(fs::read(dir.join("platform.pk8")).unwrap(), before);
         assert_eq!(problem(&dir), None);
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 8, "no partial file is left");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 21, "no partial file is left");
+        assert_eq!(fs::read_dir(dir.join("sim")).unwrap().count(), 7);
 
         fs::remove_file(dir.join("bank.pub")).unwrap();
         assert_eq!(ensure(&dir).unwrap(), 1, "the public half is made from the secret one");
@@ -108,7 +112,7 @@ mod tests {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| ensure(&dir).unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert_eq!(created, 8);
+        assert_eq!(created, 27);
         fs::remove_dir_all(dir).unwrap();
     }
 }

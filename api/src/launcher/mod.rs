@@ -5,6 +5,7 @@
 //! supervisor alone; the last process that uses them stops them, and one that is killed leaves them for the next start to take up.
 
 pub mod account;
+mod channel_keys;
 pub mod cluster;
 pub mod database;
 pub mod error;
