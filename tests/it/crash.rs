@@ -122,7 +122,7 @@ async fn answered(app: &TestApp, caller: &Caller, name: &str, input: &Value, sel
     answer
 }
 
-/// One try: no connection, a broken answer and a fault of the server are all `None`.
+/// One try: no connection, a broken answer, a fault of the server and what it says may be tried again are all `None`.
 async fn send(app: &TestApp, caller: &Caller, name: &str, input: &Value, selection: &str) -> Option<Answer> {
     ask(app, caller, &mutation_text(name, input, selection), json!({ "input": input })).await
 }
@@ -130,7 +130,8 @@ async fn send(app: &TestApp, caller: &Caller, name: &str, input: &Value, selecti
 async fn ask(app: &TestApp, caller: &Caller, query: &str, variables: Value) -> Option<Answer> {
     let answer = app.try_gql(caller, query, variables).await.ok()?;
     let fault = answer.status >= 500 || answer.codes().iter().any(|c| c == "INTERNAL" || c.starts_with("LIMIT_"));
-    (!fault).then_some(answer)
+    let again = answer.text.contains(r#""retryable":true"#);
+    (!fault && !again).then_some(answer)
 }
 
 /// Compares by key: each order and refund a client was told of is there once, with its amount, posted once; and there is nothing more.

@@ -16,7 +16,7 @@ use chrono::{NaiveDate, TimeDelta};
 use tests::TestDatabase;
 use wallet::analytics::{self, DayDelta};
 use wallet::base::actor::Actor;
-use wallet::base::clock::Clock;
+use wallet::base::clock::{Clock, business_day};
 use wallet::base::db::retrying;
 use wallet::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId, StoreId};
 use wallet::base::money::{Currency, Money};
@@ -86,7 +86,8 @@ impl Scene {
     /// A paid order with all its rows, as the payment service leaves them. Returns the order and the attempt that paid it.
     async fn paid(&self, minor: i64, fee_minor: i64) -> (OrderId, AttemptId) {
         let (order, attempt, now) = (OrderId::new(), AttemptId::new(), self.clock.now());
-        let today = self.clock.today();
+        // of the same look at the clock, which others may turn meanwhile
+        let today = business_day(now);
         let mut tx = self.db.pool().begin().await.unwrap();
         let posting = recipe::payment(self.book(), self.store, attempt, Money::cny(minor), Money::cny(fee_minor), CHANNEL, today);
         sqlx::query(PAID)
@@ -108,7 +109,7 @@ impl Scene {
     /// A refund with all its rows, still to be sent. `voids`: it takes back all of a payment of the same day.
     async fn refunded(&self, (order, attempt): (OrderId, AttemptId), minor: i64, from: RefundSource, voids: bool) -> RefundId {
         let (refund, now) = (RefundId::new(), self.clock.now());
-        let posting = recipe::refund(self.book(), self.store, refund, Money::cny(minor), Money::cny(0), from, self.clock.today());
+        let posting = recipe::refund(self.book(), self.store, refund, Money::cny(minor), Money::cny(0), from, business_day(now));
         let mut tx = self.db.pool().begin().await.unwrap();
         sqlx::query(
             "INSERT INTO refunds (book_id, refund_id, order_id, attempt_id, amount_minor, currency, reason, status, created_at)
@@ -137,7 +138,7 @@ impl Scene {
             .execute(&mut *tx)
             .await
             .unwrap();
-        ledger::post_in_tx(&mut tx, std::slice::from_ref(&posting), self.clock.today(), now).await.unwrap().remove(0).unwrap();
+        ledger::post_in_tx(&mut tx, std::slice::from_ref(&posting), business_day(now), now).await.unwrap().remove(0).unwrap();
         let delta = DayDelta { voided_count: i64::from(voids), ..DayDelta::of(&posting, self.merchant).unwrap() };
         analytics::add_in_tx(&mut tx, &[delta]).await.unwrap();
         tx.commit().await.unwrap();

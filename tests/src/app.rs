@@ -14,11 +14,11 @@ use crate::process::{Folder, Process, free_port, haodian_bin};
 use crate::{TestDatabase, database, eventually};
 
 /// Longest a process may take until it serves.
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_LIMIT: Duration = Duration::from_secs(120);
 /// Longest the queue may take to empty.
-const DRAIN_LIMIT: Duration = Duration::from_secs(60);
+const DRAIN_LIMIT: Duration = Duration::from_secs(180);
 /// Longest an orderly stop may take.
-const STOP_LIMIT: Duration = Duration::from_secs(15);
+const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// Lines of each log shown when a test fails.
 const LOG_LINES: usize = 60;
 
