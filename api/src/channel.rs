@@ -26,7 +26,7 @@ pub fn connect(config: &Config, platform: &Arc<Signer>, clock: &Clock) -> anyhow
     for name in &config.channel.connected {
         let connected = match name.as_str() {
             SANDBOX => sandbox(config, platform)?,
-            wechat::WECHAT_PAY => wechat_pay(config)?,
+            wechat::WECHAT_PAY => wechat_pay(config, clock)?,
             alipay::ALIPAY => alipay(config, clock)?,
             unionpay::NAME => unionpay(config)?,
             ecny::NAME => ecny(config)?,
@@ -86,7 +86,7 @@ fn sandbox(config: &Config, platform: &Arc<Signer>) -> anyhow::Result<Arc<dyn Ac
     Ok(Arc::new(SandboxAcquirer::new(link)))
 }
 
-fn wechat_pay(config: &Config) -> anyhow::Result<Arc<dyn Acquirer>> {
+fn wechat_pay(config: &Config, clock: &Clock) -> anyhow::Result<Arc<dyn Acquirer>> {
     let ours = &config.channel.wechat;
     let signer = wechat::sign::Signer::try_from_pem(&ours.certificate_serial, &key(config, "wechat.key.pem")?).context("wechat.key.pem")?;
     let adapter = wechat::WechatPay::try_new(wechat::Agreement {
@@ -98,6 +98,8 @@ fn wechat_pay(config: &Config) -> anyhow::Result<Arc<dyn Acquirer>> {
         public_keys: Vec::new(),
         notify_url: notices(config, wechat::WECHAT_PAY),
         timeout: timeout(config),
+        open_for: LIFETIME,
+        clock: clock.clone(),
     });
     Ok(Arc::new(adapter.context("channel.wechat")?))
 }

@@ -95,6 +95,8 @@ fn agreement(url: &str, notify_url: &str) -> Agreement {
         public_keys: Vec::new(),
         notify_url: notify_url.to_owned(),
         timeout: LIMIT,
+        open_for: TimeDelta::minutes(30),
+        clock: Clock::default(),
     }
 }
 
@@ -257,7 +259,10 @@ async fn closing_gives_way_to_a_payer_who_was_faster() {
     world.paid(&paid).await;
     let word = world.adapter.close(&asked(&paid.request_no)).await.unwrap().word;
     assert!(matches!(word, PaymentWord::Succeeded { amount_minor: 925, .. }), "{word:?}");
-    assert!(bad(world.adapter.close(&asked(&number())).await), "closing an unknown number bars nothing");
+    let unknown = |minutes| Asked { request_no: number(), sent_at: Clock::wall() - TimeDelta::minutes(minutes) };
+    assert!(bad(world.adapter.close(&unknown(39)).await), "closing an unknown number bars nothing");
+    let over = world.adapter.close(&unknown(41)).await.unwrap();
+    assert_eq!(over.word, PaymentWord::Closed, "but its own expiry does");
     let declined = order(Method::Native);
     let state = world.adapter.pay(&declined).await.unwrap();
     world.told(&format!("/pay/{}/decline", shown(&state)), json!({})).await;

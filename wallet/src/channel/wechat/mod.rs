@@ -16,7 +16,7 @@ pub mod wire;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
@@ -44,6 +44,8 @@ pub const WECHAT_PAY: &str = "WECHAT_PAY";
 const DESCRIPTION_MAX: usize = 127;
 /// Longest reason of a refund, in characters; a Chinese one counts as three bytes of the 80 ("退款原因").
 const REASON_MAX_BYTES: usize = 80;
+/// How far the clocks of two machines may be apart.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
 /// The currency of a direct merchant's payments; refund notices name none.
 const CNY: &str = "CNY";
 
@@ -65,6 +67,10 @@ pub struct Agreement {
     pub notify_url: String,
     /// Covers one exchange.
     pub timeout: Duration,
+    /// The longest time between asking for a payment and its expiry: the lifetime of an order.
+    pub open_for: TimeDelta,
+    /// Business time, by which orders expire.
+    pub clock: Clock,
 }
 
 /// WeChat Pay as an acquirer (收单渠道), and beyond.
@@ -74,6 +80,8 @@ pub struct WechatPay {
     mchid: String,
     appid: String,
     notify_url: String,
+    open_for: TimeDelta,
+    clock: Clock,
 }
 
 impl WechatPay {
@@ -82,7 +90,8 @@ impl WechatPay {
         web_address(&agreed.notify_url)?;
         let keys = Keys::pinned(agreed.public_keys);
         let link = Link::try_new(&agreed.base_url, &agreed.mchid, agreed.signer, agreed.api_key, keys, agreed.timeout)?;
-        Ok(Self { link, mchid: agreed.mchid, appid: agreed.appid, notify_url: agreed.notify_url })
+        let (mchid, appid, notify_url) = (agreed.mchid, agreed.appid, agreed.notify_url);
+        Ok(Self { link, mchid, appid, notify_url, open_for: agreed.open_for, clock: agreed.clock })
     }
 
     fn prepay(&self, order: &PaymentOrder, payer: Option<Payer>) -> Prepay {
@@ -159,6 +168,8 @@ impl Acquirer for WechatPay {
             // paid meanwhile, being paid, or unknown: only a final state is an answer
             Said::No(_) => match self.query(payment).await? {
                 Some(state) if state.word != PaymentWord::Pending => Ok(state),
+                // a request that comes so late is refused by its own time_expire
+                None if self.clock.now() - payment.sent_at > self.open_for + SKEW + SKEW => Ok(closed),
                 _ => Err(ChannelError::BadAnswer("it was not closed, and it has not ended otherwise")),
             },
         }

@@ -27,6 +27,8 @@ fn agreement() -> Agreement {
         public_keys: vec![(PLATFORM.to_owned(), signer(PLATFORM).public_key().unwrap())],
         notify_url: "https://pay.example.com/notify/wechat".to_owned(),
         timeout: Duration::from_secs(1),
+        open_for: TimeDelta::minutes(30),
+        clock: Clock::default(),
     }
 }
 
