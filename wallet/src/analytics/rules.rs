@@ -56,6 +56,8 @@ impl DayDelta {
             PostingKind::Payment => Some(Self { paid_minor: sum(AccountKind::ChannelReceivable), paid_count: 1, fee_minor, ..none }),
             PostingKind::Refund => Some(Self { refunded_minor, refunded_count: 1, fee_minor, ..none }),
             PostingKind::RefundReturned => Some(Self { refunded_minor, refunded_count: -1, fee_minor, ..none }),
+            // a fee that is taken when held money is released
+            PostingKind::OrderRelease => Some(Self { fee_minor, ..none }),
             PostingKind::RefundSettled
             | PostingKind::SettlementRelease
             | PostingKind::WithdrawalHold

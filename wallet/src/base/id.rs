@@ -92,6 +92,8 @@ ids! {
     TaskId,
     /// A background job.
     JobId,
+    /// A release of money that an order held (放款).
+    ReleaseId,
     /// A movement of money between two books (簿间划转).
     TransferId,
 }

@@ -1,6 +1,6 @@
 //! Ledger accounts (账户): their kinds, the names they go by within a book, and how far each may go.
 
-use crate::base::id::{AccountId, BookId, named_uuid};
+use crate::base::id::{AccountId, BookId, OrderId, named_uuid};
 use crate::base::money::Currency;
 
 /// What an account of a book is for. A debit (借) is positive, a credit (贷) negative.
@@ -13,6 +13,8 @@ pub enum AccountKind {
     MerchantPending,
     /// Liability: settled, free to withdraw (可用).
     MerchantAvailable,
+    /// Liability: paid for an order and kept until it is released (存管). One per order that is held.
+    Escrow,
     /// Liability: taken back from the merchant, on its way to the payer (应付退款).
     RefundPayable,
     /// Liability: held for withdrawals the bank has not yet answered for (出款在途).
@@ -26,10 +28,11 @@ pub enum AccountKind {
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ChannelReceivable,
         Self::MerchantPending,
         Self::MerchantAvailable,
+        Self::Escrow,
         Self::RefundPayable,
         Self::PayoutTransit,
         Self::BankCash,
@@ -46,6 +49,7 @@ impl AccountKind {
             Self::ChannelReceivable => "CHANNEL_RECEIVABLE",
             Self::MerchantPending => "MERCHANT_PENDING",
             Self::MerchantAvailable => "MERCHANT_AVAILABLE",
+            Self::Escrow => "ESCROW",
             Self::RefundPayable => "REFUND_PAYABLE",
             Self::PayoutTransit => "PAYOUT_TRANSIT",
             Self::BankCash => "BANK_CASH",
@@ -60,6 +64,7 @@ impl AccountKind {
             Self::ChannelReceivable | Self::BankCash => 1,
             Self::MerchantPending
             | Self::MerchantAvailable
+            | Self::Escrow
             | Self::RefundPayable
             | Self::PayoutTransit
             | Self::FeeIncome
@@ -71,7 +76,7 @@ impl AccountKind {
     /// from turning into a claim on them.
     pub fn floor(self) -> Option<i64> {
         match self {
-            Self::MerchantPending | Self::MerchantAvailable | Self::RefundPayable | Self::PayoutTransit => Some(0),
+            Self::MerchantPending | Self::MerchantAvailable | Self::Escrow | Self::RefundPayable | Self::PayoutTransit => Some(0),
             Self::ChannelReceivable | Self::BankCash | Self::FeeIncome | Self::BooksInTransit => None,
         }
     }
@@ -81,7 +86,7 @@ impl AccountKind {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct AccountName {
     pub kind: AccountKind,
-    /// The channel of a receivable, the bank of cash; empty for the rest.
+    /// The channel of a receivable, the bank of cash, the order of an escrow; empty for the rest.
     pub subject: String,
     pub currency: Currency,
 }
@@ -90,6 +95,11 @@ impl AccountName {
     /// The name of an account that has no subject.
     pub fn fixed(kind: AccountKind, currency: Currency) -> Self {
         Self { kind, subject: String::new(), currency }
+    }
+
+    /// The account in which an order's money is kept.
+    pub fn escrow(order: OrderId, currency: Currency) -> Self {
+        Self { kind: AccountKind::Escrow, subject: order.simple(), currency }
     }
 
     /// The account's id in a book follows from its name, so that a posting knows its accounts before it has read anything.
@@ -113,7 +123,11 @@ mod tests {
         for kind in AccountKind::ALL {
             let owed = matches!(
                 kind,
-                AccountKind::MerchantPending | AccountKind::MerchantAvailable | AccountKind::RefundPayable | AccountKind::PayoutTransit
+                AccountKind::MerchantPending
+                    | AccountKind::MerchantAvailable
+                    | AccountKind::Escrow
+                    | AccountKind::RefundPayable
+                    | AccountKind::PayoutTransit
             );
             assert_eq!(kind.floor(), owed.then_some(0), "{kind:?}");
         }

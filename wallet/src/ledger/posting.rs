@@ -28,6 +28,8 @@ pub enum PostingKind {
     RefundSettled,
     /// The channel refused the refund: the merchant has the money back. Reference: the refund.
     RefundReturned,
+    /// Held money of an order became the merchant's (放款). Reference: the release.
+    OrderRelease,
     /// Pending became available (结算). Reference: the settlement batch.
     SettlementRelease,
     /// A withdrawal was held (提现冻结). Reference: the withdrawal.
@@ -51,6 +53,7 @@ impl PostingKind {
             Self::Refund => "REFUND",
             Self::RefundSettled => "REFUND_SETTLED",
             Self::RefundReturned => "REFUND_RETURNED",
+            Self::OrderRelease => "ORDER_RELEASE",
             Self::SettlementRelease => "SETTLEMENT_RELEASE",
             Self::WithdrawalHold => "WITHDRAWAL_HOLD",
             Self::WithdrawalPaid => "WITHDRAWAL_PAID",

@@ -3,7 +3,9 @@
 //! | recipe | debit (借) | credit (贷) |
 //! |---|---|---|
 //! | payment | channel receivable | merchant pending (amount less fee), fee income (fee) |
-//! | refund | merchant pending or available (amount less fee back), fee income (fee back) | refund payable |
+//! | payment of a held order | channel receivable | the order's escrow (amount less fee), fee income (fee) |
+//! | order release | the order's escrow | merchant pending or available (amount less fee), fee income (fee) |
+//! | refund | merchant pending, available or the order's escrow (amount less fee back), fee income (fee back) | refund payable |
 //! | refund settled | refund payable | channel receivable |
 //! | refund returned | refund payable | what the refund had debited |
 //! | settlement release | merchant pending | merchant available |
@@ -17,10 +19,11 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::account::AccountKind::{
-    self, BankCash, BooksInTransit, ChannelReceivable, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
+    self, BankCash, BooksInTransit, ChannelReceivable, Escrow, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
 };
+use super::account::AccountName;
 use super::posting::{Leg, Posting, PostingKind};
-use crate::base::id::{AttemptId, BatchId, BookId, RefundId, StoreId, TransferId, WithdrawalId};
+use crate::base::id::{AttemptId, BatchId, BookId, OrderId, RefundId, ReleaseId, StoreId, TransferId, WithdrawalId};
 use crate::base::money::Money;
 
 /// Which of the merchant's balances a refund is taken from.
@@ -28,6 +31,8 @@ use crate::base::money::Money;
 pub enum RefundSource {
     Pending,
     Available,
+    /// What is held of the order itself.
+    Escrow(OrderId),
 }
 
 impl RefundSource {
@@ -36,14 +41,52 @@ impl RefundSource {
         match self {
             Self::Pending => MerchantPending,
             Self::Available => MerchantAvailable,
+            Self::Escrow(_) => Escrow,
+        }
+    }
+
+    /// A debit of the account, or a credit where the amount is negative.
+    fn leg(self, amount: Money) -> Leg {
+        match self {
+            Self::Escrow(order) => debit_of(Escrow, &order.simple(), amount),
+            Self::Pending | Self::Available => debit(self.account(), amount),
         }
     }
 }
 
 /// Money came in through a channel. `fee` is the platform's part of `amount`; `day` is the day of success.
 pub fn payment(book: BookId, store: StoreId, attempt: AttemptId, amount: Money, fee: Money, channel: &str, day: NaiveDate) -> Posting {
-    let legs = [debit_of(ChannelReceivable, channel, amount), credit(MerchantPending, less(amount, fee)), credit(FeeIncome, fee)];
+    let into = AccountName::fixed(MerchantPending, amount.currency);
+    payment_into(book, store, attempt, (amount, fee), channel, &into, day)
+}
+
+/// The same into another account than pending: the merchant's available one (T+0), or the order's escrow.
+pub fn payment_into(
+    book: BookId,
+    store: StoreId,
+    attempt: AttemptId,
+    (amount, fee): (Money, Money),
+    channel: &str,
+    into: &AccountName,
+    day: NaiveDate,
+) -> Posting {
+    let legs =
+        [debit_of(ChannelReceivable, channel, amount), credit_of(into.kind, &into.subject, less(amount, fee)), credit(FeeIncome, fee)];
     posting(book, PostingKind::Payment, attempt.0, Some(store), day, legs)
+}
+
+/// Held money of an order becomes the merchant's: `to` is pending or available. `fee` is the platform's part of `amount`.
+pub fn order_release(
+    book: BookId,
+    store: StoreId,
+    release: ReleaseId,
+    order: OrderId,
+    (amount, fee): (Money, Money),
+    to: AccountKind,
+    day: NaiveDate,
+) -> Posting {
+    let legs = [debit_of(Escrow, &order.simple(), amount), credit(to, less(amount, fee)), credit(FeeIncome, fee)];
+    posting(book, PostingKind::OrderRelease, release.0, Some(store), day, legs)
 }
 
 /// Money is taken back from the merchant for a refund. `fee_back` is the part of the fee that is given back with it.
@@ -56,7 +99,7 @@ pub fn refund(
     from: RefundSource,
     day: NaiveDate,
 ) -> Posting {
-    let legs = [debit(from.account(), less(amount, fee_back)), debit(FeeIncome, fee_back), credit(RefundPayable, amount)];
+    let legs = [from.leg(less(amount, fee_back)), debit(FeeIncome, fee_back), credit(RefundPayable, amount)];
     posting(book, PostingKind::Refund, refund.0, Some(store), day, legs)
 }
 
@@ -76,7 +119,7 @@ pub fn refund_returned(
     to: RefundSource,
     day: NaiveDate,
 ) -> Posting {
-    let legs = [debit(RefundPayable, amount), credit(to.account(), less(amount, fee_back)), credit(FeeIncome, fee_back)];
+    let legs = [debit(RefundPayable, amount), to.leg(less(fee_back, amount)), credit(FeeIncome, fee_back)];
     posting(book, PostingKind::RefundReturned, refund.0, Some(store), day, legs)
 }
 
@@ -158,7 +201,8 @@ mod tests {
     fn every_movement_has_its_legs() {
         let (book, store, day) = (BookId::new(), StoreId::new(), NaiveDate::default());
         let (amount, fee, none) = (Money::cny(10_000), Money::cny(38), Money::cny(0));
-        let (attempt, refund_id, withdrawal) = (AttemptId::new(), RefundId::new(), WithdrawalId::new());
+        let (attempt, refund_id, withdrawal, order) = (AttemptId::new(), RefundId::new(), WithdrawalId::new(), OrderId::new());
+        let order_no = order.simple();
         let cases = [
             (
                 "payment",
@@ -191,6 +235,21 @@ mod tests {
                 vec![(RefundPayable, "", 10_000), (ChannelReceivable, "c", -10_000)],
             ),
             (
+                "payment of a held order",
+                payment_into(book, store, attempt, (amount, fee), "c", &AccountName::escrow(order, amount.currency), day),
+                vec![(ChannelReceivable, "c", 10_000), (Escrow, order_no.as_str(), -9_962), (FeeIncome, "", -38)],
+            ),
+            (
+                "release",
+                order_release(book, store, ReleaseId::new(), order, (amount, fee), MerchantPending, day),
+                vec![(Escrow, order_no.as_str(), 10_000), (MerchantPending, "", -9_962), (FeeIncome, "", -38)],
+            ),
+            (
+                "refund of held money",
+                refund(book, store, refund_id, amount, fee, RefundSource::Escrow(order), day),
+                vec![(Escrow, order_no.as_str(), 9_962), (FeeIncome, "", 38), (RefundPayable, "", -10_000)],
+            ),
+            (
                 "settlement",
                 settlement_release(book, BatchId::new(), amount, day),
                 vec![(MerchantPending, "", 10_000), (MerchantAvailable, "", -10_000)],
@@ -216,11 +275,15 @@ mod tests {
     fn what_is_returned_is_the_inverse_of_what_was_taken() {
         let (book, store, day) = (BookId::new(), StoreId::new(), NaiveDate::default());
         let (amount, fee) = (Money::cny(10_000), Money::cny(38));
-        let (refund_id, withdrawal) = (RefundId::new(), WithdrawalId::new());
+        let (refund_id, withdrawal, order) = (RefundId::new(), WithdrawalId::new(), OrderId::new());
         let pairs = [
             (
                 refund(book, store, refund_id, amount, fee, RefundSource::Available, day),
                 refund_returned(book, store, refund_id, amount, fee, RefundSource::Available, day),
+            ),
+            (
+                refund(book, store, refund_id, amount, fee, RefundSource::Escrow(order), day),
+                refund_returned(book, store, refund_id, amount, fee, RefundSource::Escrow(order), day),
             ),
             (withdrawal_hold(book, withdrawal, amount, day), withdrawal_returned(book, withdrawal, amount, day)),
         ];

@@ -1,25 +1,28 @@
 //! Making orders, many at a time: read keys and contracts → decide in memory → write orders, events and keys → one commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
 
-use super::repo::{self, Terms};
-use super::{CreateOrder, Order, OrderError, OrderStatus, rules};
+use super::repo::{self, Contract};
+use super::{Choice, CreateOrder, Escrow, Order, OrderError, OrderStatus, rules};
 use crate::base::batcher::{Batched, Results, lane_of};
 use crate::base::clock::Clock;
 use crate::base::db::retrying;
 use crate::base::id::{MerchantId, OrderId, StoreId};
 use crate::base::idempotency::{CommandHash, Keys, Scope};
-use crate::base::money::Money;
+use crate::base::money::{AMOUNT_MINOR_MAX, Money};
 use crate::base::outbox::{self, Event};
+use crate::product::terms::{self, Offer};
+use crate::product::{Frozen, Products, STORE_PAYMENT, Terms as FrozenTerms};
 
 /// What its batcher runs. Orders of one merchant share nothing but their keys.
 #[derive(Debug)]
 pub struct Creation {
     pub db: PgPool,
     pub clock: Clock,
+    pub products: Products,
 }
 
 impl Batched for Creation {
@@ -32,7 +35,8 @@ impl Batched for Creation {
     }
 
     fn bytes(&self, command: &CreateOrder) -> usize {
-        size_of::<CreateOrder>() + command.subject.len()
+        let parties = command.product.as_ref().map_or(0, |choice| choice.parties.len());
+        size_of::<CreateOrder>() + command.subject.len() + parties * size_of::<(String, MerchantId)>()
     }
 
     async fn run(&self, batch: &[CreateOrder]) -> Results<Order, OrderError> {
@@ -51,12 +55,16 @@ impl Creation {
     async fn create(&self, batch: &[CreateOrder]) -> Results<Order, OrderError> {
         let now = self.clock.now();
         let scopes: Vec<Scope> = batch.iter().map(scope).collect();
-        let stores: Vec<_> = batch.iter().map(|cmd| (cmd.merchant, cmd.store)).collect();
+        // parties are looked up beside the merchants, without a store
+        let parties = batch.iter().filter_map(|cmd| cmd.product.as_ref()).flat_map(|choice| choice.parties.values());
+        let parties = parties.map(|party| (*party, NO_STORE));
+        let stores: Vec<_> =
+            batch.iter().map(|cmd| (cmd.merchant, cmd.store)).chain(parties).collect::<BTreeSet<_>>().into_iter().collect();
         let mut tx = self.db.begin().await?;
         let keys = Keys::read_in_tx(&mut tx, &scopes).await?;
-        let terms = repo::terms_in_tx(&mut tx, &stores).await?;
+        let contracts = repo::contracts_in_tx(&mut tx, &stores).await?;
 
-        let mut making = Making { keys, terms, orders: Vec::new(), now };
+        let mut making = Making { products: &self.products, keys, contracts, orders: Vec::new(), now };
         let results = batch.iter().map(|cmd| making.take_in(cmd)).collect();
 
         repo::insert_in_tx(&mut tx, &making.orders).await?;
@@ -68,15 +76,16 @@ impl Creation {
 }
 
 /// A batch in memory: each member sees what those before it did.
-struct Making {
+struct Making<'a> {
+    products: &'a Products,
     keys: Keys<Order>,
-    terms: HashMap<(MerchantId, StoreId), Terms>,
+    contracts: HashMap<(MerchantId, StoreId), Contract>,
     /// Accepted, to be written.
     orders: Vec<Order>,
     now: DateTime<Utc>,
 }
 
-impl Making {
+impl Making<'_> {
     /// Decides one command. A rejected one leaves nothing, not even its key.
     fn take_in(&mut self, cmd: &CreateOrder) -> Result<Order, OrderError> {
         let hash = CommandHash::of(cmd);
@@ -84,34 +93,88 @@ impl Making {
             // a claim commits with its answer: one without was written by hand
             return kept.response.clone().ok_or(OrderError::NotFound);
         }
-        let terms = self.terms.get(&(cmd.merchant, cmd.store)).ok_or(OrderError::MerchantNotSigned)?;
-        if !terms.signed {
+        let contract = self.contracts.get(&(cmd.merchant, cmd.store)).ok_or(OrderError::MerchantNotSigned)?;
+        if !contract.signed {
             return Err(OrderError::MerchantNotSigned);
         }
-        if !terms.store_exists {
+        if !contract.store_exists {
             return Err(OrderError::StoreNotFound);
         }
+        let sale = self.sale(cmd, contract.fee_bps)?;
         let id = OrderId::new();
         let order = Order {
             id,
             merchant: cmd.merchant,
             store: cmd.store,
             subject: cmd.subject.clone(),
-            amount: cmd.amount,
-            fee_bps: terms.fee_bps,
+            amount: sale.offer.amount,
+            fee_bps: sale.offer.fee_bps,
             status: OrderStatus::Created,
-            stripe: rules::stripe(id, terms.stripes),
+            stripe: rules::stripe(id, contract.stripes),
             refunded: Money { minor: 0, currency: cmd.amount.currency },
             created_at: self.now,
-            expires_at: self.now + rules::LIFETIME,
+            expires_at: self.now + sale.lifetime,
             paid_at: None,
             closed_at: None,
+            product: Frozen { code: sale.code, version: sale.version, terms: sale.offer.terms },
+            escrow: Escrow::default(),
         };
         self.keys.claim(scope(cmd), hash, id.0, Some(order.clone()));
         self.orders.push(order.clone());
         Ok(order)
     }
+
+    /// What the chosen product makes of the command.
+    fn sale(&self, cmd: &CreateOrder, contract_bps: i32) -> Result<Sale, OrderError> {
+        let none = BTreeMap::new();
+        let (code, parties) = cmd.product.as_ref().map_or((STORE_PAYMENT, &none), |Choice { code, parties }| (code.as_str(), parties));
+        let Some(published) = self.products.find(code) else {
+            // as it was before there were products
+            if code != STORE_PAYMENT {
+                return Err(OrderError::ProductUnknown);
+            }
+            let offer = Offer { amount: cmd.amount, fee_bps: contract_bps, terms: FrozenTerms::default() };
+            return Ok(Sale { code: code.to_owned(), version: 0, offer, lifetime: rules::LIFETIME });
+        };
+        let (product, collect) = (&published.product, &published.product.collect);
+        if !(collect.amount_minor_min..=collect.amount_minor_max).contains(&cmd.amount.minor) {
+            let bound = |minor| Money { minor, ..cmd.amount };
+            return Err(OrderError::AmountOutsideProduct { min: bound(collect.amount_minor_min), max: bound(collect.amount_minor_max) });
+        }
+        let roles = product.roles();
+        if let Some(role) = roles.iter().find(|role| !parties.contains_key(**role)) {
+            return Err(OrderError::RoleUnbound { role: (*role).to_owned() });
+        }
+        for (role, party) in parties {
+            if !roles.contains(role.as_str()) {
+                return Err(OrderError::RoleUnknown { role: role.clone() });
+            }
+            if *party == cmd.merchant {
+                return Err(OrderError::PartyIsMerchant { role: role.clone() });
+            }
+            if !self.contracts.get(&(*party, NO_STORE)).is_some_and(|contract| contract.signed) {
+                return Err(OrderError::PartyNotSigned { role: role.clone() });
+            }
+        }
+        let offer = terms::freeze(product, cmd.amount, contract_bps, parties.clone());
+        if offer.amount.minor > AMOUNT_MINOR_MAX {
+            return Err(OrderError::AmountInvalid);
+        }
+        let lifetime = TimeDelta::minutes(i64::from(collect.pay_within_min));
+        Ok(Sale { code: code.to_owned(), version: published.version, offer, lifetime })
+    }
 }
+
+/// A product applied to a command.
+struct Sale {
+    code: String,
+    version: i32,
+    offer: Offer,
+    lifetime: TimeDelta,
+}
+
+/// Stands for no store where a merchant is looked up.
+const NO_STORE: StoreId = StoreId(uuid::Uuid::nil());
 
 fn scope(cmd: &CreateOrder) -> Scope {
     Scope { tenant: cmd.merchant.0, operation: "orderCreate", key: cmd.idempotency_key }
@@ -127,6 +190,8 @@ fn created(order: &Order) -> Event {
             "storeId": order.store,
             "amountMinor": order.amount.minor.to_string(),
             "currency": order.amount.currency,
+            "productCode": order.product.code,
+            "productVersion": order.product.version,
         }),
         at: order.created_at,
     }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::base::actor::Forbidden;
 use crate::base::batcher::SubmitError;
 use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
+use crate::base::money::Money;
+use crate::ledger::{LedgerError, Rejection};
 
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
@@ -21,6 +25,42 @@ pub enum OrderError {
     AmountInvalid,
     #[error("the subject must have 1 to 128 characters, without control characters")]
     SubjectInvalid,
+    #[error("there is no such product")]
+    ProductUnknown,
+    #[error("this product takes amounts from {min} to {max}")]
+    AmountOutsideProduct { min: Money, max: Money },
+    #[error("the product needs a merchant for the role {role}")]
+    RoleUnbound { role: String },
+    #[error("the product has no role {role}")]
+    RoleUnknown { role: String },
+    #[error("the role {role} cannot be the merchant of the order")]
+    PartyIsMerchant { role: String },
+    #[error("the merchant for the role {role} is not a signed one")]
+    PartyNotSigned { role: String },
+    #[error("the order has not been paid, so that nothing is held")]
+    NotPaid,
+    #[error("the product of the order holds nothing")]
+    NotHeld,
+    #[error("the order is released by stages; name one")]
+    StageMissing,
+    #[error("the order has no such stage")]
+    StageUnknown,
+    #[error("nothing is left to be released")]
+    NothingLeft,
+    /// Nobody confirms it: its date does.
+    #[error("this is released by itself, at {at}")]
+    ReleasedByDate { at: DateTime<Utc> },
+    #[error("both sides confirm the whole of it; leave the amount out")]
+    AmountNotAllowed,
+    #[error("the amount exceeds what may be released")]
+    AmountExceedsHeld { left: Money },
+    #[error("this side has confirmed; the other has not yet")]
+    AlreadyConfirmed,
+    /// The ledger refused what the state of the order allows: a broken invariant, never the caller's doing.
+    #[error("the ledger refused the posting")]
+    Posting(#[source] Rejection),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
     /// Too many are being made, or others held what this one needed for too long.
@@ -37,6 +77,7 @@ impl OrderError {
     /// Whether the whole transaction is worth running again.
     pub fn retryable(&self) -> bool {
         match self {
+            Self::Ledger(e) => e.retryable(),
             Self::Idempotency(e) => e.retryable(),
             Self::Database(e) => db::retryable(e),
             _ => false,
@@ -60,7 +101,7 @@ impl OrderError {
     /// The database's failure behind it, if that is what it is.
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
-            Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => Some(e),
+            Self::Ledger(LedgerError::Database(e)) | Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => Some(e),
             _ => None,
         }
     }

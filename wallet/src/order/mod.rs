@@ -1,11 +1,17 @@
 //! Payment orders (支付订单): what a customer is asked to pay, with amount and fee rate frozen when it is made.
 //!
 //! CREATED ↔ PAYING → PAID or CLOSED. Orders are made in batches of five statements; only [`crate::payment`] moves the state.
+//!
+//! An order freezes what it needs of its product ([`crate::product`]). Where that holds the money, the payment goes to an account of the
+//! order, and [`release`] or a refund takes it out: funded = released + returned + held, each never below zero (E1).
 
 mod create;
 mod error;
+pub mod release;
 pub(crate) mod repo;
 pub mod rules;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,7 +20,8 @@ use uuid::Uuid;
 
 pub use create::Creation;
 pub use error::OrderError;
-pub use rules::OrderStatus;
+pub use release::{Release, ReleaseOrder, Released};
+pub use rules::{Escrow, OrderStatus};
 
 use crate::base::actor::Actor;
 use crate::base::batcher::{self, Batcher};
@@ -22,6 +29,8 @@ use crate::base::clock::Clock;
 use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
 use crate::base::money::Money;
 use crate::base::page::{FIRST_MAX, Page};
+use crate::product::{Frozen, Products};
+use crate::split::rule::Share;
 
 /// An order as its merchant sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,12 +54,29 @@ pub struct Order {
     /// When the channel took the money.
     pub paid_at: Option<DateTime<Utc>>,
     pub closed_at: Option<DateTime<Utc>>,
+    /// What it was made as. Frozen.
+    #[serde(default)]
+    pub product: Frozen,
+    /// What is kept of its money, where the product holds it.
+    #[serde(default, skip_serializing_if = "Escrow::is_empty")]
+    pub escrow: Escrow,
 }
 
 impl Order {
     /// The book its money is in. Its own row is in the merchant's book, like all that is not an entry.
     pub fn money_book(&self) -> BookId {
         self.merchant.stripe(self.stripe)
+    }
+
+    /// How its money is divided: the rule, and who fills its roles. None: the merchant keeps all of it.
+    pub fn split(&self) -> Option<(&[Share], &BTreeMap<String, MerchantId>)> {
+        let terms = &self.product.terms;
+        (!terms.split.is_empty()).then_some((terms.split.as_slice(), &terms.parties))
+    }
+
+    /// What is kept in its escrow account.
+    pub fn held(&self) -> Money {
+        Money { minor: self.escrow.held_minor(), ..self.amount }
     }
 }
 
@@ -61,8 +87,18 @@ pub struct CreateOrder {
     pub store: StoreId,
     pub amount: Money,
     pub subject: String,
+    /// None: the plain store payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<Choice>,
     #[serde(skip)]
     pub idempotency_key: Uuid,
+}
+
+/// The product of a new order, and who fills the roles of its split.
+#[derive(Clone, Debug, Serialize)]
+pub struct Choice {
+    pub code: String,
+    pub parties: BTreeMap<String, MerchantId>,
 }
 
 /// Where a page of orders begins: after the order made at this time with this id, newest first.
@@ -77,8 +113,13 @@ pub struct Orders {
 }
 
 impl Orders {
+    /// Sells the plain store payment alone.
     pub fn new(db: PgPool, clock: Clock) -> Self {
-        let creation = Batcher::new("order_create", batcher::COMMANDS, Creation { db: db.clone(), clock: clock.clone() });
+        Self::selling(db, clock, Products::default())
+    }
+
+    pub fn selling(db: PgPool, clock: Clock, products: Products) -> Self {
+        let creation = Batcher::new("order_create", batcher::COMMANDS, Creation { db: db.clone(), clock: clock.clone(), products });
         Self { db, clock, creation }
     }
 

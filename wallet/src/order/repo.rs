@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Order, OrderCursor, OrderStatus};
+use super::{Escrow, Order, OrderCursor, OrderStatus};
 use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
 use crate::base::money::{Currency, Money};
+use crate::product::{Frozen, Terms};
 
 /// What a merchant's contract says about a new order.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Contract {
     pub signed: bool,
     pub fee_bps: i32,
     /// How many stripes the merchant's money is spread over.
@@ -21,7 +23,10 @@ pub struct Terms {
 }
 
 /// Reads the contracts and whether the stores are the merchants'. One statement; merchants that do not exist are left out.
-pub async fn terms_in_tx(tx: &mut PgConnection, stores: &[(MerchantId, StoreId)]) -> sqlx::Result<HashMap<(MerchantId, StoreId), Terms>> {
+pub async fn contracts_in_tx(
+    tx: &mut PgConnection,
+    stores: &[(MerchantId, StoreId)],
+) -> sqlx::Result<HashMap<(MerchantId, StoreId), Contract>> {
     let merchants: Vec<Uuid> = stores.iter().map(|(m, _)| m.0).collect();
     let ids: Vec<Uuid> = stores.iter().map(|(_, s)| s.0).collect();
     let rows = sqlx::query!(
@@ -36,11 +41,11 @@ pub async fn terms_in_tx(tx: &mut PgConnection, stores: &[(MerchantId, StoreId)]
     )
     .fetch_all(tx)
     .await?;
-    let terms = rows.into_iter().map(|r| {
-        let terms = Terms { signed: r.signed, fee_bps: r.fee_bps, stripes: r.stripes, store_exists: r.store_exists };
-        ((MerchantId(r.merchant_id), StoreId(r.store_id)), terms)
+    let contracts = rows.into_iter().map(|r| {
+        let contract = Contract { signed: r.signed, fee_bps: r.fee_bps, stripes: r.stripes, store_exists: r.store_exists };
+        ((MerchantId(r.merchant_id), StoreId(r.store_id)), contract)
     });
-    Ok(terms.collect())
+    Ok(contracts.collect())
 }
 
 /// Writes new orders. One statement.
@@ -59,10 +64,15 @@ pub async fn insert_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Resu
     let stripes: Vec<i16> = orders.iter().map(|o| o.stripe).collect();
     let created: Vec<DateTime<Utc>> = orders.iter().map(|o| o.created_at).collect();
     let expiring: Vec<DateTime<Utc>> = orders.iter().map(|o| o.expires_at).collect();
+    let products: Vec<String> = orders.iter().map(|o| o.product.code.clone()).collect();
+    let versions: Vec<i32> = orders.iter().map(|o| o.product.version).collect();
+    // what was made before there were products had no terms written down
+    let terms: Vec<Option<Json<&Terms>>> = orders.iter().map(|o| (o.product.version > 0).then_some(Json(&o.product.terms))).collect();
     sqlx::query!(
-        "INSERT INTO orders (book_id, order_id, store_id, subject, amount_minor, currency, fee_bps, status, stripe, created_at, expires_at)
+        "INSERT INTO orders (book_id, order_id, store_id, subject, amount_minor, currency, fee_bps, status, stripe, created_at, expires_at,
+                             product_code, product_version, terms)
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::integer[], $8::text[],
-                              $9::smallint[], $10::timestamptz[], $11::timestamptz[])",
+                              $9::smallint[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::integer[], $14::jsonb[])",
         &books,
         &ids,
         &stores,
@@ -73,7 +83,10 @@ pub async fn insert_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Resu
         &statuses,
         &stripes,
         &created,
-        &expiring
+        &expiring,
+        &products,
+        &versions,
+        &terms as &[Option<Json<&Terms>>]
     )
     .execute(tx)
     .await?;
@@ -96,6 +109,13 @@ struct Row {
     expires_at: DateTime<Utc>,
     paid_at: Option<DateTime<Utc>>,
     closed_at: Option<DateTime<Utc>>,
+    product_code: String,
+    product_version: i32,
+    terms: Option<Json<Terms>>,
+    funded_minor: i64,
+    released_minor: i64,
+    returned_minor: i64,
+    release_at: Option<DateTime<Utc>>,
 }
 
 impl From<Row> for Order {
@@ -114,6 +134,17 @@ impl From<Row> for Order {
             expires_at: r.expires_at,
             paid_at: r.paid_at,
             closed_at: r.closed_at,
+            product: Frozen {
+                code: r.product_code,
+                version: r.product_version,
+                terms: r.terms.map_or_else(Terms::default, |terms| terms.0),
+            },
+            escrow: Escrow {
+                funded_minor: r.funded_minor,
+                released_minor: r.released_minor,
+                returned_minor: r.returned_minor,
+                release_at: r.release_at,
+            },
         }
     }
 }
@@ -125,7 +156,8 @@ pub async fn page(db: &PgPool, book: BookId, before: Option<OrderCursor>, limit:
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
-                  status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at
+                  status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at,
+                  product_code, product_version, terms AS "terms: Json<Terms>", funded_minor, released_minor, returned_minor, release_at
            FROM orders
            WHERE book_id = $1 AND (created_at, order_id) < ($2, $3::uuid)
            ORDER BY created_at DESC, order_id DESC
@@ -146,7 +178,8 @@ pub async fn by_ids(db: &PgPool, ids: &[(MerchantId, OrderId)]) -> sqlx::Result<
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT o.book_id, o.order_id, o.store_id, o.subject, o.amount_minor, o.currency AS "currency: Currency", o.fee_bps,
-                  o.status AS "status: OrderStatus", o.stripe, o.refunded_minor, o.created_at, o.expires_at, o.paid_at, o.closed_at
+                  o.status AS "status: OrderStatus", o.stripe, o.refunded_minor, o.created_at, o.expires_at, o.paid_at, o.closed_at,
+                  o.product_code, o.product_version, o.terms AS "terms: Json<Terms>", o.funded_minor, o.released_minor, o.returned_minor, o.release_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN orders o ON o.book_id = wanted.book_id AND o.order_id = wanted.order_id"#,
         &books,
@@ -165,7 +198,8 @@ pub async fn lock_in_tx(tx: &mut PgConnection, ids: &[(BookId, OrderId)]) -> sql
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
-                  status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at
+                  status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at,
+                  product_code, product_version, terms AS "terms: Json<Terms>", funded_minor, released_minor, returned_minor, release_at
            FROM orders
            WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
            ORDER BY book_id, order_id
@@ -178,7 +212,7 @@ pub async fn lock_in_tx(tx: &mut PgConnection, ids: &[(BookId, OrderId)]) -> sql
     Ok(rows.into_iter().map(Order::from).collect())
 }
 
-/// Writes what may change of locked orders: state, its times, and what was refunded. One statement.
+/// Writes what may change of locked orders: state, its times, what was refunded, and what is held. One statement.
 pub async fn update_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Result<()> {
     if orders.is_empty() {
         return Ok(());
@@ -189,18 +223,28 @@ pub async fn update_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Resu
     let refunded: Vec<i64> = orders.iter().map(|o| o.refunded.minor).collect();
     let paid: Vec<Option<DateTime<Utc>>> = orders.iter().map(|o| o.paid_at).collect();
     let closed: Vec<Option<DateTime<Utc>>> = orders.iter().map(|o| o.closed_at).collect();
+    let funded: Vec<i64> = orders.iter().map(|o| o.escrow.funded_minor).collect();
+    let released: Vec<i64> = orders.iter().map(|o| o.escrow.released_minor).collect();
+    let returned: Vec<i64> = orders.iter().map(|o| o.escrow.returned_minor).collect();
+    let due: Vec<Option<DateTime<Utc>>> = orders.iter().map(|o| o.escrow.release_at).collect();
     sqlx::query!(
         "UPDATE orders o
-         SET status = c.status, refunded_minor = c.refunded_minor, paid_at = c.paid_at, closed_at = c.closed_at
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
-              AS c (book_id, order_id, status, refunded_minor, paid_at, closed_at)
+         SET status = c.status, refunded_minor = c.refunded_minor, paid_at = c.paid_at, closed_at = c.closed_at,
+             funded_minor = c.funded_minor, released_minor = c.released_minor, returned_minor = c.returned_minor, release_at = c.release_at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::bigint[], $8::bigint[],
+                     $9::bigint[], $10::timestamptz[])
+              AS c (book_id, order_id, status, refunded_minor, paid_at, closed_at, funded_minor, released_minor, returned_minor, release_at)
          WHERE o.book_id = c.book_id AND o.order_id = c.order_id",
         &books,
         &ids,
         &statuses,
         &refunded,
         &paid as &[Option<DateTime<Utc>>],
-        &closed as &[Option<DateTime<Utc>>]
+        &closed as &[Option<DateTime<Utc>>],
+        &funded,
+        &released,
+        &returned,
+        &due as &[Option<DateTime<Utc>>]
     )
     .execute(tx)
     .await?;

@@ -3,9 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::Order;
 use super::error::OrderError;
 use crate::base::id::{OrderId, named_uuid};
 use crate::base::money::{AMOUNT_MINOR_MAX, Money};
+use crate::ledger::{AccountKind, AccountName};
+use crate::product::ability::{FeeOn, Settle};
+use crate::product::terms::in_proportion;
 
 /// How long a customer may take to pay.
 pub const LIFETIME: TimeDelta = TimeDelta::minutes(30);
@@ -36,6 +40,76 @@ impl OrderStatus {
             Self::Paid => "PAID",
             Self::Closed => "CLOSED",
         }
+    }
+}
+
+/// The money that an order keeps (存管), in minor units. Zero throughout where its product holds nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Escrow {
+    /// What came in: the payment, less the fee that was taken with it.
+    pub funded_minor: i64,
+    /// What became the merchant's, with the fee that was taken of it then.
+    pub released_minor: i64,
+    /// What goes back to the payer.
+    pub returned_minor: i64,
+    /// When a part of it is due by itself.
+    pub release_at: Option<DateTime<Utc>>,
+}
+
+impl Escrow {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub fn held_minor(self) -> i64 {
+        self.funded_minor - self.released_minor - self.returned_minor
+    }
+}
+
+/// What a payment of an order comes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Receipt {
+    /// Taken with the payment.
+    pub fee: Money,
+    /// The account that the rest goes to.
+    pub into: AccountName,
+    pub escrow: Escrow,
+}
+
+/// Decides where the money of an order goes that is paid in full.
+pub fn receipt(order: &Order, paid_at: DateTime<Utc>) -> Receipt {
+    let terms = &order.product.terms;
+    let fee = match terms.fee_on {
+        FeeOn::Payment => order.fee_of(order.amount),
+        FeeOn::Release => Money { minor: 0, ..order.amount },
+    };
+    let currency = order.amount.currency;
+    if terms.hold.is_some() {
+        let funded_minor = order.amount.minor - fee.minor;
+        let escrow = Escrow { funded_minor, release_at: terms.next_due(paid_at, None), ..Escrow::default() };
+        return Receipt { fee, into: AccountName::escrow(order.id, currency), escrow };
+    }
+    let into = if terms.settle == Settle::T0 { AccountKind::MerchantAvailable } else { AccountKind::MerchantPending };
+    Receipt { fee, into: AccountName::fixed(into, currency), escrow: Escrow::default() }
+}
+
+impl Order {
+    /// The part of its fee that belongs to `part` of its amount. All parts come to the fee, to the fen.
+    pub fn fee_of(&self, part: Money) -> Money {
+        self.product.terms.fee_of(part, self.amount, self.fee_bps)
+    }
+
+    /// What of its fee is given back once `refunded` of it has gone back, of which `now_minor` goes now and with it what is held, if anything is.
+    ///
+    /// A fee that is taken at the release is not taken of what is still held: that part goes back whole.
+    pub fn fee_back_due(&self, refunded: Money, now_minor: i64) -> Money {
+        if self.product.terms.fee_on == FeeOn::Payment {
+            return self.fee_of(refunded);
+        }
+        let from_escrow = self.escrow.returned_minor + if self.escrow.held_minor() > 0 { now_minor } else { 0 };
+        let released = Money { minor: self.escrow.released_minor, ..self.amount };
+        let of_released = Money { minor: (refunded.minor - from_escrow).clamp(0, released.minor), ..self.amount };
+        in_proportion(of_released, self.fee_of(released).minor, released.minor)
     }
 }
 

@@ -14,7 +14,9 @@ use crate::base::money::Money;
 use crate::base::outbox::Event;
 use crate::booking::Booking;
 use crate::ledger::recipe::{self, RefundSource};
-use crate::order::{Order, OrderStatus};
+use crate::ledger::{AccountKind, AccountName};
+use crate::order::{self, Order, OrderStatus};
+use crate::product;
 use crate::refund::{Refund, RefundStatus};
 
 /// What was read under the locks, and what is to be written.
@@ -68,15 +70,17 @@ impl Batch {
         let verdict = judge(&order, &attempt, &outcome.word, bound, now);
         match (verdict, &outcome.word) {
             (Verdict::Pay, Word::Succeeded { transaction_id, at, .. }) => {
-                let fee = order.amount.share_bps_half_up(order.fee_bps);
-                self.book(&order, &mut attempt, transaction_id, *at, fee, now);
-                (order.status, order.paid_at) = (OrderStatus::Paid, Some(*at));
-                self.booking.events.push(paid(&order, &attempt, fee, now));
+                let receipt = order::rules::receipt(&order, *at);
+                self.book(&order, &mut attempt, transaction_id, *at, (receipt.fee, &receipt.into), now);
+                (order.status, order.paid_at, order.escrow) = (OrderStatus::Paid, Some(*at), receipt.escrow);
+                self.booking.events.push(paid(&order, &attempt, receipt.fee, now));
+                self.booking.events.extend(marketing(&order, &attempt, now));
             }
             (Verdict::GiveBack(why), Word::Succeeded { transaction_id, at, .. }) => {
                 attempt.surplus = true;
                 let none = Money { minor: 0, ..attempt.amount };
-                self.book(&order, &mut attempt, transaction_id, *at, none, now);
+                let pending = AccountName::fixed(AccountKind::MerchantPending, attempt.amount.currency);
+                self.book(&order, &mut attempt, transaction_id, *at, (none, &pending), now);
                 self.give_back(&order, &attempt, why, *at, now);
                 self.booking.events.push(about("payment.surplus", &order, &attempt, now));
             }
@@ -109,8 +113,16 @@ impl Batch {
         Some(verdict)
     }
 
-    /// Books money that came in.
-    fn book(&mut self, order: &Order, attempt: &mut Attempt, transaction_id: &str, at: DateTime<Utc>, fee: Money, now: DateTime<Utc>) {
+    /// Books money that came in: the fee, and the rest into the given account.
+    fn book(
+        &mut self,
+        order: &Order,
+        attempt: &mut Attempt,
+        transaction_id: &str,
+        at: DateTime<Utc>,
+        (fee, into): (Money, &AccountName),
+        now: DateTime<Utc>,
+    ) {
         resolve(attempt, AttemptStatus::Succeeded, None, now);
         attempt.succeeded_at = Some(at);
         attempt.transaction_id = Some(transaction_id.to_owned());
@@ -122,7 +134,7 @@ impl Batch {
             attempt: attempt.id,
         });
         let (book, day) = (order.money_book(), business_day(at));
-        let posting = recipe::payment(book, order.store, attempt.id, attempt.amount, fee, &attempt.channel, day);
+        let posting = recipe::payment_into(book, order.store, attempt.id, (attempt.amount, fee), &attempt.channel, into, day);
         self.booking.deltas.extend(DayDelta::of(&posting, order.merchant));
         self.booking.postings.push(posting);
     }
@@ -174,7 +186,17 @@ fn paid(order: &Order, attempt: &Attempt, fee: Money, at: DateTime<Utc>) -> Even
     let mut event = about("order.paid", order, attempt, at);
     event.payload["feeMinor"] = fee.minor.to_string().into();
     event.payload["paidAt"] = serde_json::json!(order.paid_at);
+    event.payload["productCode"] = order.product.code.clone().into();
+    event.payload["heldMinor"] = order.held().minor.to_string().into();
     event
+}
+
+/// The event that the order's product tells marketing.
+fn marketing(order: &Order, attempt: &Attempt, at: DateTime<Utc>) -> Option<Event> {
+    let kind = product::hook(order.product.terms.marketing.as_deref()?);
+    let mut event = about(kind, order, attempt, at);
+    event.payload["productCode"] = order.product.code.clone().into();
+    Some(event)
 }
 
 /// An event about an order and one of its attempts; its subject is the order.

@@ -27,6 +27,9 @@ pub enum PaymentError {
     /// The channel has not said that the open payment is closed.
     #[error("the payment under way could not be closed yet; try again in a moment")]
     StillPaying,
+    /// The order's product takes other ways to pay.
+    #[error("this order cannot be paid this way")]
+    MethodNotAllowed,
     /// No connected channel offers this way to pay, or the attempt's channel is not connected any more.
     #[error("no channel is connected for this payment")]
     NoChannel,

@@ -270,6 +270,8 @@ mod tests {
             expires_at: now() + TimeDelta::minutes(30),
             paid_at: (status == Paid).then(now),
             closed_at: None,
+            product: Default::default(),
+            escrow: Default::default(),
         }
     }
 

@@ -315,6 +315,9 @@ impl<'a> Starts<'a> {
             }
             Start::New { silent } => silent,
         };
+        if !order.product.terms.take(cmd.method) {
+            return Err(PaymentError::MethodNotAllowed);
+        }
         let id = AttemptId::new();
         let tried = self.with.tried(attempts);
         let route = |tried: &[ChannelName]| self.with.routing.route(order, id, wish, tried, self.now);

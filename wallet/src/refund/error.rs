@@ -26,6 +26,9 @@ pub enum RefundError {
     AmountExceedsPaid { refundable: Money },
     #[error("neither the pending nor the available balance covers the refund")]
     InsufficientBalance { available: Money },
+    /// A refund of an order that holds money is taken from that alone.
+    #[error("the order still holds {held}; refund at most that, and what was released in a refund of its own")]
+    ExceedsHeld { held: Money },
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
     /// Others held what this one needed for too long.

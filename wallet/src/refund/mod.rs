@@ -3,6 +3,7 @@
 //! FUNDED → SENT ⇄ UNKNOWN → SUCCEEDED or FAILED. What we chose where the rules leave a choice:
 //! - Source: pending (在途) if it covers the whole refund, else available (可用), else the refund is refused. Never from both. Of the stripe
 //!   that holds the order's money; only when that is short, of all stripes together.
+//! - An order that holds money (存管) gives it from its escrow account, and from nothing else while that has any.
 //! - Fee (R9): proportional. What goes back is the fee's share of everything refunded so far, half a fen up, less what went back before,
 //!   so a payment refunded in parts gives back its fee to the fen.
 //! - Day: a refund counts on the Asia/Shanghai day it was taken; one the channel refuses is taken out of that same day again.
@@ -140,7 +141,11 @@ impl Refunds {
         let mut delta = fund_in_tx(&mut tx, &order, &refund, reach, now).await?;
         delta.voided_count = plan.voided;
         insert_in_tx(&mut tx, std::slice::from_ref(&refund)).await?;
-        order::repo::update_in_tx(&mut tx, &[Order { refunded: plan.refunded, ..order }]).await?;
+        let mut escrow = order.escrow;
+        if order.held().minor > 0 {
+            escrow.returned_minor += refund.amount.minor - refund.fee_back.minor;
+        }
+        order::repo::update_in_tx(&mut tx, &[Order { refunded: plan.refunded, escrow, ..order }]).await?;
         analytics::add_in_tx(&mut tx, &[delta]).await?;
         idempotency::complete_in_tx(&mut tx, scope, &refund).await?;
         tx.commit().await?;
@@ -171,6 +176,18 @@ async fn fund_in_tx(
     let (own, today) = (order.money_book(), business_day(now));
     // the fee gives the rest
     let wanted = Money { minor: refund.amount.minor - refund.fee_back.minor, ..refund.amount };
+    if order.held().minor > 0 {
+        if wanted.minor > order.held().minor {
+            return Err(RefundError::ExceedsHeld { held: order.held() });
+        }
+        let source = RefundSource::Escrow(order.id);
+        let posting = recipe::refund(own, order.store, refund.id, refund.amount, refund.fee_back, source, today);
+        let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
+        for outcome in ledger::post_in_tx(tx, &[posting], today, now).await? {
+            outcome.map_err(RefundError::Posting)?;
+        }
+        return Ok(delta);
+    }
     let sources = [RefundSource::Pending, RefundSource::Available];
     let accounts = (&sources.map(RefundSource::account)[..], &[AccountKind::FeeIncome, AccountKind::RefundPayable][..]);
     let (books, locked) = collect::lock_in_tx(tx, (order.merchant, own), reach, accounts, wanted.currency, now).await?;

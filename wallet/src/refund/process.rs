@@ -237,6 +237,7 @@ impl Batch {
         let day = taken.map_or(business_day(refund.created_at), |t| t.day);
         let to = match taken.and_then(|t| t.account) {
             Some(AccountKind::MerchantAvailable) => RefundSource::Available,
+            Some(AccountKind::Escrow) => RefundSource::Escrow(order.id),
             _ => RefundSource::Pending,
         };
         let posting = recipe::refund_returned(order.money_book(), order.store, refund.id, refund.amount, refund.fee_back, to, day);
@@ -246,7 +247,13 @@ impl Batch {
         }
         self.booking.postings.push(posting);
         let refunded = Money { minor: order.refunded.minor - refund.amount.minor, ..order.refunded };
-        self.orders.insert(order.id, Order { refunded, ..order });
+        let mut escrow = order.escrow;
+        if to == RefundSource::Escrow(order.id) {
+            escrow.returned_minor -= refund.amount.minor - refund.fee_back.minor;
+            // what came back may be due already: the look at what is due decides anew
+            escrow.release_at = order.paid_at.and_then(|paid_at| order.product.terms.next_due(paid_at, None));
+        }
+        self.orders.insert(order.id, Order { refunded, escrow, ..order });
     }
 }
 

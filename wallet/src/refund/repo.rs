@@ -229,7 +229,7 @@ pub async fn taken_in_tx(tx: &mut PgConnection, refunds: &[(BookId, RefundId)]) 
            JOIN postings p ON p.book_id = wanted.book_id AND p.posting_id = wanted.posting_id
            JOIN entries e ON e.book_id = p.book_id AND e.posting_id = p.posting_id
            LEFT JOIN accounts a ON a.book_id = e.book_id AND a.account_id = e.account_id
-                AND a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE')
+                AND a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW')
            GROUP BY p.reference_id, p.business_date"#,
         &books,
         &ids

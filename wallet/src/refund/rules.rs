@@ -91,7 +91,7 @@ pub fn request(order: &Order, earlier: &[Refund], amount: Money, today: NaiveDat
     let of_the_day = refunded_on(earlier, paid_on);
     let after = of_the_day + if today == paid_on { amount.minor } else { 0 };
     Ok(Plan {
-        fee_back: fee_back(refunded, given_back, amount, order.fee_bps),
+        fee_back: fee_back(order, refunded, given_back, amount),
         refunded,
         voided: crate::analytics::voided_change(order.amount.minor, of_the_day, after),
     })
@@ -106,8 +106,8 @@ pub fn refunded_on(refunds: &[Refund], day: NaiveDate) -> i64 {
 /// So the parts always add up, and the last refund of a payment brings back what is left of its fee, to the fen.
 ///
 /// Never more than the refund itself, which matters only where the fee rate is close to the whole.
-fn fee_back(refunded: Money, given_back_minor: i64, amount: Money, fee_bps: i32) -> Money {
-    let due = refunded.share_bps_half_up(fee_bps).minor - given_back_minor;
+fn fee_back(order: &Order, refunded: Money, given_back_minor: i64, amount: Money) -> Money {
+    let due = order.fee_back_due(refunded, amount.minor).minor - given_back_minor;
     Money { minor: due.clamp(0, amount.minor), ..amount }
 }
 
@@ -198,6 +198,8 @@ mod tests {
             expires_at: created_at + crate::order::rules::LIFETIME,
             paid_at,
             closed_at: None,
+            product: Default::default(),
+            escrow: Default::default(),
         }
     }
 

@@ -64,9 +64,10 @@ pub struct SendTransfer {
     pub day: NaiveDate,
 }
 
-/// Refuses what cannot be moved: what is owed or earned stands on the credit side, and only that goes from book to book.
+/// Refuses what cannot be moved: what is owed or earned stands on the credit side, and only that goes from book to book. What an order
+/// holds leaves by its release or its refund alone (E9).
 pub fn check(cmd: &SendTransfer) -> Result<(), TransferError> {
-    let movable = |kind: AccountKind| kind.side() == -1 && kind != AccountKind::BooksInTransit;
+    let movable = |kind: AccountKind| kind.side() == -1 && !matches!(kind, AccountKind::BooksInTransit | AccountKind::Escrow);
     let amount_fits = cmd.amount.minor > 0 || (cmd.amount.minor < 0 && cmd.purpose == Purpose::FeeSweep);
     let sound = cmd.from != cmd.to && amount_fits && movable(cmd.from_account) && movable(cmd.to_account);
     if sound { Ok(()) } else { Err(TransferError::Unsound) }
