@@ -16,6 +16,7 @@ mod holds;
 pub mod marks;
 mod names;
 mod periods;
+mod products;
 mod projections;
 mod proofs;
 mod readers;
@@ -176,6 +177,7 @@ async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<CheckReport
     rules.extend(server::rules(tx).await?);
     rules.extend(requests::rules(tx, scope).await?);
     rules.extend(commands::rules(tx, scope).await?);
+    rules.extend(products::rules(tx, scope).await?);
     rules.extend(projections::rules(tx, scope).await?);
     let mut report = CheckReport { rules };
     report.sort();

@@ -14,17 +14,18 @@ pub(super) async fn keys_hold(tx: &mut PgConnection) -> sqlx::Result<Found> {
                       CASE k.operation
                           WHEN 'orderCreate' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
                           WHEN 'orderClose' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
+                          WHEN 'orderRelease' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
                           WHEN 'paymentStart' THEN EXISTS (SELECT 1 FROM payment_attempts WHERE book_id = k.tenant_id AND attempt_id = k.entity_id)
                           WHEN 'refundRequest' THEN EXISTS (SELECT 1 FROM refunds WHERE book_id = k.tenant_id AND refund_id = k.entity_id)
                           ELSE EXISTS (SELECT 1 FROM withdrawals WHERE book_id = k.tenant_id AND withdrawal_id = k.entity_id)
                       END AS found
                FROM idempotency_keys k
-               WHERE k.operation IN ('orderCreate', 'orderClose', 'paymentStart', 'refundRequest', 'withdrawalRequest')
+               WHERE k.operation IN ('orderCreate', 'orderClose', 'orderRelease', 'paymentStart', 'refundRequest', 'withdrawalRequest')
            ), clock AS (
                SELECT now() + COALESCE((SELECT offset_ms FROM sandbox_clock), 0) * interval '1 millisecond' - interval '30 days' AS kept_from
            ), bad AS (
                SELECT format('key %s of %s of %s has no answer', key, operation, tenant_id) AS violation
-               FROM keys WHERE unanswered AND operation IN ('orderCreate', 'refundRequest', 'withdrawalRequest')
+               FROM keys WHERE unanswered AND operation IN ('orderCreate', 'orderRelease', 'refundRequest', 'withdrawalRequest')
                UNION ALL
                SELECT format('key %s of %s of %s points at %s, which does not exist', key, operation, tenant_id, entity_id)
                FROM keys WHERE NOT found

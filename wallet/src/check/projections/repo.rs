@@ -27,12 +27,15 @@ pub(super) async fn outbox_complete(tx: &mut PgConnection) -> sqlx::Result<Found
                FROM withdrawals WHERE status IN ('SUCCEEDED', 'FAILED')
                UNION ALL
                SELECT book_id, 'settlement.released', batch_id FROM settlement_batches WHERE released_minor > 0
+               UNION ALL
+               SELECT book_id, 'order.released', release_id FROM order_releases
            ), told AS (
                SELECT book_id, kind, count(*) AS times,
-                      CASE WHEN kind LIKE 'payment.%' THEN (payload ->> 'attemptId')::uuid ELSE subject_id END AS subject_id
+                      CASE WHEN kind LIKE 'payment.%' THEN (payload ->> 'attemptId')::uuid WHEN kind = 'order.released' THEN (payload ->> 'releaseId')::uuid
+                           ELSE subject_id END AS subject_id
                FROM outbox
                WHERE kind IN ('order.created', 'order.paid', 'order.closed', 'payment.surplus', 'payment.conflicted', 'refund.succeeded',
-                              'refund.failed', 'withdrawal.succeeded', 'withdrawal.failed', 'settlement.released')
+                              'refund.failed', 'withdrawal.succeeded', 'withdrawal.failed', 'settlement.released', 'order.released')
                GROUP BY book_id, kind, 4
            ), compared AS (
                SELECT book_id, kind, subject_id, COALESCE(t.times, 0) AS times, f.kind IS NOT NULL AS happened
@@ -67,7 +70,7 @@ pub(super) async fn rollup_is_recount(tx: &mut PgConnection) -> sqlx::Result<Fou
                JOIN entries e USING (book_id, posting_id)
                JOIN accounts a USING (book_id, account_id)
                JOIN books b USING (book_id)
-               WHERE p.store_id IS NOT NULL AND p.kind IN ('PAYMENT', 'REFUND', 'REFUND_RETURNED')
+               WHERE p.store_id IS NOT NULL AND p.kind IN ('PAYMENT', 'REFUND', 'REFUND_RETURNED', 'ORDER_RELEASE')
                GROUP BY b.owner_id, p.book_id, p.posting_id, a.currency
            ), taken_back AS (
                SELECT l.book_id, l.day, l.currency, r.attempt_id, sum(l.taken_back_minor) AS taken_back_minor

@@ -111,7 +111,7 @@ pub(super) async fn kinds_are_known(tx: &mut PgConnection, scope: &Scope) -> sql
            SELECT (SELECT count(*) FROM scope) AS "checked!",
                   ARRAY(SELECT format('posting %s of book %s is of kind %s', posting_id, book_id, kind)
                         FROM scope
-                        WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
+                        WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'ORDER_RELEASE', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
                                            'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'TRANSFER_OUT', 'TRANSFER_IN', 'REVERSAL')
                         LIMIT 21) AS "violations!""#,
         scope.after(),

@@ -10,7 +10,8 @@ pub(super) async fn rights_are_few(tx: &mut PgConnection) -> sqlx::Result<Found>
         r#"WITH kept AS (
                SELECT t.name
                FROM UNNEST(ARRAY['postings', 'entries', 'floor_changes', 'settlement_batches', 'day_closes', 'day_balances', 'month_closes',
-                                 'month_balances', 'log_seals', 'audit_events', 'channel_transactions', 'request_numbers']) AS t (name)
+                                 'month_balances', 'log_seals', 'audit_events', 'channel_transactions', 'request_numbers', 'products', 'order_releases',
+                                 'order_confirmations']) AS t (name)
            ), rights AS (
                SELECT name, privilege, CASE privilege
                           WHEN 'UPDATE' THEN has_any_column_privilege('haodian_app', name, privilege)
