@@ -29,6 +29,7 @@ use wallet::ledger::{Ledger, LedgerLimits, Wallets};
 use wallet::order::{Order, Orders};
 use wallet::payment::Payments;
 use wallet::period::Periods;
+use wallet::product::Products;
 use wallet::proof::Proofs;
 use wallet::refund::Refunds;
 use wallet::settlement::Settlements;
@@ -55,6 +56,7 @@ pub struct App {
     pub merchants: Merchants,
     pub applications: Applications,
     pub reviews: Reviews,
+    pub products: Products,
     pub orders: Orders,
     pub payments: Payments,
     pub refunds: Refunds,
@@ -97,6 +99,8 @@ impl App {
             &format!("{}/notices/bank", config.http.public_url),
             Duration::from_millis(config.channel.timeout_ms),
         )?);
+        let products = crate::products::load(&config.products.dir)?;
+        let products = Products::publish(&db, products).await.context("the payment products cannot be stored")?;
         let query_after = Duration::from_millis(config.channel.query_after_ms);
         let login = if config.development() { DevelopmentLogin::Allowed } else { DevelopmentLogin::Off };
         let app = Arc::new(Self {
@@ -106,7 +110,8 @@ impl App {
             merchants: Merchants::new(db.clone(), clock.clone(), vault.clone()),
             applications: Applications::new(db.clone(), clock.clone(), vault.clone(), files.clone()),
             reviews: Reviews::new(db.clone(), clock.clone(), vault, files),
-            orders: Orders::new(db.clone(), clock.clone()),
+            orders: Orders::selling(db.clone(), clock.clone(), products.clone()),
+            products,
             payments: Payments::new(db.clone(), clock.clone(), channels.clone(), routing, query_after),
             refunds: Refunds::new(db.clone(), clock.clone(), channels, query_after),
             ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),

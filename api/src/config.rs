@@ -24,6 +24,7 @@ pub struct Config {
     pub database: Database,
     pub redis: Redis,
     pub channel: Channel,
+    pub products: Products,
     pub sim: Sim,
     pub work: Work,
     pub period: Period,
@@ -167,6 +168,13 @@ pub const UNIONPAY_COMPANY: &str = "中国银联股份有限公司";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Products {
+    /// Folder of payment products, a TOML file each. Empty: the shipped ones.
+    pub dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sim {
     /// Address the simulator listens on.
     pub listen: SocketAddr,
@@ -269,6 +277,7 @@ impl Default for Config {
                 },
                 ecny: Ecny { url: String::new(), merchant_no: ecny::MERCHANT_NO.to_owned() },
             },
+            products: Products { dir: PathBuf::new() },
             sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) },
             work: Work { listen: String::new(), transfer_alarm_s: 60 },
             period: Period { day_close_after_min: 30, month_close_day: 5 },

@@ -10,6 +10,7 @@ pub mod graphql;
 pub mod http;
 pub mod jobs;
 pub mod launcher;
+pub mod products;
 pub mod seed;
 pub mod sim;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use merchant::merchants::{Merchant, Store};
 use merchant::onboarding::{Application, Document};
 use wallet::base::actor::Actor;
 use wallet::base::id::{ApplicationId, MerchantId, OrderId, StoreId};
+use wallet::order::release::{Confirmation, Release};
 use wallet::payment::Attempt;
 use wallet::refund::Refund;
 
@@ -64,6 +65,14 @@ impl Loaders {
         Ok(self.one(AttemptsOf(merchant, order)).await?.unwrap_or_default())
     }
 
+    pub async fn releases_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Vec<Release>> {
+        Ok(self.one(ReleasesOf(merchant, order)).await?.unwrap_or_default())
+    }
+
+    pub async fn confirmations_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Vec<Confirmation>> {
+        Ok(self.one(ConfirmationsOf(merchant, order)).await?.unwrap_or_default())
+    }
+
     pub async fn refunds_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Vec<Refund>> {
         Ok(self.one(RefundsOf(merchant, order)).await?.unwrap_or_default())
     }
@@ -103,6 +112,10 @@ struct DocumentsOf(ApplicationId);
 struct AttemptsOf(MerchantId, OrderId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct RefundsOf(MerchantId, OrderId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct ReleasesOf(MerchantId, OrderId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct ConfirmationsOf(MerchantId, OrderId);
 
 impl Loader<MerchantId> for Batch {
     type Value = Merchant;
@@ -178,6 +191,34 @@ impl Loader<RefundsOf> for Batch {
         let mut found: HashMap<_, Vec<_>> = HashMap::new();
         for refund in self.app.refunds.of_orders(&ids).await.map_err(failure)? {
             found.entry(RefundsOf(refund.merchant, refund.order)).or_default().push(refund);
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<ReleasesOf> for Batch {
+    type Value = Vec<Release>;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[ReleasesOf]) -> Result<HashMap<ReleasesOf, Vec<Release>>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| (k.0, k.1)).collect();
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        for release in self.app.orders.releases_of(&ids).await.map_err(failure)? {
+            found.entry(ReleasesOf(release.merchant, release.order)).or_default().push(release);
+        }
+        Ok(found)
+    }
+}
+
+impl Loader<ConfirmationsOf> for Batch {
+    type Value = Vec<Confirmation>;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[ConfirmationsOf]) -> Result<HashMap<ConfirmationsOf, Vec<Confirmation>>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| (k.0, k.1)).collect();
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        for confirmation in self.app.orders.confirmations_of(&ids).await.map_err(failure)? {
+            found.entry(ConfirmationsOf(confirmation.merchant, confirmation.order)).or_default().push(confirmation);
         }
         Ok(found)
     }

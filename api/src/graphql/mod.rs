@@ -17,6 +17,7 @@ pub mod outbox;
 pub mod page;
 pub mod payment;
 pub mod period;
+pub mod product;
 pub mod proof;
 pub mod refund;
 pub mod review;
@@ -62,6 +63,7 @@ pub struct Query(
     book::BookQuery,
     channel::ChannelQuery,
     payment::PaymentQuery,
+    product::ProductQuery,
     proof::ProofQuery,
     outbox::OutboxQuery,
     sandbox::SandboxQuery,

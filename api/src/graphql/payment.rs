@@ -26,6 +26,7 @@ impl Rejection for PaymentError {
             Self::OrderExpired => UserError::new("STATE_EXPIRED", "订单已过期，请让商家重新下单"),
             Self::UnderReview => UserError::new("STATE_UNDER_REVIEW", "该订单的一笔付款正在人工核对，请勿重复付款"),
             Self::StillPaying => UserError::new("STATE_PAYING", "正在进行的付款尚未关闭，请稍后重试").passing(),
+            Self::MethodNotAllowed => invalid("method", "该订单的产品不支持这种支付方式，请换一种"),
             Self::NoChannel => {
                 UserError::new("STATE_NO_CHANNEL", "暂无可用的支付渠道，请换一种支付方式，或稍后重试").at("method").passing()
             }

@@ -45,6 +45,8 @@ pub enum LedgerAccountName {
     MerchantPending,
     /// Settled, free to withdraw (可用).
     MerchantAvailable,
+    /// Paid for an order and kept until it is released (存管).
+    Escrow,
     /// Taken back from the merchant, on its way to the payer (应付退款).
     RefundPayable,
     /// Held for withdrawals the bank has not yet answered for (出款在途).

@@ -22,6 +22,10 @@ impl Rejection for RefundError {
             Self::AmountExceedsPaid { refundable } => {
                 UserError::new("AMOUNT_EXCEEDS_PAID", format!("该订单最多还可退 {} 元", refundable.decimal())).at("amount")
             }
+            Self::ExceedsHeld { held } => {
+                let message = format!("该订单存管中还有 {} 元：请先退不超过这个金额的款，已放款的部分另行退款", held.decimal());
+                UserError::new("AMOUNT_EXCEEDS_HELD", message).at("amount")
+            }
             Self::InsufficientBalance { available } => {
                 let message = format!("钱包余额只有 {} 元，不足以退款，请等待新的收款或减少金额", available.decimal());
                 UserError::new("INSUFFICIENT_BALANCE", message).at("amount").passing()

@@ -77,6 +77,8 @@ pub enum BillLineKind {
     Refund,
     RefundSettled,
     RefundReturned,
+    /// Held money of an order became the merchant's.
+    OrderRelease,
     SettlementRelease,
     WithdrawalHold,
     WithdrawalPaid,

@@ -17,6 +17,9 @@ use crate::telemetry;
 /// How often books are looked through for money that is due. A look that finds none is one query.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// How often orders are looked through for held money that is due by itself. A look that finds none is one query.
+const RELEASE: Duration = Duration::from_secs(5);
+
 /// How often transfers between books that were left half done are finished. A look that finds none is one query.
 const TRANSFERS: Duration = Duration::from_secs(5);
 
@@ -70,6 +73,17 @@ pub async fn settle(app: Arc<App>, stop: CancellationToken) {
             Ok(0) => {}
             Ok(days) => tracing::info!(days, "settlement released days"),
             Err(error) => tracing::error!(error = %chain(&error), "settlement failed; it is tried again"),
+        }
+    }
+}
+
+/// Releases what orders hold until a day that has come.
+pub async fn release_orders(app: Arc<App>, stop: CancellationToken) {
+    while pause(&stop, RELEASE).await {
+        match app.orders.release_due().await {
+            Ok(0) => {}
+            Ok(releases) => tracing::info!(releases, "held money of orders was released on its day"),
+            Err(error) => tracing::error!(error = %chain(&error), "held money of orders could not be released; it is tried again"),
         }
     }
 }
