@@ -27,6 +27,8 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     let other = app.signed_merchant_of(app.stranger().await, "别家", "6222020200001129999").await;
     let (paid, open) = (app.order(&shop, "100.00").await, app.order(&shop, "20.00").await);
     app.pay(&paid).await;
+    let held = app.order_of_product(&shop, "RENOVATION_STAGES", "100.00").await;
+    app.pay(&held).await;
     let theirs = app.order(&other, "5.00").await;
     let application = app.application_in_review(&shop.owner).await;
     app.drained().await;
@@ -36,6 +38,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     table.extend(papers_and_reviews(&app, &shop, &application).await);
     table.extend(money(&shop, &other, &paid.id, &open.id, &open.ticket, &theirs.id));
     table.extend(operations(&app, &shop).await);
+    table.push(releases(&shop, &held.id, &paid.id, &open.ticket, &theirs.id));
     let listed: Vec<&str> = table.iter().map(|m| m.name).collect();
     for name in [
         "login",
@@ -49,6 +52,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "reviewDecide",
         "orderCreate",
         "orderClose",
+        "orderRelease",
         "paymentStart",
         "refundRequest",
         "withdrawalRequest",
@@ -84,7 +88,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
 fn spoilt(mutation: &Mutation) -> Vec<(String, Value, &'static str, &'static str)> {
     let mut all: Vec<_> =
         mutation.bad.iter().map(|(what, change, code, field)| ((*what).to_owned(), change.clone(), *code, *field)).collect();
-    let optional = ["ticket", "orderId", "currency", "reasonCode", "note"];
+    let optional = ["ticket", "orderId", "stage", "currency", "reasonCode", "note"];
     for name in mutation.good.as_object().unwrap().keys() {
         if !(optional.contains(&name.as_str()) && mutation.name != "orderClose" && mutation.name != "refundRequest") && name != "currency" {
             all.push((format!("without {name}"), json!({ name: null }), UNFIT, ""));
@@ -359,6 +363,31 @@ fn money(shop: &Shop, other: &Shop, paid: &str, open: &str, ticket: &str, theirs
             .concat(),
         },
     ]
+}
+
+fn releases(shop: &Shop, held: &str, plain: &str, unpaid: &str, theirs: &str) -> Mutation {
+    Mutation {
+        name: "orderRelease",
+        caller: shop.owner.clone(),
+        good: json!({ "orderId": held, "stage": "开工", "idempotencyKey": key() }),
+        selection: "order { id }",
+        bad: vec![
+            ("a key that is no UUID", json!({ "idempotencyKey": "1" }), UNFIT, ""),
+            ("neither ticket nor order", json!({ "orderId": null }), INVALID, "ticket"),
+            ("both ticket and order", json!({ "ticket": unpaid }), INVALID, "ticket"),
+            ("a forged ticket", json!({ "orderId": null, "ticket": "A" }), "AUTH_TICKET_INVALID", "ticket"),
+            ("a ticket of an order that holds nothing", json!({ "orderId": null, "ticket": unpaid }), "STATE_NOT_HELD", "orderId"),
+            ("an order that holds nothing", json!({ "orderId": plain }), "STATE_NOT_HELD", "orderId"),
+            ("no stage", json!({ "stage": null }), INVALID, "stage"),
+            ("an unknown stage", json!({ "stage": "完工" }), INVALID, "stage"),
+            ("an oversized stage", json!({ "stage": "工".repeat(10_000) }), INVALID, "stage"),
+            ("a stage that is released by itself", json!({ "stage": "质保" }), "STATE_NOT_DUE", "stage"),
+            ("a part of what both confirm", json!({ "amount": "1.00" }), INVALID, "amount"),
+            ("no number", json!({ "amount": "NaN" }), INVALID, "amount"),
+            ("somebody else's order", json!({ "orderId": theirs }), MISSING, "orderId"),
+            ("garbage for an id", json!({ "orderId": "x" }), MISSING, "orderId"),
+        ],
+    }
 }
 
 async fn operations(app: &TestApp, _shop: &Shop) -> Vec<Mutation> {

@@ -3,5 +3,5 @@
 
 mod outcome;
 mod service;
-mod statements;
-mod world;
+pub(crate) mod statements;
+pub(crate) mod world;

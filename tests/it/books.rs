@@ -100,7 +100,10 @@ impl Scene {
 
     async fn order(&self, minor: i64) -> Order {
         let (merchant, store) = (self.merchant, self.store);
-        let cmd = CreateOrder { merchant, store, amount: cny(minor), subject: "早餐".to_owned(), idempotency_key: Uuid::now_v7() };
+        let cmd =
+            CreateOrder {
+                merchant, store, amount: cny(minor), subject: "早餐".to_owned(), product: None, idempotency_key: Uuid::now_v7()
+            };
         self.orders.create(&self.owner, cmd).await.unwrap()
     }
 

@@ -65,7 +65,7 @@ fn mutations() -> Vec<(String, bool)> {
     found
 }
 
-const TABLE: [&str; 5] = ["orderCreate", "paymentStart", "orderClose", "refundRequest", "withdrawalRequest"];
+const TABLE: [&str; 6] = ["orderCreate", "paymentStart", "orderClose", "orderRelease", "refundRequest", "withdrawalRequest"];
 
 #[test]
 fn every_mutation_of_the_schema_is_in_one_of_the_lists() {
@@ -89,6 +89,8 @@ async fn scene(app: &TestApp) -> (Shop, Vec<Keyed>) {
     eventually(PAY_LIMIT, "yesterday is released", async || (app.wallet(&shop).await.1 == "99.62").then_some(())).await;
     let paid = app.order(&shop, "50.00").await;
     app.pay(&paid).await;
+    let held = app.order_of_product(&shop, "RENOVATION_STAGES", "100.00").await;
+    app.pay(&held).await;
     let (to_pay, to_close, another) = (app.order(&shop, "1.00").await, app.order(&shop, "2.00").await, app.order(&shop, "3.00").await);
     let owner = &shop.owner;
     let row = |name, good, other, selection, effects| Keyed { name, caller: owner.clone(), good, other, selection, effects };
@@ -113,6 +115,13 @@ async fn scene(app: &TestApp) -> (Shop, Vec<Keyed>) {
             json!({ "orderId": another.id }),
             "order { id status }",
             "SELECT count(*) FROM orders WHERE status = 'CLOSED'",
+        ),
+        row(
+            "orderRelease",
+            json!({ "orderId": held.id, "stage": "开工" }),
+            json!({ "stage": "水电验收" }),
+            "order { id held { amount } } release { amount { amount } }",
+            "SELECT count(*) FROM order_confirmations",
         ),
         row(
             "refundRequest",

@@ -24,6 +24,7 @@ mod payments;
 mod periods;
 mod permissions;
 mod portable_sql;
+mod products;
 mod proofs;
 mod replay;
 mod routing;

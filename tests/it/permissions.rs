@@ -60,6 +60,8 @@ const QUERIES: &[Row] = &[
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: LOGIN },
     Row { field: "cashier", input: "(ticket: \"$ticket\")", selection: "{ status }",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: "ok" },
+    Row { field: "products", input: "", selection: "{ code version }",
+          owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: LOGIN },
     Row { field: "outboxLag", input: "", selection: "{ asOf }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "outboxDeadLetters", input: "(first: 5)", selection: "{ nodes { id } }",
@@ -93,6 +95,9 @@ const MUTATIONS: &[Row] = &[
     Row { field: "paymentStart", input: r#"{"orderId": "$order", "idempotencyKey": "$key"}"#, selection: "attempt { id }",
           owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
     Row { field: "orderClose", input: r#"{"orderId": "$order", "idempotencyKey": "$key"}"#, selection: "order { id }",
+          owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
+    // One side of two: a confirmation.
+    Row { field: "orderRelease", input: r#"{"orderId": "$held", "stage": "开工", "idempotencyKey": "$key"}"#, selection: "order { id }",
           owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
     Row { field: "refundRequest", input: r#"{"orderId": "$paid", "amount": "1.00", "reason": "退货", "idempotencyKey": "$key"}"#, selection: "refund { id }",
           owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
@@ -247,6 +252,8 @@ impl World {
         app.done(&operator, "settlementRun", Value::Null, "released").await;
         app.drained().await;
         let order = app.order(&shop, "20.00").await;
+        let held = app.order_of_product(&shop, "RENOVATION_STAGES", "100.00").await;
+        app.pay(&held).await;
         let application = app.application_in_review(&shop.owner).await;
         let reviewer = app.reviewer().await;
         let queue = app.read(&reviewer, "reviewQueue", "{ reviewQueue(first: 1) { nodes { id } } }", json!({})).await;
@@ -262,6 +269,7 @@ impl World {
             ("$order", order.id),
             ("$ticket", order.ticket),
             ("$paid", paid.id),
+            ("$held", held.id),
             ("$application", application),
             ("$draft", draft),
             ("$document", text(&card["id"])),

@@ -26,6 +26,7 @@ const APART: &[Apart] = &[
     own("sessions", "logins of people"),
     own("merchants", "the register of merchants: small, not on the money path, and what a book's number comes from"),
     own("stores", "parts of a merchant, found by (merchant, store)"),
+    own("products", "what products say, by version: small, read when a process starts, not on the money path"),
     own("applications", "onboarding: before there is a book"),
     own("documents", "onboarding: before there is a book"),
     own("document_versions", "onboarding: before there is a book"),

@@ -101,6 +101,7 @@ impl Scene {
             store: self.store,
             amount: cny(minor),
             subject: "早餐".to_owned(),
+            product: None,
             idempotency_key: Uuid::now_v7(),
         };
         self.orders.create(&self.owner, cmd).await.unwrap()

@@ -138,6 +138,13 @@ impl TestApp {
         order_of(&answer)
     }
 
+    /// An order of a product without a split.
+    pub async fn order_of_product(&self, shop: &Shop, code: &str, amount: &str) -> OrderHandle {
+        let input =
+            json!({ "storeId": shop.stores[0], "amount": amount, "subject": "合同款", "productCode": code, "idempotencyKey": key() });
+        order_of(&self.mutate(&shop.owner, "orderCreate", input, "order { id ticket cashierUrl }").await)
+    }
+
     /// The whole answer to `orderCreate` with a key of the caller's choice.
     pub async fn order_with_key(&self, shop: &Shop, store: usize, amount: &str, key: &str) -> Answer {
         let input = json!({ "storeId": shop.stores[store], "amount": amount, "currency": "CNY", "subject": "早餐", "idempotencyKey": key });

@@ -22,6 +22,7 @@ use wallet::channel::{Channels, SANDBOX};
 use wallet::ledger::{self, BookKind};
 use wallet::order::{CreateOrder, Creation};
 use wallet::payment::{Outcome, Payments, Preparation, Record, Recording, StartPayment, Word};
+use wallet::product::Products;
 
 /// One merchant that may sell and one that may not, and the four batches of the hot commands.
 pub struct World {
@@ -92,7 +93,7 @@ impl World {
             HashMap::from([(merchant.0, "merchant".to_owned()), (unsigned.0, "unsigned".to_owned()), (store.0, "store".to_owned())]);
         let channels = nowhere();
         Self {
-            creation: Creation { db: db.clone(), clock: clock.clone() },
+            creation: Creation { db: db.clone(), clock: clock.clone(), products: Products::default() },
             preparation: Preparation {
                 db: db.clone(),
                 clock: clock.clone(),
@@ -118,6 +119,7 @@ impl World {
             store: self.store,
             amount: Money::cny(1_250),
             subject: "早餐".to_owned(),
+            product: None,
             idempotency_key: Uuid::from_u128(key),
         }
     }

@@ -40,6 +40,7 @@ impl Till {
             store: scene.store,
             amount: cny(minor),
             subject: "早餐".to_owned(),
+            product: None,
             idempotency_key: Uuid::now_v7(),
         };
         let order = self.orders.create(&scene.owner, create).await.unwrap();

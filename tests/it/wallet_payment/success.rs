@@ -209,6 +209,7 @@ async fn a_replayed_key_gives_the_same_answer_and_another_command_is_refused() {
         store: scene.store,
         amount: cny(minor),
         subject: "早餐".to_owned(),
+        product: None,
         idempotency_key: key,
     };
     let key = Uuid::now_v7();
@@ -243,7 +244,7 @@ async fn the_same_key_at_once_makes_one_order() {
     let key = Uuid::now_v7();
     let create = || {
         let (merchant, store) = (scene.merchant, scene.store);
-        let cmd = CreateOrder { merchant, store, amount: cny(700), subject: "早餐".to_owned(), idempotency_key: key };
+        let cmd = CreateOrder { merchant, store, amount: cny(700), subject: "早餐".to_owned(), product: None, idempotency_key: key };
         scene.orders.create(&scene.owner, cmd)
     };
     let (a, b, c) = tokio::join!(create(), create(), create());
@@ -284,8 +285,14 @@ async fn what_must_not_be_paid_is_refused_and_nothing_changes() {
         scene.payments.start(&Actor::Customer { merchant: scene.merchant, order: paid.id }, start(scene.merchant, closed.id)).await;
     assert!(matches!(stranger, Err(PaymentError::Forbidden(_))), "{stranger:?}");
     let foreign = MerchantId::new();
-    let cmd =
-        CreateOrder { merchant: foreign, store: scene.store, amount: cny(1), subject: "x".to_owned(), idempotency_key: Uuid::now_v7() };
+    let cmd = CreateOrder {
+        merchant: foreign,
+        store: scene.store,
+        amount: cny(1),
+        subject: "x".to_owned(),
+        product: None,
+        idempotency_key: Uuid::now_v7(),
+    };
     assert!(matches!(scene.orders.create(&scene.owner, cmd.clone()).await, Err(OrderError::Forbidden(_))));
     assert!(matches!(scene.orders.create(&Actor::System, cmd).await, Err(OrderError::MerchantNotSigned)));
     assert!(matches!(scene.orders.get(&scene.owner, foreign, paid.id).await, Err(OrderError::NotFound)));
