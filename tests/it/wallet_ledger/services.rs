@@ -143,7 +143,11 @@ async fn every_state_a_payment_or_refund_can_stop_in_is_sound() {
 
     // Closed without a payment, and paid all the same.
     let (late, attempt) = till.started(&scene, 800).await;
-    sqlx::query("UPDATE orders SET expires_at = created_at WHERE order_id = $1").bind(late.id.0).execute(scene.db.pool()).await.unwrap();
+    sqlx::query("UPDATE orders SET expires_at = created_at WHERE order_id = $1")
+        .bind(late.id.0)
+        .execute(scene.db.owner_pool())
+        .await
+        .unwrap();
     till.payments.apply(&[payment::Outcome { book: scene.book(), attempt: attempt.id, word: payment::Word::Closed }]).await.unwrap();
     let closed = till.orders.get(&scene.owner, scene.merchant, late.id).await.unwrap();
     assert_eq!(closed.status, OrderStatus::Closed);
