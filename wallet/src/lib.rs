@@ -18,4 +18,5 @@ pub mod refund;
 pub mod routing;
 pub mod settlement;
 pub mod split;
+pub mod webhook;
 pub mod withdrawal;

@@ -96,6 +96,12 @@ ids! {
     ReleaseId,
     /// A movement of money between two books (簿间划转).
     TransferId,
+    /// Where a merchant wants to be told (通知地址).
+    EndpointId,
+    /// What one endpoint is told (通知).
+    DeliveryId,
+    /// A key that webhooks are signed with.
+    SigningKeyId,
 }
 
 impl MerchantId {

@@ -24,6 +24,7 @@ mod repo;
 mod requests;
 mod server;
 mod transfers;
+mod webhooks;
 
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -179,6 +180,7 @@ async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<CheckReport
     rules.extend(commands::rules(tx, scope).await?);
     rules.extend(products::rules(tx, scope).await?);
     rules.extend(projections::rules(tx, scope).await?);
+    rules.extend(webhooks::rules(tx, scope).await?);
     let mut report = CheckReport { rules };
     report.sort();
     Ok(report)

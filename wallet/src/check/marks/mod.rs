@@ -12,7 +12,7 @@
 //!
 //! | only in the full check | why |
 //! |---|---|
-//! | L6 (keys), L18, NUMBERS, P2, P4, P8, R1, T4, W8, E1, E3, E9, PRODUCT, FEE, L11, ROLLUP, L13 | their rows carry no mark to begin from |
+//! | L6 (keys), L18, NUMBERS, H1 to H3, P2, P4, P8, R1, T4, W8, E1, E3, E9, PRODUCT, FEE, L11, ROLLUP, L13 | their rows carry no mark to begin from |
 //! | L17: upper tiles, seals | they stand on every leaf before them |
 //! | L1: an entry without a posting; L3, L5, L8: an account that nothing was posted to | nothing leads to them |
 
