@@ -33,11 +33,13 @@ use wallet::product::Products;
 use wallet::proof::Proofs;
 use wallet::refund::Refunds;
 use wallet::settlement::Settlements;
+use wallet::webhook::{Reach, Webhooks};
 use wallet::withdrawal::Withdrawals;
 
 use crate::channel;
 use crate::config::Config;
 use crate::fanout::Fanout;
+use crate::graphql::webhook;
 use crate::launcher;
 use crate::ticket::Tickets;
 
@@ -70,6 +72,7 @@ pub struct App {
     pub board: Board,
     pub proofs: Proofs,
     pub outbox: Outbox,
+    pub webhooks: Webhooks,
 }
 
 impl App {
@@ -102,6 +105,8 @@ impl App {
         let products = crate::products::load(&config.products.dir)?;
         let products = Products::publish(&db, products).await.context("the payment products cannot be stored")?;
         let query_after = Duration::from_millis(config.channel.query_after_ms);
+        let reach = if config.development() { Reach::Loopback } else { Reach::Public };
+        let webhooks = Webhooks::try_new(db.clone(), clock.clone(), reach, webhook::outside, webhook::keeper(vault.clone()))?;
         let login = if config.development() { DevelopmentLogin::Allowed } else { DevelopmentLogin::Off };
         let app = Arc::new(Self {
             fanout: Fanout::open(&config.redis.url)?,
@@ -124,6 +129,7 @@ impl App {
             board: Board::new(db.clone(), clock.clone()),
             proofs: Proofs::new(db.clone(), clock.clone()),
             outbox,
+            webhooks,
             config: config.clone(),
             db,
             clock,

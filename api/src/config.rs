@@ -28,6 +28,7 @@ pub struct Config {
     pub sim: Sim,
     pub work: Work,
     pub period: Period,
+    pub webhook: Webhook,
     pub documents: Documents,
     pub log: Log,
 }
@@ -207,6 +208,13 @@ pub struct Period {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// Days that deliveries to merchants are kept, with their tries.
+    pub keep_days: u16,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Documents {
     /// Folder with the ONNX models and ONNX Runtime, filled by `models/fetch.sh`.
     pub models_dir: PathBuf,
@@ -281,6 +289,7 @@ impl Default for Config {
             sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) },
             work: Work { listen: String::new(), transfer_alarm_s: 60 },
             period: Period { day_close_after_min: 30, month_close_day: 5 },
+            webhook: Webhook { keep_days: 30 },
             documents: Documents { models_dir: here.join("models/cache"), workers: 2, allow_specimen: true },
             log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         }
@@ -345,6 +354,9 @@ impl Config {
         }
         if self.period.month_close_day > 28 {
             return Err(ConfigError::Invalid("period.month_close_day must be between 1 and 28, or 0 for never by itself".to_owned()));
+        }
+        if self.webhook.keep_days < 2 {
+            return Err(ConfigError::Invalid("webhook.keep_days must be at least 2: a delivery is tried for a day".to_owned()));
         }
         if !self.http.public_url.starts_with("http://") && !self.http.public_url.starts_with("https://") {
             return Err(ConfigError::Invalid("http.public_url must begin with http:// or https://".to_owned()));

@@ -23,6 +23,7 @@ pub mod refund;
 pub mod review;
 pub mod sandbox;
 pub mod wallet;
+pub mod webhook;
 
 use std::any::TypeId;
 use std::sync::Arc;
@@ -66,6 +67,7 @@ pub struct Query(
     product::ProductQuery,
     proof::ProofQuery,
     outbox::OutboxQuery,
+    webhook::WebhookQuery,
     sandbox::SandboxQuery,
 );
 
@@ -83,6 +85,7 @@ pub struct Mutation(
     book::BookMutation,
     channel::ChannelMutation,
     outbox::OutboxMutation,
+    webhook::WebhookMutation,
     sandbox::SandboxMutation,
 );
 

@@ -12,6 +12,7 @@ pub mod relay;
 mod retention;
 pub mod stop;
 pub mod tick;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,6 +95,8 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     tasks.spawn(tick::follow_clock(app.clone(), stop.clone()));
     tasks.spawn(tick::upkeep(stop.clone()));
     tasks.spawn(retention::run(app.clone(), stop.clone()));
+    tasks.spawn(webhook::collect(app.clone(), stop.clone()));
+    tasks.spawn(webhook::deliver(app.clone(), stop.clone()));
     // serve processes what it took in; this sweep is for what its process did not live to process
     tasks.spawn(inbox::run(app.clone(), Arc::new(Notify::new()), Arc::new(Notify::new()), stop.clone()));
     tasks.close();

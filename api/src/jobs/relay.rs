@@ -21,7 +21,7 @@ use crate::fanout::{Fanout, topics_of};
 pub const RELAY: Consumer = Consumer { name: "fanout", begin: Begin::Present, attempts_max: 5, backoff: Duration::from_secs(1) };
 
 /// Every consumer of the outbox. Their rows in the queue form follow from this list.
-pub const CONSUMERS: [Consumer; 1] = [RELAY];
+pub const CONSUMERS: [Consumer; 2] = [RELAY, super::webhook::FAN_OUT];
 
 /// Events read at a time.
 const BATCH_MAX: i32 = 500;

@@ -1,4 +1,5 @@
-//! What need not be kept for ever: events that every consumer has read, idempotency keys that nobody may ask for any more.
+//! What need not be kept for ever: events that every consumer has read, idempotency keys that nobody may ask for any more, deliveries of
+//! webhooks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +8,16 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 use wallet::base::clock::Clock;
 use wallet::base::idempotency;
+use wallet::webhook::WebhookError;
 
 use super::relay::CONSUMERS;
 use crate::app::App;
+use crate::http::chain;
 
 /// How often to look for old events. Real time passes slowly.
 const LOOK: Duration = Duration::from_secs(600);
 
-/// Events or keys deleted in one transaction.
+/// Events, keys or deliveries deleted in one transaction.
 const BATCH_MAX: i64 = 1_000;
 
 /// Until `stop`: deletes old keys and events in small transactions, and takes into the queue what an engine without marks found with them.
@@ -30,6 +33,11 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             Ok(0) => {}
             Ok(keys) => tracing::info!(keys, "old idempotency keys were deleted"),
             Err(error) => tracing::warn!(error = %error, "old idempotency keys could not be deleted; it is tried again"),
+        }
+        match webhooks(&app, &stop).await {
+            Ok(0) => {}
+            Ok(deliveries) => tracing::info!(deliveries, "old webhook deliveries were deleted"),
+            Err(error) => tracing::warn!(error = %chain(&error), "old webhook deliveries could not be deleted; it is tried again"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -58,6 +66,20 @@ async fn keys(app: &App, stop: &CancellationToken) -> sqlx::Result<u64> {
     let mut purged = 0;
     while !stop.is_cancelled() {
         let batch = idempotency::purge(&app.db, before, BATCH_MAX).await?;
+        purged += batch;
+        if i64::try_from(batch).unwrap_or(i64::MAX) < BATCH_MAX {
+            break;
+        }
+    }
+    Ok(purged)
+}
+
+/// Real time, as deliveries are kept by it.
+async fn webhooks(app: &App, stop: &CancellationToken) -> Result<u64, WebhookError> {
+    let before = Clock::wall() - TimeDelta::days(app.config.webhook.keep_days.into());
+    let mut purged = 0;
+    while !stop.is_cancelled() {
+        let batch = app.webhooks.purge(before, BATCH_MAX).await?;
         purged += batch;
         if i64::try_from(batch).unwrap_or(i64::MAX) < BATCH_MAX {
             break;
