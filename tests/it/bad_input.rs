@@ -39,6 +39,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     table.extend(money(&shop, &other, &paid.id, &open.id, &open.ticket, &theirs.id));
     table.extend(operations(&app, &shop).await);
     table.push(releases(&shop, &held.id, &paid.id, &open.ticket, &theirs.id));
+    table.extend(webhooks(&app, &shop, &other).await);
     let listed: Vec<&str> = table.iter().map(|m| m.name).collect();
     for name in [
         "login",
@@ -57,6 +58,12 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "refundRequest",
         "withdrawalRequest",
         "sandboxClockSet",
+        "webhookEndpointCreate",
+        "webhookEndpointUpdate",
+        "webhookEndpointDelete",
+        "webhookKeyRotate",
+        "webhookResend",
+        "webhookTest",
     ] {
         assert!(listed.contains(&name), "{name} has no bad input in this table");
     }
@@ -402,6 +409,65 @@ async fn operations(app: &TestApp, _shop: &Shop) -> Vec<Mutation> {
             ("more than fits", json!({ "offsetMs": "99999999999999999999999" }), INVALID, "offsetMs"),
         ],
     }]
+}
+
+/// An endpoint of a merchant where nobody listens; its id.
+async fn endpoint(app: &TestApp, shop: &Shop) -> Value {
+    let input = json!({ "merchantId": shop.merchant, "url": "http://127.0.0.1:9/", "idempotencyKey": key() });
+    app.done(&shop.owner, "webhookEndpointCreate", input, "endpoint { id }").await["endpoint"]["id"].clone()
+}
+
+async fn webhooks(app: &TestApp, shop: &Shop, other: &Shop) -> Vec<Mutation> {
+    let (ours, theirs) = (endpoint(app, shop).await, endpoint(app, other).await);
+    // nobody works, so it waits
+    let input = json!({ "endpointId": ours, "idempotencyKey": key() });
+    let waiting = app.done(&shop.owner, "webhookTest", input, "delivery { id }").await["delivery"]["id"].clone();
+    let urls = || {
+        vec![
+            ("no URL", json!({ "url": "shop" }), INVALID, "url"),
+            ("plain HTTP to elsewhere", json!({ "url": "http://shop.example.com/" }), INVALID, "url"),
+            ("an address inside", json!({ "url": "https://10.0.0.1/" }), INVALID, "url"),
+            ("the cloud's own", json!({ "url": "https://169.254.169.254/latest" }), INVALID, "url"),
+            ("a password in it", json!({ "url": "https://a:b@1.1.1.1/" }), INVALID, "url"),
+            ("a name that does not resolve", json!({ "url": "https://nowhere.invalid/" }), INVALID, "url"),
+            ("an oversized URL", json!({ "url": format!("https://1.1.1.1/{}", "a".repeat(600)) }), INVALID, "url"),
+            ("an unknown kind", json!({ "kinds": ["order.paid", "order.*"] }), INVALID, "kinds"),
+        ]
+    };
+    let endpoints = || {
+        vec![
+            ("somebody else's endpoint", json!({ "endpointId": theirs }), MISSING, "endpointId"),
+            ("a merchant for an endpoint", json!({ "endpointId": shop.merchant }), MISSING, "endpointId"),
+            ("garbage for an endpoint", json!({ "endpointId": "x" }), MISSING, "endpointId"),
+        ]
+    };
+    let of = |name, good, selection, bad| Mutation { name, caller: shop.owner.clone(), good, selection, bad };
+    vec![
+        of(
+            "webhookEndpointCreate",
+            json!({ "merchantId": shop.merchant, "url": "http://127.0.0.1:9/", "idempotencyKey": key() }),
+            "endpoint { id }",
+            [urls(), vec![("somebody else's merchant", json!({ "merchantId": other.merchant }), MISSING, "merchantId")]].concat(),
+        ),
+        of("webhookEndpointUpdate", json!({ "endpointId": ours }), "endpoint { id }", [urls(), endpoints()].concat()),
+        of("webhookEndpointDelete", json!({ "endpointId": ours }), "endpoint { id }", endpoints()),
+        of(
+            "webhookKeyRotate",
+            json!({ "endpointId": ours, "idempotencyKey": key() }),
+            "endpoint { id }",
+            [endpoints(), vec![("a month", json!({ "overlapHours": 720 }), INVALID, "overlapHours")]].concat(),
+        ),
+        of(
+            "webhookResend",
+            json!({ "deliveryId": waiting, "idempotencyKey": key() }),
+            "delivery { id }",
+            vec![
+                ("one that still waits", json!({}), "STATE_PENDING", "deliveryId"),
+                ("an endpoint for a delivery", json!({ "deliveryId": ours }), MISSING, "deliveryId"),
+            ],
+        ),
+        of("webhookTest", json!({ "endpointId": ours, "idempotencyKey": key() }), "delivery { id }", endpoints()),
+    ]
 }
 
 /// How the answer differs from what was expected, if it does.

@@ -26,7 +26,7 @@ struct Keyed {
 }
 
 /// Mutations that take no key. A new one belongs in one of the two lists: here if doing it twice does nothing more than doing it once.
-const WITHOUT_KEY: [&str; 15] = [
+const WITHOUT_KEY: [&str; 17] = [
     "applicationCreate",
     "applicationSubmit",
     "channelSwitch",
@@ -42,10 +42,12 @@ const WITHOUT_KEY: [&str; 15] = [
     "settlementRun",
     "storeCreate",
     "uploadTicketCreate",
+    "webhookEndpointDelete",
+    "webhookEndpointUpdate",
 ];
 
-/// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`.
-const ELSEWHERE: [&str; 1] = ["monthClose"];
+/// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`, those of webhooks in `webhooks::resend`.
+const ELSEWHERE: [&str; 5] = ["monthClose", "webhookEndpointCreate", "webhookKeyRotate", "webhookResend", "webhookTest"];
 
 /// Mutations of the schema: (name, whether its input has an `idempotencyKey`).
 fn mutations() -> Vec<(String, bool)> {

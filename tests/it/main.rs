@@ -32,3 +32,4 @@ mod settlement;
 mod tidy;
 mod wallet_ledger;
 mod wallet_payment;
+mod webhooks;

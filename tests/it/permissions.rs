@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use tests::papers;
-use tests::{Answer, Caller, Shop, TestApp, key, text};
+use tests::{Answer, Caller, PAY_LIMIT, Shop, TestApp, eventually, key, text};
 
 /// Expected answers: `ok`, `null`, or the code of the refusal.
 struct Row {
@@ -66,6 +66,12 @@ const QUERIES: &[Row] = &[
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "outboxDeadLetters", input: "(first: 5)", selection: "{ nodes { id } }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    Row { field: "webhookEndpoints", input: "(merchantId: \"$merchant\")", selection: "{ id }",
+          owner: "ok", stranger: "null", agent: "null", reviewer: "null", operator: "ok", nobody: LOGIN },
+    Row { field: "webhookDeliveries", input: "(merchantId: \"$merchant\", first: 5)", selection: "{ nodes { id } }",
+          owner: "ok", stranger: "null", agent: "null", reviewer: "null", operator: "ok", nobody: LOGIN },
+    Row { field: "webhookDelivery", input: "(id: \"$delivery\")", selection: "{ diff { path } }",
+          owner: "ok", stranger: "null", agent: "null", reviewer: "null", operator: "ok", nobody: LOGIN },
     Row { field: "sandbox", input: "", selection: "{ today }",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: "ok" },
 ];
@@ -119,6 +125,19 @@ const MUTATIONS: &[Row] = &[
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "STATE_NOT_OPEN", nobody: LOGIN },
     Row { field: "sandboxClockSet", input: r#"{"offsetMs": "0"}"#, selection: "sandbox { today }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    Row { field: "webhookEndpointCreate", input: r#"{"merchantId": "$merchant", "url": "http://127.0.0.1:9/", "idempotencyKey": "$key"}"#, selection: "endpoint { id }",
+          owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
+    Row { field: "webhookEndpointUpdate", input: r#"{"endpointId": "$endpoint", "kinds": ["order.paid"]}"#, selection: "endpoint { id }",
+          owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
+    Row { field: "webhookKeyRotate", input: r#"{"endpointId": "$endpoint", "idempotencyKey": "$key"}"#, selection: "endpoint { id }",
+          owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
+    Row { field: "webhookResend", input: r#"{"deliveryId": "$delivery", "idempotencyKey": "$key"}"#, selection: "delivery { id }",
+          owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
+    Row { field: "webhookTest", input: r#"{"endpointId": "$endpoint", "idempotencyKey": "$key"}"#, selection: "delivery { id }",
+          owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
+    // After what needs the endpoint.
+    Row { field: "webhookEndpointDelete", input: r#"{"endpointId": "$endpoint"}"#, selection: "endpoint { id }",
+          owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
     // Last: it ends the session it is called with.
     Row { field: "logout", input: "", selection: "",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: LOGIN },
@@ -263,7 +282,10 @@ impl World {
         for paper in papers::clean() {
             app.attach(&shop.owner, &draft, paper, &paper.printed()).await;
         }
+        let (endpoint, delivery) = Self::webhook(app, &shop).await;
         let values = vec![
+            ("$endpoint", endpoint),
+            ("$delivery", delivery),
             ("$merchant", shop.merchant.clone()),
             ("$store", shop.stores[0].clone()),
             ("$order", order.id),
@@ -276,6 +298,23 @@ impl World {
             ("$task", text(&queue["nodes"][0]["id"])),
         ];
         Self { shop, values }
+    }
+
+    /// An endpoint where nobody listens, and a trial that it did not take.
+    async fn webhook(app: &TestApp, shop: &Shop) -> (String, String) {
+        let input =
+            json!({ "merchantId": shop.merchant, "url": "http://127.0.0.1:9/", "kinds": ["order.closed"], "idempotencyKey": key() });
+        let made = app.done(&shop.owner, "webhookEndpointCreate", input, "endpoint { id }").await;
+        let input = json!({ "endpointId": made["endpoint"]["id"], "idempotencyKey": key() });
+        let tried = app.done(&shop.owner, "webhookTest", input, "delivery { id }").await;
+        let delivery = text(&tried["delivery"]["id"]);
+        let query = "query($id: ID!) { webhookDelivery(id: $id) { delivery { status } } }";
+        eventually(PAY_LIMIT, "the trial is over", async || {
+            let shown = app.read(&shop.owner, "webhookDelivery", query, json!({ "id": delivery })).await;
+            (shown["delivery"]["status"] == "DEAD").then_some(())
+        })
+        .await;
+        (text(&made["endpoint"]["id"]), delivery)
     }
 
     async fn ask(&self, app: &TestApp, caller: &Caller, row: &Row, mutation: bool) -> Answer {

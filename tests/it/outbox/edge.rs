@@ -16,7 +16,8 @@ async fn an_operator_sees_the_lag_and_has_a_dead_letter_read_again() {
         let lag = "{ outboxLag { asOf form consumers { name waiting oldestSeconds deadLetters } } }";
         let shown = eventually(LIMIT, "the relay has read everything", async || {
             let lag = app.read(&operator, "outboxLag", lag, json!({})).await;
-            (lag["consumers"] == json!([{ "name": "fanout", "waiting": 0, "oldestSeconds": null, "deadLetters": 0 }])).then_some(lag)
+            let read = |name: &str| json!({ "name": name, "waiting": 0, "oldestSeconds": null, "deadLetters": 0 });
+            (lag["consumers"] == json!([read("fanout"), read("webhooks")])).then_some(lag)
         })
         .await;
         assert_eq!(shown["form"], form.to_uppercase());
