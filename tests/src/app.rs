@@ -224,7 +224,7 @@ impl TestApp {
                 "SELECT (SELECT count(*) FROM jobs WHERE state = 'READY' AND run_at <= now())
                       + (SELECT count(*) FROM notices WHERE processed_at IS NULL)
                       + (SELECT count(*) FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED'))
-                      + (SELECT count(*) FROM withdrawals WHERE status NOT IN ('SUCCEEDED', 'FAILED'))",
+                      + (SELECT count(*) FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED'))",
             )
             .fetch_one(self.owner_db())
             .await

@@ -83,6 +83,10 @@ pub enum BillLineKind {
     WithdrawalHold,
     WithdrawalPaid,
     WithdrawalReturned,
+    /// What the bank had paid came back.
+    WithdrawalBounced,
+    /// Money that came back from the bank is available again.
+    WithdrawalCreditedBack,
     /// Money left for another book of the platform's.
     TransferOut,
     /// Money came from another book of the platform's.
@@ -103,6 +107,10 @@ pub enum WithdrawalStatusName {
     Succeeded,
     /// Refused by the bank; the money is available again.
     Failed,
+    /// Paid, and sent back by the payee's bank (退票); about to be available again.
+    Returned,
+    /// Sent back by the payee's bank; the money is available again.
+    CreditedBack,
 }
 
 /// A merchant's wallet (商户钱包).
@@ -236,7 +244,7 @@ impl WithdrawalNode {
         &self.0.account_tail
     }
 
-    /// The bank's reason for a failure.
+    /// The bank's reason why it failed or came back.
     async fn error_code(&self) -> Option<&str> {
         self.0.error_code.as_deref()
     }
@@ -251,6 +259,16 @@ impl WithdrawalNode {
 
     async fn resolved_at(&self) -> Option<DateTime<Utc>> {
         self.0.resolved_at
+    }
+
+    /// When the bank told that the money had come back.
+    async fn returned_at(&self) -> Option<DateTime<Utc>> {
+        self.0.returned_at
+    }
+
+    /// When money that came back was available again.
+    async fn credited_back_at(&self) -> Option<DateTime<Utc>> {
+        self.0.credited_back_at
     }
 }
 

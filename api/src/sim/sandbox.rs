@@ -72,5 +72,9 @@ impl Front for Sandbox {
 
 /// Only results are told.
 fn status(status: TransferStatus) -> NoticeStatus {
-    if status == TransferStatus::Succeeded { NoticeStatus::Succeeded } else { NoticeStatus::Failed }
+    match status {
+        TransferStatus::Succeeded => NoticeStatus::Succeeded,
+        TransferStatus::Returned => NoticeStatus::Returned,
+        TransferStatus::Accepted | TransferStatus::Failed => NoticeStatus::Failed,
+    }
 }

@@ -108,7 +108,7 @@ impl Bank {
             amount_minor,
             currency: "CNY".to_owned(),
             success_time: None,
-            error_code: (status == NoticeStatus::Failed).then(|| code::ACCOUNT_CLOSED.to_owned()),
+            error_code: matches!(status, NoticeStatus::Failed | NoticeStatus::Returned).then(|| code::ACCOUNT_CLOSED.to_owned()),
         };
         let body = serde_json::to_vec(&notice).expect("a notice serialises");
         (self.signer.headers("POST", NOTICES, &self.signer.nonce(), &body, Clock::wall()), body)
@@ -163,7 +163,7 @@ fn answer(request: &PayoutRequest, status: TransferStatus) -> (u16, Vec<u8>) {
         amount_minor: request.amount_minor,
         currency: request.currency.clone(),
         success_time: None,
-        error_code: (status == TransferStatus::Failed).then(|| code::ACCOUNT_CLOSED.to_owned()),
+        error_code: matches!(status, TransferStatus::Failed | TransferStatus::Returned).then(|| code::ACCOUNT_CLOSED.to_owned()),
     };
     (200, serde_json::to_vec(&answer).expect("an answer serialises"))
 }

@@ -1,6 +1,7 @@
 //! Withdrawals against a bank that answers late, twice, wrongly or not at all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Barrier;
 use uuid::Uuid;
@@ -14,6 +15,9 @@ use wallet::withdrawal::{Payee, RequestWithdrawal, Withdrawal, WithdrawalError, 
 
 use super::bank::{Bank, Mood};
 use super::{Scene, cny};
+
+/// When the bank is asked again about what it has paid.
+const A_DAY_LATER: Progress = Progress::AskAgain(Duration::from_secs(86_400));
 
 fn payee() -> Payee {
     Payee { name: "好店便利".to_owned(), account: "6222020200001123456".to_owned() }
@@ -61,7 +65,7 @@ async fn a_withdrawal_is_held_then_paid() {
     assert_eq!(scene.waiting(&held, "withdrawal_query").await, 1);
     assert!(matches!(withdrawals.query(scene.book(), held.id).await.unwrap(), Progress::AskAgain(_)), "accepted is no success");
     bank.decide(&held.id.simple(), TransferStatus::Succeeded);
-    assert_eq!(withdrawals.query(scene.book(), held.id).await.unwrap(), Progress::Settled);
+    assert_eq!(withdrawals.query(scene.book(), held.id).await.unwrap(), A_DAY_LATER, "it may still come back");
     let paid = withdrawals.get(&scene.owner, scene.merchant, held.id).await.unwrap();
     assert_eq!((paid.status, scene.owed().await), (WithdrawalStatus::Succeeded, [0, 40_000, 0, 0]));
     assert_eq!(paid.bank_reference, Some(format!("B{}", held.id.simple())));
@@ -164,6 +168,105 @@ async fn notices_count_once_and_only_with_the_right_amount() {
         .unwrap();
     assert_eq!(contradicted, 1);
     scene.assert_sound().await;
+}
+
+/// Kinds of what a withdrawal did to the books, told and left in the audit trail, sorted.
+async fn traces(scene: &Scene, withdrawal: &Withdrawal) -> Vec<String> {
+    let kinds = "SELECT kind FROM postings WHERE reference_id = $1 UNION ALL SELECT kind FROM outbox WHERE subject_id = $1
+                 UNION ALL SELECT 'audit ' || action FROM audit_events WHERE subject_id = $1";
+    let mut kinds: Vec<String> = sqlx::query_scalar(kinds).bind(withdrawal.id.0).fetch_all(scene.db.owner_pool()).await.unwrap();
+    kinds.sort_unstable();
+    kinds
+}
+
+const CREDITED_BACK: [&str; 10] = [
+    "WITHDRAWAL_BOUNCED",
+    "WITHDRAWAL_CREDITED_BACK",
+    "WITHDRAWAL_HOLD",
+    "WITHDRAWAL_PAID",
+    "audit withdrawal.credited_back",
+    "audit withdrawal.requested",
+    "audit withdrawal.returned",
+    "withdrawal.credited_back",
+    "withdrawal.returned",
+    "withdrawal.succeeded",
+];
+
+#[tokio::test]
+async fn what_comes_back_days_later_is_ours_by_a_query_and_then_the_merchant_s_once() {
+    let (scene, bank, withdrawals) = scene(&[Mood::Pays]).await;
+    let held = scene.request(&withdrawals, 60_000).await;
+    let (book, number) = (scene.book(), held.id.simple());
+    withdrawals.submit(book, held.id, payee()).await.unwrap();
+    scene.turn_days(3);
+    assert_eq!(withdrawals.query(book, held.id).await.unwrap(), A_DAY_LATER);
+    bank.decide(&number, TransferStatus::Returned);
+    let back = PayoutState { status: PayoutStatus::Returned { code: "ACCOUNT_CLOSED".into() }, bank_reference: Some(format!("B{number}")) };
+    let returned = withdrawals.apply_result(book, held.id, back.clone()).await.unwrap();
+    assert_eq!((returned.status, returned.error_code.as_deref()), (WithdrawalStatus::Returned, Some("ACCOUNT_CLOSED")));
+    assert_eq!(scene.owed().await, [0, 40_000, 60_000, 0], "ours, and not yet the merchant's");
+    assert_eq!(scene.waiting(&held, "withdrawal_query").await, 2, "the job that credits it came with it");
+    scene.assert_sound().await;
+    for _ in 0..2 {
+        assert_eq!(withdrawals.query(book, held.id).await.unwrap(), Progress::Settled);
+        withdrawals.apply_result(book, held.id, back.clone()).await.unwrap();
+    }
+    let credited = withdrawals.get(&scene.owner, scene.merchant, held.id).await.unwrap();
+    assert_eq!((credited.status, scene.owed().await), (WithdrawalStatus::CreditedBack, [0, 100_000, 0, 0]));
+    assert!(credited.resolved_at < credited.returned_at && credited.credited_back_at.is_some(), "{credited:?}");
+    assert_eq!(traces(&scene, &held).await, CREDITED_BACK);
+    scene.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_return_told_before_its_success_is_booked_as_both_in_any_order_and_told_twice() {
+    let (scene, bank, withdrawals) = scene(&[Mood::Accepts, Mood::AcceptsSilently]).await;
+    let held = [scene.request(&withdrawals, 60_000).await, scene.request(&withdrawals, 30_000).await];
+    let told = [[NoticeStatus::Returned, NoticeStatus::Succeeded], [NoticeStatus::Succeeded, NoticeStatus::Returned]];
+    for (held, told) in held.iter().zip(told) {
+        let number = held.id.simple();
+        withdrawals.submit(scene.book(), held.id, payee()).await.unwrap();
+        for (n, status) in told.into_iter().chain([NoticeStatus::Returned]).enumerate() {
+            let (headers, body) = bank.notice(&format!("{number}{n}").split_off(12), &number, held.amount.minor, status);
+            withdrawals.accept_notice(&headers, &body).await.unwrap();
+            withdrawals.process_notices(10).await.unwrap();
+        }
+        assert_eq!(withdrawals.query(scene.book(), held.id).await.unwrap(), Progress::Settled);
+        assert_eq!(traces(&scene, held).await, CREDITED_BACK);
+    }
+    assert_eq!(scene.owed().await, [0, 100_000, 0, 0]);
+    scene.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_return_under_another_reference_or_after_a_refusal_waits_for_a_person() {
+    let (scene, _bank, withdrawals) = scene(&[Mood::Pays, Mood::Refuses("ACCOUNT_CLOSED")]).await;
+    for (minor, expected) in [(60_000, WithdrawalStatus::Succeeded), (30_000, WithdrawalStatus::Failed)] {
+        let held = scene.request(&withdrawals, minor).await;
+        withdrawals.submit(scene.book(), held.id, payee()).await.unwrap();
+        for bank_reference in [Some("B-of-another".to_owned()), None] {
+            let back = PayoutState { status: PayoutStatus::Returned { code: "ACCOUNT_CLOSED".into() }, bank_reference };
+            let kept = withdrawals.apply_result(scene.book(), held.id, back).await.unwrap();
+            assert_eq!((kept.status, kept.returned_at), (expected, None));
+        }
+        let contradicted = traces(&scene, &held).await.iter().filter(|t| *t == "audit withdrawal.contradicted").count();
+        assert_eq!(contradicted, 2);
+    }
+    assert_eq!(scene.owed().await, [0, 40_000, 0, 0]);
+    scene.assert_sound().await;
+}
+
+#[tokio::test]
+async fn the_bank_is_asked_for_a_week_whether_a_payout_came_back() {
+    let (scene, bank, withdrawals) = scene(&[Mood::Pays]).await;
+    let held = scene.request(&withdrawals, 60_000).await;
+    withdrawals.submit(scene.book(), held.id, payee()).await.unwrap();
+    scene.turn_days(7);
+    assert_eq!(withdrawals.query(scene.book(), held.id).await.unwrap(), A_DAY_LATER);
+    scene.turn_days(1);
+    bank.decide(&held.id.simple(), TransferStatus::Returned);
+    assert_eq!(withdrawals.query(scene.book(), held.id).await.unwrap(), Progress::Settled, "after that the bank tells it or nobody does");
+    assert_eq!(scene.owed().await, [0, 40_000, 0, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

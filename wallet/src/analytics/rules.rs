@@ -63,6 +63,8 @@ impl DayDelta {
             | PostingKind::WithdrawalHold
             | PostingKind::WithdrawalPaid
             | PostingKind::WithdrawalReturned
+            | PostingKind::WithdrawalBounced
+            | PostingKind::WithdrawalCreditedBack
             | PostingKind::TransferOut
             | PostingKind::TransferIn
             | PostingKind::Reversal => None,

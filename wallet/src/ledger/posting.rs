@@ -38,6 +38,10 @@ pub enum PostingKind {
     WithdrawalPaid,
     /// The bank refused the withdrawal: the hold is undone. Reference: the withdrawal.
     WithdrawalReturned,
+    /// What the bank had paid came back to us (退票). Reference: the withdrawal.
+    WithdrawalBounced,
+    /// Money that came back from the bank is the merchant's again. Reference: the withdrawal.
+    WithdrawalCreditedBack,
     /// Money left for another book (账簿间转出). Reference: the transfer.
     TransferOut,
     /// Money came from another book (账簿间转入). Reference: the transfer.
@@ -58,6 +62,8 @@ impl PostingKind {
             Self::WithdrawalHold => "WITHDRAWAL_HOLD",
             Self::WithdrawalPaid => "WITHDRAWAL_PAID",
             Self::WithdrawalReturned => "WITHDRAWAL_RETURNED",
+            Self::WithdrawalBounced => "WITHDRAWAL_BOUNCED",
+            Self::WithdrawalCreditedBack => "WITHDRAWAL_CREDITED_BACK",
             Self::TransferOut => "TRANSFER_OUT",
             Self::TransferIn => "TRANSFER_IN",
             Self::Reversal => "REVERSAL",

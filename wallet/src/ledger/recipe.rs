@@ -145,6 +145,18 @@ pub fn withdrawal_returned(book: BookId, withdrawal: WithdrawalId, amount: Money
     posting(book, PostingKind::WithdrawalReturned, withdrawal.0, None, day, legs)
 }
 
+/// What the bank had paid is back with us: the exact inverse of [`withdrawal_paid`].
+pub fn withdrawal_bounced(book: BookId, withdrawal: WithdrawalId, amount: Money, bank: &str, day: NaiveDate) -> Posting {
+    let legs = [debit_of(BankCash, bank, amount), credit(PayoutTransit, amount)];
+    posting(book, PostingKind::WithdrawalBounced, withdrawal.0, None, day, legs)
+}
+
+/// What came back from the bank is the merchant's again: the exact inverse of [`withdrawal_hold`].
+pub fn withdrawal_credited_back(book: BookId, withdrawal: WithdrawalId, amount: Money, day: NaiveDate) -> Posting {
+    let legs = [debit(PayoutTransit, amount), credit(MerchantAvailable, amount)];
+    posting(book, PostingKind::WithdrawalCreditedBack, withdrawal.0, None, day, legs)
+}
+
 /// Money leaves a book for another one: the first leg of a transfer between books.
 pub fn transfer_out(book: BookId, transfer: TransferId, from: AccountKind, amount: Money, day: NaiveDate) -> Posting {
     posting(book, PostingKind::TransferOut, transfer.0, None, day, [debit(from, amount), credit(BooksInTransit, amount)])
@@ -286,6 +298,8 @@ mod tests {
                 refund_returned(book, store, refund_id, amount, fee, RefundSource::Escrow(order), day),
             ),
             (withdrawal_hold(book, withdrawal, amount, day), withdrawal_returned(book, withdrawal, amount, day)),
+            (withdrawal_paid(book, withdrawal, amount, "b", day), withdrawal_bounced(book, withdrawal, amount, "b", day)),
+            (withdrawal_hold(book, withdrawal, amount, day), withdrawal_credited_back(book, withdrawal, amount, day)),
         ];
         for (taken, returned) in pairs {
             let mut inverse: Vec<_> = legs(&taken).into_iter().map(|(account, subject, minor)| (account, subject, -minor)).collect();

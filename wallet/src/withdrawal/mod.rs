@@ -1,15 +1,20 @@
 //! Withdrawals (提现): available money is held, the bank is asked to pay it out, and its last word decides.
 //!
-//! HELD → SUBMITTED ↔ UNKNOWN → SUCCEEDED or FAILED. The hold comes first (W1); "submitted" is stored before the bank is called,
+//! HELD → SUBMITTED ↔ UNKNOWN → SUCCEEDED or FAILED; SUCCEEDED → RETURNED → CREDITED_BACK (退票). The hold comes first (W1); "submitted" is stored before the bank is called,
 //! and no transaction is open during the call; there is one number per withdrawal, however often the bank is asked (W2); without
 //! a definitive answer the money stays held (W3). The answer to the call, to a query and a notice all end in
 //! [`outcome::apply_in_tx`], so whichever comes first counts and the others find it done.
+//!
+//! What was paid may come back, days later. The bank tells it, and is asked once a day for [`RETURN_WINDOW`]. Its word books the money back
+//! to us; a job gives it to the merchant, in a transaction of its own, so that neither waits for the other.
 
 mod error;
 mod notice;
 mod outcome;
 mod repo;
 pub mod rules;
+
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -42,6 +47,11 @@ pub const QUERY_JOB: &str = "withdrawal_query";
 /// How long after the call the first query goes out. A notice is usually faster.
 const FIRST_QUERY: TimeDelta = TimeDelta::seconds(5);
 
+/// How long after a payout succeeded the bank is still asked whether it came back.
+pub const RETURN_WINDOW: TimeDelta = TimeDelta::days(7);
+/// Between two such questions.
+const RETURN_LOOK: Duration = Duration::from_secs(86_400);
+
 /// A withdrawal as its merchant sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
@@ -52,12 +62,18 @@ pub struct Withdrawal {
     /// The last digits of the account it goes to.
     pub account_tail: String,
     pub bank_reference: Option<String>,
-    /// The bank's reason, where it failed.
+    /// The bank's reason, where it failed or came back.
     pub error_code: Option<String>,
     pub created_at: DateTime<Utc>,
     pub submitted_at: Option<DateTime<Utc>>,
-    /// When the bank's last word was stored.
+    /// When the bank's word whether it pays was stored.
     pub resolved_at: Option<DateTime<Utc>>,
+    /// When its word that the money came back was stored.
+    #[serde(default)]
+    pub returned_at: Option<DateTime<Utc>>,
+    /// When the merchant had that money again.
+    #[serde(default)]
+    pub credited_back_at: Option<DateTime<Utc>>,
 }
 
 /// Asks for available money to be paid out. The key's replay compares the merchant and the amount.
@@ -142,6 +158,8 @@ impl Withdrawals {
             created_at: now,
             submitted_at: None,
             resolved_at: None,
+            returned_at: None,
+            credited_back_at: None,
         };
         let collected = match reach {
             Reach::OwnStripe => Vec::new(),
@@ -170,7 +188,7 @@ impl Withdrawals {
     pub async fn submit(&self, book: BookId, id: WithdrawalId, payee: Payee) -> Result<Withdrawal, WithdrawalError> {
         let first = self.begin_submission(book, id).await?;
         let withdrawal = self.fetch(book, id).await?;
-        if withdrawal.status.is_final() {
+        if withdrawal.status.decided() {
             return Ok(withdrawal);
         }
         let order =
@@ -208,32 +226,54 @@ impl Withdrawals {
         Ok(first)
     }
 
-    /// Asks the bank what became of a withdrawal (the job [`QUERY_JOB`]) and says whether to ask again.
+    /// Asks the bank what became of a withdrawal (the job [`QUERY_JOB`]) and says whether to ask again. Credits what came back.
     ///
     /// A bank that does not know the number never got the request: it is sent again under the same number.
     pub async fn query(&self, book: BookId, id: WithdrawalId) -> Result<Progress, WithdrawalError> {
         let withdrawal = self.fetch(book, id).await?;
         let age = self.clock.now() - withdrawal.submitted_at.unwrap_or(withdrawal.created_at);
-        if withdrawal.status.is_final() {
-            return Ok(Progress::Settled);
+        match withdrawal.status {
+            WithdrawalStatus::Held => return Ok(ask_again(age)),
+            WithdrawalStatus::Failed | WithdrawalStatus::CreditedBack => return Ok(Progress::Settled),
+            WithdrawalStatus::Returned => return self.credit_back(book, id).await,
+            WithdrawalStatus::Succeeded if self.clock.now() - withdrawal.resolved_at.unwrap_or(withdrawal.created_at) > RETURN_WINDOW => {
+                return Ok(Progress::Settled);
+            }
+            WithdrawalStatus::Submitted | WithdrawalStatus::Unknown | WithdrawalStatus::Succeeded => {}
         }
-        if withdrawal.status == WithdrawalStatus::Held {
-            return Ok(ask_again(age));
-        }
+        let again = || if withdrawal.status == WithdrawalStatus::Succeeded { Progress::AskAgain(RETURN_LOOK) } else { ask_again(age) };
         match self.bank.query(&id.simple()).await {
             Ok(Some(state)) => {
-                let status = self.apply_result(book, id, state).await?.status;
-                Ok(if status.is_final() { Progress::Settled } else { ask_again(age) })
+                let now = self.apply_result(book, id, state).await?;
+                match now.status {
+                    WithdrawalStatus::Failed | WithdrawalStatus::CreditedBack => Ok(Progress::Settled),
+                    WithdrawalStatus::Returned => self.credit_back(book, id).await,
+                    WithdrawalStatus::Succeeded => Ok(Progress::AskAgain(RETURN_LOOK)),
+                    WithdrawalStatus::Held | WithdrawalStatus::Submitted | WithdrawalStatus::Unknown => Ok(ask_again(age)),
+                }
             }
+            // what was paid is not sent again, whatever the bank has forgotten
+            Ok(None) if withdrawal.status == WithdrawalStatus::Succeeded => Ok(again()),
             Ok(None) => {
                 repo::enqueue_resubmission(&self.db, book, id, SUBMIT_JOB).await?;
                 Ok(ask_again(age))
             }
             Err(error) => {
                 tracing::warn!(withdrawal = %id, error = &error as &dyn std::error::Error, "the bank gave no usable answer to a query");
-                Ok(ask_again(age))
+                Ok(again())
             }
         }
+    }
+
+    /// Gives the merchant what came back. Done twice, it is done once.
+    async fn credit_back(&self, book: BookId, id: WithdrawalId) -> Result<Progress, WithdrawalError> {
+        let credit = || async {
+            let mut tx = self.db.begin().await?;
+            outcome::credit_back_in_tx(&mut tx, (book, id), self.clock.today(), self.clock.now()).await?;
+            Ok(tx.commit().await?)
+        };
+        db::retrying(WithdrawalError::retryable, credit).await.map_err(WithdrawalError::or_busy)?;
+        Ok(Progress::Settled)
     }
 
     /// Applies the bank's word about a withdrawal. One that is known already changes nothing.

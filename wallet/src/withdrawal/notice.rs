@@ -129,6 +129,7 @@ fn word(notice: &Notice) -> Option<PayoutState> {
     let status = match (notice.kind, notice.status) {
         (NoticeKind::Payout, NoticeStatus::Succeeded) => PayoutStatus::Succeeded,
         (NoticeKind::Payout, NoticeStatus::Failed) => PayoutStatus::Failed { code: error_code(notice.error_code.clone()) },
+        (NoticeKind::Payout, NoticeStatus::Returned) => PayoutStatus::Returned { code: error_code(notice.error_code.clone()) },
         (NoticeKind::Payout, NoticeStatus::Closed) | (NoticeKind::Payment | NoticeKind::Refund, _) => return None,
     };
     Some(PayoutState { status, bank_reference: Some(notice.transaction_id.clone()) })

@@ -22,6 +22,8 @@ struct Row {
     created_at: DateTime<Utc>,
     submitted_at: Option<DateTime<Utc>>,
     resolved_at: Option<DateTime<Utc>>,
+    returned_at: Option<DateTime<Utc>>,
+    credited_back_at: Option<DateTime<Utc>>,
 }
 
 impl From<Row> for Withdrawal {
@@ -37,6 +39,8 @@ impl From<Row> for Withdrawal {
             created_at: row.created_at,
             submitted_at: row.submitted_at,
             resolved_at: row.resolved_at,
+            returned_at: row.returned_at,
+            credited_back_at: row.credited_back_at,
         }
     }
 }
@@ -65,7 +69,8 @@ pub(super) async fn lock_in_tx(tx: &mut PgConnection, ids: &[(BookId, Withdrawal
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT w.book_id, w.withdrawal_id, w.amount_minor, w.currency AS "currency: Currency", w.status AS "status: WithdrawalStatus",
-                  w.account_tail, w.bank_reference, w.error_code, w.created_at, w.submitted_at, w.resolved_at
+                  w.account_tail, w.bank_reference, w.error_code, w.created_at, w.submitted_at, w.resolved_at, w.returned_at,
+                  w.credited_back_at
            FROM withdrawals w
            WHERE (w.book_id, w.withdrawal_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
            ORDER BY w.book_id, w.withdrawal_id
@@ -111,12 +116,16 @@ pub(super) async fn move_in_tx(tx: &mut PgConnection, moves: &[(WithdrawalStatus
     let to: Vec<&str> = moves.iter().map(|(_, w)| w.status.as_str()).collect();
     let references: Vec<Option<&str>> = moves.iter().map(|(_, w)| w.bank_reference.as_deref()).collect();
     let codes: Vec<Option<&str>> = moves.iter().map(|(_, w)| w.error_code.as_deref()).collect();
-    let times: Vec<Option<DateTime<Utc>>> = moves.iter().map(|(_, w)| w.resolved_at).collect();
+    let resolved: Vec<Option<DateTime<Utc>>> = moves.iter().map(|(_, w)| w.resolved_at).collect();
+    let returned: Vec<Option<DateTime<Utc>>> = moves.iter().map(|(_, w)| w.returned_at).collect();
+    let credited: Vec<Option<DateTime<Utc>>> = moves.iter().map(|(_, w)| w.credited_back_at).collect();
     let moved = sqlx::query!(
         "UPDATE withdrawals w
-         SET status = m.status, bank_reference = m.bank_reference, error_code = m.error_code, resolved_at = m.resolved_at
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[])
-             AS m (book_id, withdrawal_id, was, status, bank_reference, error_code, resolved_at)
+         SET status = m.status, bank_reference = m.bank_reference, error_code = m.error_code, resolved_at = m.resolved_at,
+             returned_at = m.returned_at, credited_back_at = m.credited_back_at
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
+                     $9::timestamptz[])
+             AS m (book_id, withdrawal_id, was, status, bank_reference, error_code, resolved_at, returned_at, credited_back_at)
          WHERE w.book_id = m.book_id AND w.withdrawal_id = m.withdrawal_id AND w.status = m.was",
         &books,
         &ids,
@@ -124,7 +133,9 @@ pub(super) async fn move_in_tx(tx: &mut PgConnection, moves: &[(WithdrawalStatus
         &to as &[&str],
         &references as &[Option<&str>],
         &codes as &[Option<&str>],
-        &times as &[Option<DateTime<Utc>>]
+        &resolved as &[Option<DateTime<Utc>>],
+        &returned as &[Option<DateTime<Utc>>],
+        &credited as &[Option<DateTime<Utc>>]
     )
     .execute(tx)
     .await?;
@@ -154,7 +165,8 @@ pub(super) async fn by_ids(db: &PgPool, ids: &[(BookId, WithdrawalId)]) -> sqlx:
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT w.book_id, w.withdrawal_id, w.amount_minor, w.currency AS "currency: Currency", w.status AS "status: WithdrawalStatus",
-                  w.account_tail, w.bank_reference, w.error_code, w.created_at, w.submitted_at, w.resolved_at
+                  w.account_tail, w.bank_reference, w.error_code, w.created_at, w.submitted_at, w.resolved_at, w.returned_at,
+                  w.credited_back_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS n (book_id, withdrawal_id)
            JOIN withdrawals w USING (book_id, withdrawal_id)"#,
         &books,
@@ -171,7 +183,7 @@ pub(super) async fn page(db: &PgPool, book: BookId, before: Option<WithdrawalCur
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, withdrawal_id, amount_minor, currency AS "currency: Currency", status AS "status: WithdrawalStatus",
-                  account_tail, bank_reference, error_code, created_at, submitted_at, resolved_at
+                  account_tail, bank_reference, error_code, created_at, submitted_at, resolved_at, returned_at, credited_back_at
            FROM withdrawals
            WHERE book_id = $1 AND ($2::timestamptz IS NULL OR (created_at, withdrawal_id) < ($2, $3))
            ORDER BY created_at DESC, withdrawal_id DESC

@@ -6,8 +6,8 @@ use crate::channel::sandbox::PayoutStatus;
 
 /// Where a withdrawal stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "UPPERCASE")]
-#[serde(rename_all = "UPPERCASE")]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum WithdrawalStatus {
     /// The money is held; the bank has not been asked (W1).
     Held,
@@ -17,6 +17,10 @@ pub enum WithdrawalStatus {
     Unknown,
     Succeeded,
     Failed,
+    /// Paid, and sent back by the payee's bank, days later perhaps (退票): with us again, not yet with the merchant.
+    Returned,
+    /// What was sent back is the merchant's again.
+    CreditedBack,
 }
 
 impl WithdrawalStatus {
@@ -27,12 +31,14 @@ impl WithdrawalStatus {
             Self::Unknown => "UNKNOWN",
             Self::Succeeded => "SUCCEEDED",
             Self::Failed => "FAILED",
+            Self::Returned => "RETURNED",
+            Self::CreditedBack => "CREDITED_BACK",
         }
     }
 
-    /// Whether the bank has given its last word.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed)
+    /// Whether the bank has said if it pays. What it paid may still come back.
+    pub fn decided(self) -> bool {
+        !matches!(self, Self::Held | Self::Submitted | Self::Unknown)
     }
 }
 
@@ -46,51 +52,77 @@ pub enum Step {
     /// Paid: the held money leaves.
     Pay,
     /// Refused for good: the hold is undone.
-    Return { code: String },
+    Refuse { code: String },
+    /// What was paid came back: it waits with us to be credited.
+    Bounce { code: String },
+    /// Paid and back again, both news to us.
+    PayAndBounce { code: String },
     /// Contradicts what was final, or came before the bank was asked: changes nothing, a person has to look.
     Conflict,
 }
 
-/// Decides what the bank's word does to a withdrawal. Only a definitive word ends it; time never does.
-pub fn step(status: WithdrawalStatus, word: &PayoutStatus) -> Step {
-    use WithdrawalStatus::{Failed, Held, Submitted, Succeeded, Unknown};
+/// Decides what the bank's word does to a withdrawal. Only a definitive word ends it; time never does. `same_reference`: the word names the
+/// bank's own number that we know the payout by, or we know none yet. What comes back under another one is for a person to match (W4).
+pub fn step(status: WithdrawalStatus, word: &PayoutStatus, same_reference: bool) -> Step {
+    use WithdrawalStatus::{CreditedBack, Failed, Held, Returned, Submitted, Succeeded, Unknown};
     match (status, word) {
-        (Held, _) | (Succeeded, PayoutStatus::Failed { .. }) | (Failed, PayoutStatus::Succeeded) => Step::Conflict,
-        (Submitted, PayoutStatus::Accepted) | (Succeeded | Failed, _) => Step::Keep,
+        (Held, _) | (Succeeded | Returned | CreditedBack, PayoutStatus::Failed { .. }) => Step::Conflict,
+        (Failed, PayoutStatus::Succeeded | PayoutStatus::Returned { .. }) => Step::Conflict,
+        (_, PayoutStatus::Returned { .. }) if !same_reference => Step::Conflict,
+        (Succeeded, PayoutStatus::Returned { code }) => Step::Bounce { code: code.clone() },
+        (Submitted, PayoutStatus::Accepted) | (Succeeded | Failed | Returned | CreditedBack, _) => Step::Keep,
         (Unknown, PayoutStatus::Accepted) => Step::Acknowledge,
         (Submitted | Unknown, PayoutStatus::Succeeded) => Step::Pay,
-        (Submitted | Unknown, PayoutStatus::Failed { code }) => Step::Return { code: code.clone() },
+        (Submitted | Unknown, PayoutStatus::Failed { code }) => Step::Refuse { code: code.clone() },
+        (Submitted | Unknown, PayoutStatus::Returned { code }) => Step::PayAndBounce { code: code.clone() },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::WithdrawalStatus::{Failed, Held, Submitted, Succeeded, Unknown};
+    use super::WithdrawalStatus::{CreditedBack, Failed, Held, Returned, Submitted, Succeeded, Unknown};
     use super::*;
 
     #[test]
     fn only_the_bank_s_last_word_moves_money() {
-        let closed = || PayoutStatus::Failed { code: "ACCOUNT_CLOSED".to_owned() };
-        let returned = || Step::Return { code: "ACCOUNT_CLOSED".to_owned() };
+        let code = || "ACCOUNT_CLOSED".to_owned();
+        let (closed, back) = (PayoutStatus::Failed { code: code() }, PayoutStatus::Returned { code: code() });
+        let (yes, accepted) = (PayoutStatus::Succeeded, PayoutStatus::Accepted);
         let cases = [
-            (Held, PayoutStatus::Accepted, Step::Conflict),
-            (Held, PayoutStatus::Succeeded, Step::Conflict),
-            (Held, closed(), Step::Conflict),
-            (Submitted, PayoutStatus::Accepted, Step::Keep),
-            (Submitted, PayoutStatus::Succeeded, Step::Pay),
-            (Submitted, closed(), returned()),
-            (Unknown, PayoutStatus::Accepted, Step::Acknowledge),
-            (Unknown, PayoutStatus::Succeeded, Step::Pay),
-            (Unknown, closed(), returned()),
-            (Succeeded, PayoutStatus::Accepted, Step::Keep),
-            (Succeeded, PayoutStatus::Succeeded, Step::Keep),
-            (Succeeded, closed(), Step::Conflict),
-            (Failed, PayoutStatus::Accepted, Step::Keep),
-            (Failed, PayoutStatus::Succeeded, Step::Conflict),
-            (Failed, closed(), Step::Keep),
+            (Held, &accepted, Step::Conflict),
+            (Held, &yes, Step::Conflict),
+            (Held, &closed, Step::Conflict),
+            (Held, &back, Step::Conflict),
+            (Submitted, &accepted, Step::Keep),
+            (Submitted, &yes, Step::Pay),
+            (Submitted, &closed, Step::Refuse { code: code() }),
+            (Submitted, &back, Step::PayAndBounce { code: code() }),
+            (Unknown, &accepted, Step::Acknowledge),
+            (Unknown, &yes, Step::Pay),
+            (Unknown, &closed, Step::Refuse { code: code() }),
+            (Unknown, &back, Step::PayAndBounce { code: code() }),
+            (Succeeded, &accepted, Step::Keep),
+            (Succeeded, &yes, Step::Keep),
+            (Succeeded, &closed, Step::Conflict),
+            (Succeeded, &back, Step::Bounce { code: code() }),
+            (Failed, &accepted, Step::Keep),
+            (Failed, &yes, Step::Conflict),
+            (Failed, &closed, Step::Keep),
+            (Failed, &back, Step::Conflict),
+            (Returned, &accepted, Step::Keep),
+            (Returned, &yes, Step::Keep),
+            (Returned, &closed, Step::Conflict),
+            (Returned, &back, Step::Keep),
+            (CreditedBack, &accepted, Step::Keep),
+            (CreditedBack, &yes, Step::Keep),
+            (CreditedBack, &closed, Step::Conflict),
+            (CreditedBack, &back, Step::Keep),
         ];
         for (status, word, expected) in cases {
-            assert_eq!(step(status, &word), expected, "{status:?} and {word:?}");
+            assert_eq!(step(status, word, true), expected, "{status:?} and {word:?}");
+        }
+        for status in [Held, Submitted, Unknown, Succeeded, Failed, Returned, CreditedBack] {
+            assert_eq!(step(status, &back, false), Step::Conflict, "{status:?} and another payout's return");
         }
     }
 }

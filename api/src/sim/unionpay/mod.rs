@@ -272,7 +272,7 @@ fn refund_fields(refund: &Refund, code_name: &'static str) -> Vec<(&'static str,
     let state = match refund.status {
         TransferStatus::Succeeded => code::OK,
         TransferStatus::Accepted => code::ACCEPTED,
-        TransferStatus::Failed => REVERSED,
+        TransferStatus::Failed | TransferStatus::Returned => REVERSED,
     };
     let time = refund.success_time.map_or_else(|| Extra::of(&refund.extra).txn_time, stamp);
     vec![

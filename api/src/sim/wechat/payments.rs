@@ -37,7 +37,7 @@ pub fn refund_status(status: TransferStatus) -> RefundStatus {
     match status {
         TransferStatus::Accepted => RefundStatus::Processing,
         TransferStatus::Succeeded => RefundStatus::Success,
-        TransferStatus::Failed => RefundStatus::Abnormal,
+        TransferStatus::Failed | TransferStatus::Returned => RefundStatus::Abnormal,
     }
 }
 

@@ -16,7 +16,7 @@ fn state(status: TransferStatus) -> TransferState {
     match status {
         TransferStatus::Accepted => TransferState::WaitUserConfirm,
         TransferStatus::Succeeded => TransferState::Success,
-        TransferStatus::Failed => TransferState::Fail,
+        TransferStatus::Failed | TransferStatus::Returned => TransferState::Fail,
     }
 }
 

@@ -164,7 +164,7 @@ fn refund_word(refund: Refund) -> Result<TransferWord, ChannelError> {
         TransferStatus::Succeeded => {
             TransferWord::Succeeded { at: refund.refunded_at.ok_or(ChannelError::BadAnswer("a success without its time"))? }
         }
-        TransferStatus::Failed => TransferWord::Failed { code: error_code(refund.error_code) },
+        TransferStatus::Failed | TransferStatus::Returned => TransferWord::Failed { code: error_code(refund.error_code) },
     })
 }
 

@@ -289,6 +289,7 @@ fn spoken(notice: &Notice) -> Option<Spoken> {
                 },
                 NoticeStatus::Failed => PaymentWord::Failed { code: failed() },
                 NoticeStatus::Closed => PaymentWord::Closed,
+                NoticeStatus::Returned => return None,
             },
         },
         NoticeKind::Refund => Spoken::Refund {
@@ -298,7 +299,7 @@ fn spoken(notice: &Notice) -> Option<Spoken> {
             word: match notice.status {
                 NoticeStatus::Succeeded => TransferWord::Succeeded { at: notice.success_time? },
                 NoticeStatus::Failed => TransferWord::Failed { code: failed() },
-                NoticeStatus::Closed => return None,
+                NoticeStatus::Closed | NoticeStatus::Returned => return None,
             },
         },
         NoticeKind::Payout => return None,
@@ -330,6 +331,7 @@ impl SandboxAcquirer {
                 TransferWord::Succeeded { at: answer.success_time.ok_or(ChannelError::BadAnswer("a success without its time"))? }
             }
             TransferStatus::Failed => TransferWord::Failed { code: error_code(answer.error_code) },
+            TransferStatus::Returned => return Err(ChannelError::BadAnswer("a refund does not come back")),
         })
     }
 }
@@ -356,6 +358,10 @@ pub enum PayoutStatus {
     Accepted,
     Succeeded,
     Failed {
+        code: String,
+    },
+    /// It had succeeded, and the money came back (退票).
+    Returned {
         code: String,
     },
 }
@@ -415,6 +421,7 @@ impl SandboxBank {
             TransferStatus::Accepted => PayoutStatus::Accepted,
             TransferStatus::Succeeded => PayoutStatus::Succeeded,
             TransferStatus::Failed => PayoutStatus::Failed { code: error_code(answer.error_code) },
+            TransferStatus::Returned => PayoutStatus::Returned { code: error_code(answer.error_code) },
         };
         Ok(PayoutState { status, bank_reference: Some(answer.bank_reference) })
     }

@@ -70,6 +70,8 @@ pub enum TransferStatus {
     Accepted,
     Succeeded,
     Failed,
+    /// A payout that had succeeded and came back (退票). No refund does.
+    Returned,
 }
 
 /// A refund as the acquirer knows it.
@@ -151,13 +153,15 @@ pub enum NoticeKind {
     Payout,
 }
 
-/// What a notice says: only final states are notified.
+/// What a notice says: only results are notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum NoticeStatus {
     Succeeded,
     Failed,
     Closed,
+    /// A payout that had succeeded came back.
+    Returned,
 }
 
 /// A result sent to `notify_url`, again with back-off until it is answered with 2xx. The same `notice_id` always has the same body.

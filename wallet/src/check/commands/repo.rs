@@ -84,23 +84,24 @@ pub(super) async fn numbers_given_out(tx: &mut PgConnection) -> sqlx::Result<Fou
 
 /// What a notice said, read from its bytes by pattern: a content that is no JSON must not end the check. Only notices that were processed and
 /// that named what we asked for. A payment that succeeded stays so whatever else was said; a refund or payout that the channel called both
-/// succeeded and failed ends as either, and a person knows. A surplus that cannot be given back stays owed.
+/// succeeded and failed ends as either, and a person knows, as when a payout comes back under another reference. A surplus that cannot be given back stays owed.
 pub(super) async fn notices_took_effect(tx: &mut PgConnection) -> sqlx::Result<Found> {
     sqlx::query_as!(
         Found,
         r#"WITH texts AS (
-               SELECT channel, encode(content, 'escape') AS text
+               SELECT channel, outcome, encode(content, 'escape') AS text
                FROM notices
                WHERE processed_at IS NOT NULL AND outcome NOT IN ('CONFLICT', 'MALFORMED', 'UNKNOWN_REQUEST', 'NOTED', 'WAITING')
            ), said AS (
-               SELECT channel, substring(text FROM '"(?:kind|about)"\s*:\s*"([A-Z]+)"') AS kind,
+               SELECT channel, outcome, substring(text FROM '"(?:kind|about)"\s*:\s*"([A-Z]+)"') AS kind,
                       substring(text FROM '"(?:status|word)"\s*:\s*"([A-Z]+)"') AS word,
                       substring(text FROM '"request_no"\s*:\s*"([0-9a-f]{32})"') AS request_no,
                       substring(text FROM '"amount_minor"\s*:\s*(-?[0-9]{1,18})')::bigint AS amount_minor,
                       substring(text FROM '"currency"\s*:\s*"([A-Z]{3})"') AS currency
                FROM texts
            ), subjects AS (
-               SELECT n.kind, n.book_id, n.subject_id, bool_or(s.word = 'SUCCEEDED') AS success, bool_or(s.word <> 'SUCCEEDED') AS failure
+               SELECT n.kind, n.book_id, n.subject_id, bool_or(s.word = 'SUCCEEDED') AS success, bool_or(s.word NOT IN ('SUCCEEDED', 'RETURNED')) AS failure,
+                      bool_or(s.word = 'RETURNED' AND s.outcome <> 'CONTRADICTED') AS returned
                FROM said s
                JOIN request_numbers n ON n.request_no = s.request_no
                                      AND n.kind = CASE s.kind WHEN 'PAYOUT' THEN 'WITHDRAWAL' ELSE s.kind END
@@ -117,13 +118,15 @@ pub(super) async fn notices_took_effect(tx: &mut PgConnection) -> sqlx::Result<F
            )
            SELECT count(*) AS "checked!",
                   ARRAY(SELECT format('%s %s of book %s is %s after notices of %s', kind, subject_id, book_id, COALESCE(status, 'missing'),
-                                      concat_ws(' and ', CASE WHEN success THEN 'success' END, CASE WHEN failure THEN 'failure' END))
+                                      concat_ws(' and ', CASE WHEN success THEN 'success' END, CASE WHEN failure THEN 'failure' END,
+                                                CASE WHEN returned THEN 'return' END))
                         FROM stands
                         WHERE status IS NULL OR status <> ALL (CASE
                             WHEN kind = 'PAYMENT' AND success THEN ARRAY['SUCCEEDED', 'CONFLICTED']
                             WHEN kind = 'PAYMENT' THEN ARRAY['SUCCEEDED', 'CONFLICTED', 'FAILED', 'CLOSED_AT_CHANNEL']
-                            WHEN success AND failure THEN ARRAY['SUCCEEDED', 'FAILED']
-                            WHEN success THEN ARRAY['SUCCEEDED']
+                            WHEN (success OR returned) AND failure THEN ARRAY['SUCCEEDED', 'FAILED', 'RETURNED', 'CREDITED_BACK']
+                            WHEN returned THEN ARRAY['RETURNED', 'CREDITED_BACK']
+                            WHEN success THEN ARRAY['SUCCEEDED', 'RETURNED', 'CREDITED_BACK']
                             WHEN surplus THEN ARRAY['FUNDED', 'SENT', 'UNKNOWN', 'SUCCEEDED']
                             ELSE ARRAY['FAILED']
                         END)

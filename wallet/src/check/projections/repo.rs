@@ -23,8 +23,12 @@ pub(super) async fn outbox_complete(tx: &mut PgConnection) -> sqlx::Result<Found
                SELECT book_id, CASE status WHEN 'SUCCEEDED' THEN 'refund.succeeded' ELSE 'refund.failed' END, refund_id
                FROM refunds WHERE status IN ('SUCCEEDED', 'FAILED')
                UNION ALL
-               SELECT book_id, CASE status WHEN 'SUCCEEDED' THEN 'withdrawal.succeeded' ELSE 'withdrawal.failed' END, withdrawal_id
-               FROM withdrawals WHERE status IN ('SUCCEEDED', 'FAILED')
+               SELECT book_id, CASE status WHEN 'FAILED' THEN 'withdrawal.failed' ELSE 'withdrawal.succeeded' END, withdrawal_id
+               FROM withdrawals WHERE status IN ('SUCCEEDED', 'FAILED', 'RETURNED', 'CREDITED_BACK')
+               UNION ALL
+               SELECT book_id, 'withdrawal.returned', withdrawal_id FROM withdrawals WHERE status IN ('RETURNED', 'CREDITED_BACK')
+               UNION ALL
+               SELECT book_id, 'withdrawal.credited_back', withdrawal_id FROM withdrawals WHERE status = 'CREDITED_BACK'
                UNION ALL
                SELECT book_id, 'settlement.released', batch_id FROM settlement_batches WHERE released_minor > 0
                UNION ALL
@@ -35,7 +39,8 @@ pub(super) async fn outbox_complete(tx: &mut PgConnection) -> sqlx::Result<Found
                            ELSE subject_id END AS subject_id
                FROM outbox
                WHERE kind IN ('order.created', 'order.paid', 'order.closed', 'payment.surplus', 'payment.conflicted', 'refund.succeeded',
-                              'refund.failed', 'withdrawal.succeeded', 'withdrawal.failed', 'settlement.released', 'order.released')
+                              'refund.failed', 'withdrawal.succeeded', 'withdrawal.failed', 'withdrawal.returned',
+                              'withdrawal.credited_back', 'settlement.released', 'order.released')
                GROUP BY book_id, kind, 4
            ), compared AS (
                SELECT book_id, kind, subject_id, COALESCE(t.times, 0) AS times, f.kind IS NOT NULL AS happened

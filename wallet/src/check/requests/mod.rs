@@ -6,16 +6,19 @@ use sqlx::PgConnection;
 
 use super::{RuleResult, Scope};
 
+/// What a withdrawal may do to the books.
+const WITHDRAWALS: [&str; 5] = ["WITHDRAWAL_HOLD", "WITHDRAWAL_PAID", "WITHDRAWAL_RETURNED", "WITHDRAWAL_BOUNCED", "WITHDRAWAL_CREDITED_BACK"];
+
 pub(super) async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<Vec<RuleResult>> {
     let payments = repo::booked_once(tx, scope, &["PAYMENT"]).await?;
     let refunds = repo::booked_once(tx, scope, &["REFUND", "REFUND_SETTLED", "REFUND_RETURNED"]).await?;
     let settlements = repo::booked_once(tx, scope, &["SETTLEMENT_RELEASE"]).await?;
-    let withdrawals = repo::booked_once(tx, scope, &["WITHDRAWAL_HOLD", "WITHDRAWAL_PAID", "WITHDRAWAL_RETURNED"]).await?;
+    let withdrawals = repo::booked_once(tx, scope, &WITHDRAWALS).await?;
     let mut rules = vec![
         payments.result("P1", "every successful attempt is booked once with its amount and store, and nothing else as a payment"),
         refunds.result("R2", "every refund is booked as taken, settled or returned, as its status says"),
         settlements.result("T1", "every settlement batch is released once, and nothing else"),
-        withdrawals.result("W3", "every withdrawal is booked as held, paid or returned, as its status says"),
+        withdrawals.result("W3", "every withdrawal is booked as held, paid, refused, sent back and credited back, as its status says"),
         repo::kinds_are_known(tx, scope).await?.result("OWNER", "every posting is of a kind that has an owner"),
     ];
     if scope.is_full() {

@@ -23,6 +23,7 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                FROM outbox o
                JOIN (VALUES ('order.paid', 'PAYMENT'), ('refund.succeeded', 'REFUND_SETTLED'), ('refund.failed', 'REFUND_RETURNED'),
                             ('withdrawal.succeeded', 'WITHDRAWAL_PAID'), ('withdrawal.failed', 'WITHDRAWAL_RETURNED'),
+                            ('withdrawal.returned', 'WITHDRAWAL_BOUNCED'), ('withdrawal.credited_back', 'WITHDRAWAL_CREDITED_BACK'),
                             ('settlement.released', 'SETTLEMENT_RELEASE')) AS k (event_kind, kind) ON k.event_kind = o.kind
                WHERE $2 IS NOT NULL AND k.kind = ANY($1) AND NOT o.queued AND o.xid > $2::text::xid8 AND o.xid < $3::text::xid8
            ), attempts AS (
@@ -67,7 +68,10 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                UNION ALL
                SELECT w.book_id, k.kind, w.withdrawal_id, w.amount_minor, NULL
                FROM paid_out w
-               JOIN (VALUES ('WITHDRAWAL_HOLD', NULL), ('WITHDRAWAL_PAID', 'SUCCEEDED'), ('WITHDRAWAL_RETURNED', 'FAILED')) AS k (kind, status)
+               JOIN (VALUES ('WITHDRAWAL_HOLD', NULL), ('WITHDRAWAL_RETURNED', 'FAILED'),
+                            ('WITHDRAWAL_PAID', 'SUCCEEDED'), ('WITHDRAWAL_PAID', 'RETURNED'), ('WITHDRAWAL_PAID', 'CREDITED_BACK'),
+                            ('WITHDRAWAL_BOUNCED', 'RETURNED'), ('WITHDRAWAL_BOUNCED', 'CREDITED_BACK'),
+                            ('WITHDRAWAL_CREDITED_BACK', 'CREDITED_BACK')) AS k (kind, status)
                    ON (k.status IS NULL OR k.status = w.status) AND k.kind = COALESCE(w.only_kind, k.kind)
            ), booked AS (
                SELECT p.book_id, p.kind, p.reference_id, count(DISTINCT p.posting_id) AS times,
@@ -112,7 +116,8 @@ pub(super) async fn kinds_are_known(tx: &mut PgConnection, scope: &Scope) -> sql
                   ARRAY(SELECT format('posting %s of book %s is of kind %s', posting_id, book_id, kind)
                         FROM scope
                         WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'ORDER_RELEASE', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
-                                           'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'TRANSFER_OUT', 'TRANSFER_IN', 'REVERSAL')
+                                           'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'WITHDRAWAL_BOUNCED', 'WITHDRAWAL_CREDITED_BACK',
+                                           'TRANSFER_OUT', 'TRANSFER_IN', 'REVERSAL')
                         LIMIT 21) AS "violations!""#,
         scope.after(),
         scope.before()
@@ -242,7 +247,7 @@ pub(super) async fn transit_is_open(tx: &mut PgConnection) -> sqlx::Result<Found
     sqlx::query_as!(
         Found,
         r#"WITH open_rows AS (
-               SELECT book_id, 'PAYOUT_TRANSIT' AS kind, currency, amount_minor FROM withdrawals WHERE status NOT IN ('SUCCEEDED', 'FAILED')
+               SELECT book_id, 'PAYOUT_TRANSIT' AS kind, currency, amount_minor FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED')
                UNION ALL
                SELECT book_id, 'REFUND_PAYABLE', currency, amount_minor FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED')
            ), open_sums AS (
