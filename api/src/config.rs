@@ -179,6 +179,8 @@ pub struct Products {
 pub struct Sim {
     /// Address the simulator listens on.
     pub listen: SocketAddr,
+    /// What goes wrong there: the name of a profile that comes with the program, or a file.
+    pub profile: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -286,7 +288,7 @@ impl Default for Config {
                 ecny: Ecny { url: String::new(), merchant_no: ecny::MERCHANT_NO.to_owned() },
             },
             products: Products { dir: PathBuf::new() },
-            sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) },
+            sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)), profile: "calm".to_owned() },
             work: Work { listen: String::new(), transfer_alarm_s: 60 },
             period: Period { day_close_after_min: 30, month_close_day: 5 },
             webhook: Webhook { keep_days: 30 },

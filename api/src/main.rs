@@ -34,7 +34,11 @@ enum Command {
     /// Run background jobs
     Work,
     /// Run the sandbox acquirer and bank
-    Sim,
+    Sim {
+        /// What goes wrong: the name of a profile that comes with the program, or a file like those in profiles/
+        #[arg(long, value_name = "FILE|NAME")]
+        profile: Option<String>,
+    },
     /// Bring the database's schema up to date
     Migrate,
     /// Run the demo through the public API of a running server
@@ -102,9 +106,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             reach_database(&config).await?;
             api::jobs::work(config).await?;
         }
-        Command::Sim => {
+        Command::Sim { profile } => {
             api::telemetry::init(&config.log)?;
-            api::sim::run(&config).await?;
+            api::sim::run(&config, profile.as_deref()).await?;
         }
         Command::Migrate => {
             with_database(&config, async |url| {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -9,9 +10,14 @@ use uuid::Uuid;
 use wallet::channel::sandbox::wire::{PaymentRequest, PaymentStatus, PayoutRequest, RefundRequest, TransferStatus, code};
 
 use super::Party;
+use super::chaos::Chaos;
+use super::chaos::profile::News;
+use super::chaos::rules::Told;
 use super::front::{About, Fronts};
 use super::journal::Journal;
+use super::lie::Lie;
 use super::record::{Line, Notice, Payment, Payout, Refund};
+use super::truth::Truth;
 
 /// Payments, refunds and payouts each that are remembered, some hundred megabytes together.
 pub const PAYMENTS_MAX: usize = 300_000;
@@ -50,7 +56,7 @@ impl Refused {
 }
 
 /// Who was asked, and under which number of ours.
-type Key = (Party, String);
+pub type Key = (Party, String);
 
 fn key(party: Party, request_no: &str) -> Key {
     (party, request_no.to_owned())
@@ -62,18 +68,19 @@ pub struct Book {
     payments: HashMap<Key, Payment>,
     number_of: HashMap<String, Key>,
     refunds: HashMap<Key, Refund>,
-    /// What was taken of each payment for refunds. None ever fails here.
+    /// What was taken of each payment for refunds that did not fail.
     refunded_minor: HashMap<Key, i64>,
     payouts: HashMap<Key, Payout>,
     notices: HashMap<String, Notice>,
     offset_ms: i64,
     fronts: Arc<Fronts>,
+    chaos: Arc<Chaos>,
     journal: Journal,
 }
 
 impl Book {
     /// From the lines of a journal; the last line of each thing wins.
-    pub fn remember(lines: Vec<Line>, journal: Journal, fronts: Arc<Fronts>) -> Self {
+    pub fn remember(lines: Vec<Line>, journal: Journal, fronts: Arc<Fronts>, chaos: Arc<Chaos>) -> Self {
         let mut book = Self {
             payments: HashMap::new(),
             number_of: HashMap::new(),
@@ -83,6 +90,7 @@ impl Book {
             notices: HashMap::new(),
             offset_ms: 0,
             fronts,
+            chaos,
             journal,
         };
         for line in lines {
@@ -99,10 +107,10 @@ impl Book {
                 self.payments.insert(key, p);
             }
             Line::Refund(r) => {
-                let (payment, minor) = (key(r.party, &r.request.payment_request_no), r.request.amount_minor);
-                if self.refunds.insert(key(r.party, &r.request.request_no), r).is_none() {
-                    *self.refunded_minor.entry(payment).or_default() += minor;
-                }
+                let counts = |r: &Refund| if r.status == TransferStatus::Failed { 0 } else { r.request.amount_minor };
+                let (payment, now) = (key(r.party, &r.request.payment_request_no), counts(&r));
+                let before = self.refunds.insert(key(r.party, &r.request.request_no), r).as_ref().map_or(0, counts);
+                *self.refunded_minor.entry(payment).or_default() += now - before;
             }
             Line::Payout(p) => _ = self.payouts.insert(key(p.party, &p.request_no), p),
             Line::Notice(n) => _ = self.notices.insert(n.notice_id.clone(), n),
@@ -246,6 +254,16 @@ impl Book {
         self.conclude_payment(Payment { status: PaymentStatus::Failed, error_code: Some(error_code.to_owned()), ..payment }, 1, now)
     }
 
+    /// A payment that was closed or declined is paid all the same, as the payer's bank found out later.
+    pub fn pay_after_all(&mut self, party: Party, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        let payment = self.payment(party, request_no).ok_or(Refused::NotFound)?.clone();
+        if payment.barred || !matches!(payment.status, PaymentStatus::Closed | PaymentStatus::Failed) {
+            return Ok(None);
+        }
+        let paid = Payment { status: PaymentStatus::Succeeded, success_time: Some(now), error_code: None, ..payment };
+        self.conclude_payment(paid, 1, now)
+    }
+
     /// The platform has asked: a notice that was held back may come, late.
     pub fn asked(&mut self, party: Party, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
         match self.payment(party, request_no) {
@@ -296,13 +314,17 @@ impl Book {
         Ok(refund)
     }
 
-    /// The payer has the money back.
+    /// The payer has the money back, or the refund failed after all.
     pub fn settle_refund(&mut self, party: Party, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
         let refund = self.refund(party, request_no).ok_or(Refused::NotFound)?.clone();
         if refund.status != TransferStatus::Accepted {
             return Ok(None);
         }
-        let refund = Refund { status: TransferStatus::Succeeded, success_time: Some(now), ..refund };
+        let refund = if self.chaos.fate(party, request_no).refund_fails {
+            Refund { status: TransferStatus::Failed, error_code: Some(code::ACCOUNT_CLOSED.to_owned()), ..refund }
+        } else {
+            Refund { status: TransferStatus::Succeeded, success_time: Some(now), ..refund }
+        };
         let payment = self.payment(party, &refund.request.payment_request_no).ok_or(Refused::NotFound)?;
         let notice = self.notice(party, &refund.request.notify_url, About::Refund(&refund, payment), 1, now);
         let mut lines = vec![Line::Refund(refund)];
@@ -336,6 +358,7 @@ impl Book {
             notify_url: request.notify_url.clone(),
             payee,
             account_closed: request.payee_account.ends_with("0001"),
+            returns_after_ms: None,
             bank_reference: reference("B"),
             status: TransferStatus::Accepted,
             success_time: None,
@@ -352,8 +375,10 @@ impl Book {
             return Ok(None);
         }
         let status = if payout.account_closed { TransferStatus::Failed } else { TransferStatus::Succeeded };
+        let returns = self.chaos.fate(party, request_no).payout_returns.filter(|_| !payout.account_closed);
         let payout = Payout {
             status,
+            returns_after_ms: returns.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
             success_time: (!payout.account_closed).then_some(now),
             error_code: payout.account_closed.then(|| code::ACCOUNT_CLOSED.to_owned()),
             ..payout
@@ -365,12 +390,56 @@ impl Book {
         Ok(notice)
     }
 
-    /// Writes a notice, to be delivered so often. None where nobody is to be told.
+    /// What the bank paid has come back to it (退票).
+    pub fn return_payout(&mut self, party: Party, request_no: &str, now: DateTime<Utc>) -> Result<Option<Notice>, Refused> {
+        let payout = self.payout(party, request_no).ok_or(Refused::NotFound)?.clone();
+        if payout.status != TransferStatus::Succeeded {
+            return Ok(None);
+        }
+        let payout = Payout { status: TransferStatus::Returned, error_code: Some(code::ACCOUNT_CLOSED.to_owned()), ..payout };
+        let notice = self.notice(party, &payout.notify_url, About::Payout(&payout), 1, now);
+        let mut lines = vec![Line::Payout(payout)];
+        lines.extend(notice.clone().map(Line::Notice));
+        self.change(lines)?;
+        Ok(notice)
+    }
+
+    /// Writes a notice, to be delivered at least so often, and says of it what the profile wants. None where nobody is to be told.
     fn notice(&self, party: Party, url: &str, about: About<'_>, deliveries: u32, now: DateTime<Utc>) -> Option<Notice> {
         let front = self.fronts.get(&party).filter(|_| !url.is_empty())?;
         let notice_id = reference("N");
-        let body = front.notice(&notice_id, about, now);
-        Some(Notice { notice_id, party, url: url.to_owned(), body, left: deliveries })
+        let (news, number) = match about {
+            About::Payment(p) => (News::Payment, &p.request.request_no),
+            About::Refund(r, _) => (News::Refund, &r.request.request_no),
+            About::Payout(p) => (News::Payout, &p.request_no),
+        };
+        let plan = self.chaos.notice(party, news, number);
+        let body = match plan.told {
+            Told::Nothing => return None,
+            Told::Truth => front.notice(&notice_id, about, now),
+            lie => Lie::about(about, lie).told(front.as_ref(), &notice_id, now),
+        };
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Some(Notice {
+            notice_id,
+            party,
+            url: url.to_owned(),
+            body,
+            left: deliveries.max(plan.deliveries),
+            delay_ms: ms(plan.delay),
+            behind: plan.behind,
+            once: plan.told != Told::Truth,
+            replay_ms: plan.replayed.map(ms),
+        })
+    }
+
+    /// What really happened, whatever was said about it: every payment, refund and payout, in the order of their numbers.
+    pub fn truth(&self) -> Vec<Truth> {
+        let payments = self.payments.values().filter(|p| !p.barred).map(Truth::of_payment);
+        let refunds = self.refunds.values().map(Truth::of_refund);
+        let mut truth: Vec<_> = payments.chain(refunds).chain(self.payouts.values().map(Truth::of_payout)).collect();
+        truth.sort_by(|a, b| a.request_no.cmp(&b.request_no));
+        truth
     }
 
     /// A notice was delivered, or is given up with `left` of zero.
@@ -378,13 +447,20 @@ impl Book {
         self.change(vec![Line::Left { notice_id: notice_id.to_owned(), left }])
     }
 
-    /// What a restart has to take up: notices under way, and the refunds and payouts without a result.
-    pub fn unfinished(&self) -> (Vec<Notice>, Vec<Key>, Vec<Key>) {
+    /// A payout that was paid and will come back, and after how long.
+    pub fn returning(payout: &Payout) -> Option<(Key, Duration)> {
+        let after = payout.returns_after_ms.filter(|_| payout.status == TransferStatus::Succeeded)?;
+        Some((key(payout.party, &payout.request_no), Duration::from_millis(after)))
+    }
+
+    /// What a restart has to take up: notices under way, the refunds and payouts without a result, and the payouts that will come back.
+    pub fn unfinished(&self) -> (Vec<Notice>, Vec<Key>, Vec<Key>, Vec<(Key, Duration)>) {
         let open = |status: TransferStatus| status == TransferStatus::Accepted;
         (
             self.notices.values().cloned().collect(),
             self.refunds.iter().filter(|(_, r)| open(r.status)).map(|(key, _)| key.clone()).collect(),
             self.payouts.iter().filter(|(_, p)| open(p.status)).map(|(key, _)| key.clone()).collect(),
+            self.payouts.values().filter_map(Self::returning).collect(),
         )
     }
 

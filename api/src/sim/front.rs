@@ -19,13 +19,26 @@ pub enum About<'a> {
     Payout(&'a Payout),
 }
 
+/// What of a request its answer's signature may cover.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub path: &'a str,
+    pub headers: &'a HeaderMap,
+}
+
 /// A protocol as the delivery of notices sees it.
 pub trait Front: fmt::Debug + Send + Sync {
     /// The body of a notice. Written once: each delivery of one notice has the same.
     fn notice(&self, notice_id: &str, about: About<'_>, now: DateTime<Utc>) -> String;
 
-    /// The headers of one delivery, content type included, signed anew where the protocol signs headers.
-    fn headers(&self, url: &Url, body: &str) -> HeaderMap;
+    /// The headers of one delivery, content type included, signed anew, as of `at`, where the protocol signs headers.
+    fn headers(&self, url: &Url, body: &str, at: DateTime<Utc>) -> HeaderMap;
+
+    /// The headers of an answer with another body or another time, rightly signed. None: this protocol signs bodies, so that an answer is
+    /// changed by nobody but who wrote it.
+    fn answer_headers(&self, _asked: &Asked<'_>, _status: StatusCode, _body: &[u8], _at: DateTime<Utc>) -> Option<HeaderMap> {
+        None
+    }
 
     /// Whether the platform's answer means that it has the notice.
     fn taken(&self, status: StatusCode, answer: &[u8]) -> bool;

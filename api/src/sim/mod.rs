@@ -5,16 +5,19 @@
 
 pub mod alipay;
 mod book;
+pub mod chaos;
 mod control;
 pub mod ecny;
 mod exchange;
 mod front;
 mod journal;
+mod lie;
 mod notify;
 mod page;
 mod payer;
 mod record;
 mod sandbox;
+mod truth;
 pub mod unionpay;
 pub mod wechat;
 
@@ -24,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::Context;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::routing::{any, get, post};
 use tokio::net::TcpListener;
 use wallet::base::clock::Clock;
@@ -33,6 +37,8 @@ use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, PLATFORM_KEY};
 
 use crate::config::Config;
 use book::Book;
+use chaos::Chaos;
+use chaos::line::{Cut, Lines};
 use front::{Front, Fronts};
 use journal::Journal;
 use sandbox::Sandbox;
@@ -49,6 +55,26 @@ pub enum Party {
     Wechat,
 }
 
+impl Party {
+    pub const ALL: [Self; 6] = [Self::Acquirer, Self::Bank, Self::Alipay, Self::UnionPay, Self::Ecny, Self::Wechat];
+
+    /// As a profile and the control address call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Acquirer => "acquirer",
+            Self::Bank => "bank",
+            Self::Alipay => "alipay",
+            Self::UnionPay => "unionpay",
+            Self::Ecny => "ecny",
+            Self::Wechat => "wechat",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|party| party.name() == name)
+    }
+}
+
 /// The counterparties with their keys and their memory.
 #[derive(Debug)]
 pub struct Sim {
@@ -63,6 +89,7 @@ pub struct Sim {
     public_url: String,
     book: Mutex<Book>,
     notifier: notify::Notifier,
+    chaos: Arc<Chaos>,
 }
 
 /// The keys of both counterparties, and the one they know the platform by.
@@ -114,8 +141,14 @@ impl Keys {
 }
 
 impl Sim {
-    /// Remembers what `journal` holds, and takes up what was still to be sent.
+    /// Remembers what `journal` holds, and takes up what was still to be sent. Nothing goes wrong.
     pub fn load(keys: Keys, merchant_no: &str, public_url: &str, journal: &Path) -> anyhow::Result<Arc<Self>> {
+        Self::load_with(keys, merchant_no, public_url, journal, chaos::CALM)
+    }
+
+    /// The same, and what goes wrong is in a profile.
+    pub fn load_with(keys: Keys, merchant_no: &str, public_url: &str, journal: &Path, profile: &str) -> anyhow::Result<Arc<Self>> {
+        let chaos = Arc::new(Chaos::begin(profile)?);
         let mut fronts = keys.others.fronts();
         let (journal, lines) = Journal::open(journal)?;
         let (acquirer, bank) = (Arc::new(keys.acquirer), Arc::new(keys.bank));
@@ -123,7 +156,7 @@ impl Sim {
             fronts.insert(party, Box::new(Sandbox(Arc::clone(signer))));
         }
         let fronts = Arc::new(fronts);
-        let book = Book::remember(lines, journal, Arc::clone(&fronts));
+        let book = Book::remember(lines, journal, Arc::clone(&fronts), Arc::clone(&chaos));
         let clock = Clock::default();
         clock.set_offset_ms(book.offset_ms());
         let sim = Arc::new(Self {
@@ -137,6 +170,7 @@ impl Sim {
             public_url: public_url.trim_end_matches('/').to_owned(),
             book: Mutex::new(book),
             notifier: notify::Notifier::try_new()?,
+            chaos,
         });
         notify::take_up(&sim);
         Ok(sim)
@@ -161,14 +195,19 @@ impl Sim {
             .route("/pay/{transaction_id}/confirm", post(payer::confirm))
             .route("/pay/{transaction_id}/decline", post(payer::decline))
             .route("/control/clock", post(control::clock))
+            .route("/control/profile", get(control::profile).post(control::change_profile))
+            .route("/control/down", post(control::down))
+            .route("/control/truth", get(control::truth))
             .route("/livez", get(|| async { "ok" }))
             .layer(DefaultBodyLimit::max(BODY_MAX))
+            .layer(middleware::from_fn_with_state(Arc::clone(&self), chaos::layer::answer))
             .with_state(self)
     }
 
     /// Answers on `listener` until `stop`, then finishes what it has begun to answer.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(stop).await.context("the simulator's listener failed")
+        let lines = self.router().into_make_service_with_connect_info::<Cut>();
+        axum::serve(Lines(listener), lines).with_graceful_shutdown(stop).await.context("the simulator's listener failed")
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -189,12 +228,12 @@ impl Sim {
     }
 }
 
-/// Runs the simulator until it is told to stop.
-pub async fn run(config: &Config) -> anyhow::Result<()> {
+/// Runs the simulator until it is told to stop. `profile` goes before the configured one.
+pub async fn run(config: &Config, profile: Option<&str>) -> anyhow::Result<()> {
     anyhow::ensure!(config.development(), "the simulator runs only when environment is development");
     let keys = Keys::load(&config.keys_dir())?;
     let journal = config.data_dir.join("sim/journal.jsonl");
-    let sim = Sim::load(keys, &config.channel.merchant_no, &config.channel.sandbox_url, &journal)?;
+    let sim = Sim::load_with(keys, &config.channel.merchant_no, &config.channel.sandbox_url, &journal, profile.unwrap_or(&config.sim.profile))?;
     let listen = config.sim.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("sim.listen = {listen} cannot be listened on; is it taken?"))?;
     tracing::info!(%listen, "the sandbox acquirer and bank listen");

@@ -5,8 +5,10 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use wallet::base::clock::Clock;
 
+use super::book::{Book, Refused};
 use super::record::Notice;
 use super::{Party, Sim};
 
@@ -27,12 +29,17 @@ const TRIES_MAX: u32 = 20;
 
 const IN_FLIGHT_MAX: usize = 64;
 
+/// Longest that a notice is held back behind others.
+const HELD_MAX: Duration = Duration::from_secs(3);
+
 static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(IN_FLIGHT_MAX));
 
 /// Sends notices.
 #[derive(Debug)]
 pub struct Notifier {
     http: reqwest::Client,
+    /// Deliveries made, by all.
+    sent: watch::Sender<u64>,
 }
 
 impl Notifier {
@@ -43,14 +50,14 @@ impl Notifier {
             .no_proxy()
             .pool_max_idle_per_host(IN_FLIGHT_MAX)
             .build()?;
-        Ok(Self { http })
+        Ok(Self { http, sent: watch::Sender::default() })
     }
 
-    /// One delivery. Whether it was taken.
-    async fn send(&self, sim: &Sim, notice: &Notice) -> bool {
+    /// One delivery, signed with the time it has, or had so long `ago`. Whether it was taken.
+    async fn send(&self, sim: &Sim, notice: &Notice, ago: Duration) -> bool {
         let (Ok(url), Some(front)) = (notice.url.parse::<reqwest::Url>(), sim.front(notice.party)) else { return false };
-        let headers = front.headers(&url, &notice.body);
-        match self.http.post(url).headers(headers).body(notice.body.clone()).send().await {
+        let headers = front.headers(&url, &notice.body, Clock::wall() - ago);
+        let answered = match self.http.post(url).headers(headers).body(notice.body.clone()).send().await {
             Ok(answer) => {
                 let status = answer.status();
                 let taken = answer.content_length().is_none_or(|length| length <= ANSWER_MAX)
@@ -64,7 +71,16 @@ impl Notifier {
                 tracing::debug!(notice_id = notice.notice_id, error = &error as &dyn std::error::Error, "a notice was not answered");
                 false
             }
-        }
+        };
+        self.sent.send_modify(|sent| *sent += 1);
+        answered
+    }
+
+    /// Until so many others were delivered, or nobody sends any more.
+    async fn hold_back(&self, behind: u32) {
+        let mut sent = self.sent.subscribe();
+        let enough = *sent.borrow() + u64::from(behind);
+        _ = tokio::time::timeout(HELD_MAX, sent.wait_for(|sent| *sent >= enough)).await;
     }
 }
 
@@ -84,13 +100,16 @@ fn backoff(tries: u32) -> Duration {
 pub fn deliver(sim: &Arc<Sim>, mut notice: Notice, after: Duration) {
     let sim = Arc::clone(sim);
     tokio::spawn(async move {
-        tokio::time::sleep(after).await;
+        tokio::time::sleep(after + Duration::from_millis(notice.delay_ms)).await;
+        if notice.behind > 0 {
+            sim.notifier.hold_back(notice.behind).await;
+        }
         let mut tries = 0;
         while notice.left > 0 {
             let place = PLACES.acquire().await;
-            let taken = sim.notifier.send(&sim, &notice).await;
+            let taken = sim.notifier.send(&sim, &notice, Duration::ZERO).await;
             drop(place);
-            if taken {
+            if taken || notice.once {
                 notice.left -= 1;
                 tries = 0;
             } else {
@@ -106,6 +125,9 @@ pub fn deliver(sim: &Arc<Sim>, mut notice: Notice, after: Duration) {
                 // the journal is full or gone: this notice would come again after a restart, which is allowed
                 return;
             }
+        }
+        if let Some(ago_ms) = notice.replay_ms {
+            _ = sim.notifier.send(&sim, &notice, Duration::from_millis(ago_ms)).await;
         }
     });
 }
@@ -127,17 +149,46 @@ pub fn settle(sim: &Arc<Sim>, what: What, party: Party, request_no: String) {
             What::Refund => sim.book().settle_refund(party, &request_no, now),
             What::Payout => sim.book().settle_payout(party, &request_no, now),
         };
-        match settled {
-            Ok(Some(notice)) => deliver(&sim, notice, Duration::ZERO),
-            Ok(None) => {}
-            Err(refused) => tracing::error!(?refused, "a result could not be kept"),
+        tell(&sim, settled);
+        let returning = if matches!(what, What::Payout) { sim.book().payout(party, &request_no).and_then(Book::returning) } else { None };
+        if let Some(((party, request_no), after)) = returning {
+            give_back(&sim, party, request_no, after);
         }
+    });
+}
+
+/// Tells what was just kept.
+fn tell(sim: &Arc<Sim>, kept: Result<Option<Notice>, Refused>) {
+    match kept {
+        Ok(Some(notice)) => deliver(sim, notice, Duration::ZERO),
+        Ok(None) => {}
+        Err(refused) => tracing::error!(?refused, "a result could not be kept"),
+    }
+}
+
+/// Lets a payout that was paid come back.
+fn give_back(sim: &Arc<Sim>, party: Party, request_no: String, after: Duration) {
+    let sim = Arc::clone(sim);
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        let returned = sim.book().return_payout(party, &request_no, sim.clock.now());
+        tell(&sim, returned);
+    });
+}
+
+/// Lets a payment that was closed or declined succeed all the same. A restart before forgets it, and it stays as it was.
+pub fn pay_after_all(sim: &Arc<Sim>, party: Party, request_no: String, after: Duration) {
+    let sim = Arc::clone(sim);
+    tokio::spawn(async move {
+        tokio::time::sleep(after).await;
+        let paid = sim.book().pay_after_all(party, &request_no, sim.clock.now());
+        tell(&sim, paid);
     });
 }
 
 /// Takes up what the process before this one left undone.
 pub fn take_up(sim: &Arc<Sim>) {
-    let (notices, refunds, payouts) = sim.book().unfinished();
+    let (notices, refunds, payouts, returning) = sim.book().unfinished();
     if !notices.is_empty() {
         tracing::info!(notices = notices.len(), "taking up notices that were not delivered");
     }
@@ -149,5 +200,8 @@ pub fn take_up(sim: &Arc<Sim>) {
     }
     for (party, request_no) in payouts {
         settle(sim, What::Payout, party, request_no);
+    }
+    for ((party, request_no), after) in returning {
+        give_back(sim, party, request_no, after);
     }
 }

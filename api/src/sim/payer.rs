@@ -14,7 +14,7 @@ use wallet::channel::sandbox::wire::PaymentStatus;
 
 use super::book::Refused;
 use super::record::Notice;
-use super::{Sim, notify, page};
+use super::{Party, Sim, notify, page};
 
 /// Most deliveries of one notice.
 const NOTICES_MAX: u32 = 5;
@@ -63,7 +63,11 @@ pub async fn show(State(sim): State<Arc<Sim>>, Path(transaction_id): Path<String
 pub async fn confirm(State(sim): State<Arc<Sim>>, Path(transaction_id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     let Some(asked) = read::<Confirm>(&headers, &body).filter(|c| c.notices <= NOTICES_MAX) else { return malformed() };
     let delay = Duration::from_millis(asked.delay_ms).min(notify::DELAY_MAX);
-    let decided = sim.book().confirm(&transaction_id, asked.notices, sim.clock.now());
+    let declined = number(&sim, &transaction_id).and_then(|(party, number)| sim.chaos.fate(party, &number).declined);
+    let decided = match declined {
+        Some(code) => decide_against(&sim, &transaction_id, code),
+        None => sim.book().confirm(&transaction_id, asked.notices, sim.clock.now()),
+    };
     conclude(&sim, &transaction_id, &headers, decided, delay)
 }
 
@@ -72,8 +76,24 @@ pub async fn decline(State(sim): State<Arc<Sim>>, Path(transaction_id): Path<Str
     let fits =
         |d: &Decline| (1..=64).contains(&d.code.len()) && d.code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_' || b.is_ascii_digit());
     let Some(asked) = read::<Decline>(&headers, &body).filter(fits) else { return malformed() };
-    let decided = sim.book().decline(&transaction_id, &asked.code, sim.clock.now());
+    let decided = decide_against(&sim, &transaction_id, &asked.code);
     conclude(&sim, &transaction_id, &headers, decided, Duration::ZERO)
+}
+
+/// A payment comes to nothing; perhaps only for a while.
+fn decide_against(sim: &Arc<Sim>, transaction_id: &str, code: &str) -> Result<Option<Notice>, Refused> {
+    let decided = sim.book().decline(transaction_id, code, sim.clock.now());
+    if let Some((party, number)) = number(sim, transaction_id)
+        && let Some(after) = sim.chaos.fate(party, &number).success_after_decline
+    {
+        notify::pay_after_all(sim, party, number, after);
+    }
+    decided
+}
+
+/// Whose payment it is, and its number.
+fn number(sim: &Sim, transaction_id: &str) -> Option<(Party, String)> {
+    sim.book().payment_of(transaction_id).map(|p| (p.party, p.request.request_no.clone()))
 }
 
 /// Sends the notice on its way and answers in the form that was asked in. A decision that comes too late changes nothing.

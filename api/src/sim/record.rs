@@ -115,6 +115,9 @@ pub struct Payout {
     pub payee: String,
     /// What will become of it.
     pub account_closed: bool,
+    /// It comes back so long after it was paid (退票).
+    #[serde(default)]
+    pub returns_after_ms: Option<u64>,
     pub bank_reference: String,
     pub status: TransferStatus,
     pub success_time: Option<DateTime<Utc>>,
@@ -146,4 +149,16 @@ pub struct Notice {
     pub body: String,
     /// Deliveries still to be made.
     pub left: u32,
+    /// Waited before the first of them.
+    #[serde(default)]
+    pub delay_ms: u64,
+    /// How many others go first.
+    #[serde(default)]
+    pub behind: u32,
+    /// Not worth a second try: it says what is not so.
+    #[serde(default)]
+    pub once: bool,
+    /// Delivered once more at the end, signed with a time so long ago.
+    #[serde(default)]
+    pub replay_ms: Option<u64>,
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use chrono::{DateTime, Utc};
 use reqwest::Url;
-use wallet::base::clock::Clock;
-use wallet::channel::sandbox::sign::Signer;
+use wallet::channel::sandbox::sign::{NONCE, Signer};
 use wallet::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus, PaymentStatus, TransferStatus};
 
-use super::front::{About, Front};
+use super::front::{About, Asked, Front};
 
 /// The acquirer's or the bank's hand.
 #[derive(Debug)]
@@ -59,10 +58,15 @@ impl Front for Sandbox {
         serde_json::to_string(&notice).expect("wire types are plain data and serialise")
     }
 
-    fn headers(&self, url: &Url, body: &str) -> HeaderMap {
-        let mut headers = self.0.headers("POST", url.path(), &self.0.nonce(), body.as_bytes(), Clock::wall());
+    fn headers(&self, url: &Url, body: &str, at: DateTime<Utc>) -> HeaderMap {
+        let mut headers = self.0.headers("POST", url.path(), &self.0.nonce(), body.as_bytes(), at);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers
+    }
+
+    fn answer_headers(&self, asked: &Asked<'_>, status: StatusCode, body: &[u8], at: DateTime<Utc>) -> Option<HeaderMap> {
+        let nonce = asked.headers.get(NONCE)?.to_str().ok()?;
+        Some(self.0.headers(status.as_str(), asked.path, nonce, body, at))
     }
 
     fn taken(&self, status: StatusCode, _answer: &[u8]) -> bool {

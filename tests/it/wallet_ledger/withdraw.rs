@@ -261,9 +261,9 @@ async fn the_bank_is_asked_for_a_week_whether_a_payout_came_back() {
     let (scene, bank, withdrawals) = scene(&[Mood::Pays]).await;
     let held = scene.request(&withdrawals, 60_000).await;
     withdrawals.submit(scene.book(), held.id, payee()).await.unwrap();
-    scene.turn_days(7);
+    scene.turn_days(6);
     assert_eq!(withdrawals.query(scene.book(), held.id).await.unwrap(), A_DAY_LATER);
-    scene.turn_days(1);
+    scene.turn_days(2);
     bank.decide(&held.id.simple(), TransferStatus::Returned);
     assert_eq!(withdrawals.query(scene.book(), held.id).await.unwrap(), Progress::Settled, "after that the bank tells it or nobody does");
     assert_eq!(scene.owed().await, [0, 40_000, 0, 0]);

@@ -46,7 +46,7 @@ impl Front for Notices {
         form::encode(&params)
     }
 
-    fn headers(&self, _url: &Url, _body: &str) -> HeaderMap {
+    fn headers(&self, _url: &Url, _body: &str, _at: DateTime<Utc>) -> HeaderMap {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
         HeaderMap::from_iter([(header::CONTENT_TYPE, form)])
     }

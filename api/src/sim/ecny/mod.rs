@@ -16,13 +16,13 @@ use chrono::{DateTime, Utc};
 use reqwest::Url;
 use serde_json::Value;
 use wallet::base::clock::Clock;
-use wallet::channel::ecny::sign::{nonce, open, seal};
+use wallet::channel::ecny::sign::{NONCE, nonce, open, seal};
 use wallet::channel::ecny::wire::{self, Answer, Request, code};
 use wallet::channel::sandbox::wire::{PaymentRequest, RefundRequest};
 use wallet::channel::unionpay::sign::{private_key, public_key};
 
 use super::book::Refused;
-use super::front::{About, Front};
+use super::front::{About, Asked, Front};
 use super::record::{Payment, Refund};
 use super::{Party, Sim, notify};
 
@@ -194,10 +194,15 @@ impl Front for Notices {
         serde_json::to_string(&notice).expect("wire types are plain data and serialise")
     }
 
-    fn headers(&self, _url: &Url, body: &str) -> HeaderMap {
-        let mut headers = seal(&self.0.key, &nonce(), body.as_bytes(), Clock::wall());
+    fn headers(&self, _url: &Url, body: &str, at: DateTime<Utc>) -> HeaderMap {
+        let mut headers = seal(&self.0.key, &nonce(), body.as_bytes(), at);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers
+    }
+
+    fn answer_headers(&self, asked: &Asked<'_>, _status: StatusCode, body: &[u8], at: DateTime<Utc>) -> Option<HeaderMap> {
+        let nonce = asked.headers.get(NONCE)?.to_str().ok()?;
+        Some(seal(&self.0.key, nonce, body, at))
     }
 
     fn taken(&self, status: StatusCode, _answer: &[u8]) -> bool {

@@ -37,7 +37,7 @@ impl Front for Notices {
         form(&fields)
     }
 
-    fn headers(&self, _url: &Url, _body: &str) -> HeaderMap {
+    fn headers(&self, _url: &Url, _body: &str, _at: DateTime<Utc>) -> HeaderMap {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded;charset=UTF-8");
         HeaderMap::from_iter([(header::CONTENT_TYPE, form)])
     }

@@ -22,14 +22,13 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use reqwest::Url;
 use serde_json::json;
-use wallet::base::clock::Clock;
 use wallet::channel::sandbox::wire::{PaymentStatus, TransferStatus};
 use wallet::channel::wechat::seal::ApiKey;
 use wallet::channel::wechat::sign::PublicKey;
 use wallet::channel::wechat::wire::{Notice, RefundNotice, RefundNoticeAmount, event};
 
 use super::Sim;
-use super::front::{About, Front};
+use super::front::{About, Asked as FrontAsked, Front};
 pub use platform::Platform;
 use splits::Splits;
 
@@ -146,10 +145,14 @@ impl Front for Arc<Wechat> {
         serde_json::to_string(&notice).expect("wire types are plain data and serialise")
     }
 
-    fn headers(&self, _url: &Url, body: &str) -> HeaderMap {
-        let mut headers = self.platform.signer().headers(body.as_bytes(), Clock::wall());
+    fn headers(&self, _url: &Url, body: &str, at: DateTime<Utc>) -> HeaderMap {
+        let mut headers = self.platform.signer().headers(body.as_bytes(), at);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers
+    }
+
+    fn answer_headers(&self, _asked: &FrontAsked<'_>, _status: StatusCode, body: &[u8], at: DateTime<Utc>) -> Option<HeaderMap> {
+        Some(self.platform.signer().headers(body, at))
     }
 
     fn taken(&self, status: StatusCode, _answer: &[u8]) -> bool {

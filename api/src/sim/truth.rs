@@ -1,0 +1,75 @@
+//! What really happened at the counterparties, for tests that compare it with the platform's books.
+
+use serde::Serialize;
+use wallet::channel::sandbox::wire::{PaymentStatus, TransferStatus};
+
+use super::Party;
+use super::record::{Payment, Payout, Refund};
+
+/// A payment, a refund or a payout.
+#[derive(Clone, Debug, Serialize)]
+pub struct Truth {
+    pub party: Party,
+    /// `PAYMENT`, `REFUND` or `PAYOUT`.
+    pub what: &'static str,
+    /// The platform's number.
+    pub request_no: String,
+    /// The number of the payment that a refund is of.
+    pub of: Option<String>,
+    pub amount_minor: i64,
+    pub currency: String,
+    pub status: String,
+    /// Whether the money is with whom it should have gone to: the platform, the payer or the payee.
+    pub moved: bool,
+    /// Whether it was there once and came back.
+    pub came_back: bool,
+}
+
+impl Truth {
+    pub fn of_payment(p: &Payment) -> Self {
+        Self {
+            party: p.party,
+            what: "PAYMENT",
+            request_no: p.request.request_no.clone(),
+            of: None,
+            amount_minor: p.request.amount_minor,
+            currency: p.request.currency.clone(),
+            status: text(&p.status),
+            moved: p.status == PaymentStatus::Succeeded,
+            came_back: false,
+        }
+    }
+
+    pub fn of_refund(r: &Refund) -> Self {
+        Self {
+            party: r.party,
+            what: "REFUND",
+            request_no: r.request.request_no.clone(),
+            of: Some(r.request.payment_request_no.clone()),
+            amount_minor: r.request.amount_minor,
+            currency: r.request.currency.clone(),
+            status: text(&r.status),
+            moved: r.status == TransferStatus::Succeeded,
+            came_back: false,
+        }
+    }
+
+    pub fn of_payout(p: &Payout) -> Self {
+        Self {
+            party: p.party,
+            what: "PAYOUT",
+            request_no: p.request_no.clone(),
+            of: None,
+            amount_minor: p.amount_minor,
+            currency: p.currency.clone(),
+            status: text(&p.status),
+            moved: p.status == TransferStatus::Succeeded,
+            came_back: p.status == TransferStatus::Returned,
+        }
+    }
+}
+
+/// As the wire spells it.
+fn text(status: &impl Serialize) -> String {
+    serde_json::to_value(status).ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
+}
