@@ -9,6 +9,7 @@ mod batching;
 mod books;
 mod browser;
 mod cashier;
+mod chaos;
 mod crash;
 mod demo;
 mod edge;

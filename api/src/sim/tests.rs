@@ -23,6 +23,8 @@ use wallet::channel::sandbox::{Link, PayoutOrder, PayoutStatus, SandboxAcquirer,
 
 use super::*;
 
+mod faults;
+
 /// Longest a test waits for something that should come.
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -78,8 +80,8 @@ impl World {
             platform: Verifier::new(PLATFORM_KEY, &platform.public_key()),
             others: Others::default(),
         };
-        let router = Sim::load(keys, "1900000001", &url, &self.journal()).unwrap().router();
-        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let sim = Sim::load(keys, "1900000001", &url, &self.journal()).unwrap();
+        let server = tokio::spawn(async move { sim.serve(listener, std::future::pending()).await.unwrap() });
         let acquirer = SandboxAcquirer::new(self.link(&url, ACQUIRER_KEY, &self.acquirer, notify_url));
         let bank = SandboxBank::new(self.link(&url, BANK_KEY, &self.bank, notify_url));
         Running { url, acquirer, bank, server }

@@ -1,7 +1,7 @@
 //! Profit sharing: who may have a share, what was shared of each payment, and what came back. In memory only.
 //!
 //! A split is in progress when it is first answered and finished whenever it is asked about. A share for an account that ends in 0001
-//! does not reach it.
+//! does not reach it, nor one that a profile lets go astray.
 
 use std::collections::{HashMap, HashSet};
 
@@ -26,6 +26,8 @@ pub struct Splits {
     /// By the merchant's number.
     orders: HashMap<String, Split>,
     returns: HashMap<String, (Return, DateTime<Utc>)>,
+    /// Shares that a profile lets go astray: the split's number, and the receiver's account.
+    missed: HashSet<(String, String)>,
     /// By payment: what went to receivers, and whether the rest is the merchant's.
     shared: HashMap<String, (i64, bool)>,
 }
@@ -39,6 +41,10 @@ fn receiver(kind: ReceiverType, account: &str) -> (bool, String) {
 }
 
 impl Splits {
+    fn misses(&self, number: &str, account: &str) -> bool {
+        lost(account) || self.missed.contains(&(number.to_owned(), account.to_owned()))
+    }
+
     /// Takes in a split of a payment of this amount, or knows it.
     fn take(&mut self, split: Split, paid_minor: i64) -> Result<(), No> {
         if let Some(known) = self.orders.get(&split.out_order_no) {
@@ -55,7 +61,7 @@ impl Splits {
         if finished || asked > paid_minor {
             return Err(NOT_ENOUGH);
         }
-        let kept = shared + split.receivers.iter().filter(|r| !lost(&r.account.0)).map(|r| r.amount).sum::<i64>();
+        let kept = shared + split.receivers.iter().filter(|r| !self.misses(&split.out_order_no, &r.account.0)).map(|r| r.amount).sum::<i64>();
         self.shared.insert(split.transaction_id.clone(), (kept, split.unfreeze_unsplit));
         self.orders.insert(split.out_order_no.clone(), split);
         Ok(())
@@ -67,12 +73,12 @@ impl Splits {
             kind: r.kind,
             account: r.account.clone(),
             amount: r.amount,
-            result: match (asked, lost(&r.account.0)) {
+            result: match (asked, self.misses(number, &r.account.0)) {
                 (false, _) => ShareResult::Pending,
                 (true, false) => ShareResult::Success,
                 (true, true) => ShareResult::Closed,
             },
-            fail_reason: (asked && lost(&r.account.0)).then(|| "ACCOUNT_ABNORMAL".to_owned()),
+            fail_reason: (asked && self.misses(number, &r.account.0)).then(|| "ACCOUNT_ABNORMAL".to_owned()),
         });
         Some(SplitAnswer {
             transaction_id: split.transaction_id.clone(),
@@ -90,7 +96,7 @@ impl Splits {
         }
         let split = self.orders.get(&back.out_order_no).ok_or(UNKNOWN)?;
         let mine = |r: &&wallet::channel::wechat::wire::Receiver| {
-            r.kind == ReceiverType::MerchantId && r.account.0 == back.return_mchid && !lost(&r.account.0)
+            r.kind == ReceiverType::MerchantId && r.account.0 == back.return_mchid && !self.misses(&back.out_order_no, &r.account.0)
         };
         let had: i64 = split.receivers.iter().filter(mine).map(|r| r.amount).sum();
         let same =
@@ -130,6 +136,9 @@ impl Asked<'_> {
         let split: Split = self.read()?;
         let (paid, number) = (self.splittable(&split.transaction_id)?, split.out_order_no.clone());
         let mut splits = self.speaker.wechat.splits();
+        let chaos = &self.speaker.sim.chaos;
+        let astray = split.receivers.iter().map(|r| r.account.0.clone()).filter(|account| !chaos.share_arrives(Party::Wechat, &number, account));
+        splits.missed.extend(astray.map(|account| (number.clone(), account)));
         splits.take(split, paid)?;
         ok(&splits.answer(&number, false).ok_or(UNKNOWN)?)
     }
