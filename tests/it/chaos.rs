@@ -34,16 +34,18 @@ async fn drill(profiles: &[&str]) {
     let mut orders = Vec::new();
     for (name, shop) in profiles.iter().zip(&shops) {
         profile(&app, name).await;
-        orders.push(customers(&app, shop, 15).await);
+        for minor in [101, 202, 303, 404, 505] {
+            withdraw(&app, shop, minor).await;
+        }
+        // where everything is slow, a few are enough
+        orders.push(customers(&app, shop, if *name == "slow" { 6 } else { 12 }).await);
         for (n, order) in orders.last().unwrap().iter().enumerate().filter(|(n, _)| n % 3 == 0) {
             let amount = if n % 2 == 0 { order.amount } else { order.amount - 1 };
             let input = json!({ "orderId": order.handle.id, "amount": run::yuan(amount), "reason": "演练", "idempotencyKey": key() });
             // one that is not paid, or not known to be, cannot be refunded
             app.mutate(&shop.owner, "refundRequest", input, "refund { id }").await;
         }
-        for minor in [101, 202, 303, 404, 505] {
-            withdraw(&app, shop, minor).await;
-        }
+        run::carried_out(&app).await;
     }
     profile(&app, "calm").await;
     resolved(&app, Open::Decided).await;
@@ -55,7 +57,7 @@ async fn drill(profiles: &[&str]) {
     resolved(&app, Open::Nothing).await;
     let found = truth::compare(&app).await;
     assert_eq!(found.wrong, Vec::<String>::new(), "{found:?}");
-    assert!(found.paid >= 8 * profiles.len() && found.refunded >= profiles.len(), "something happened at all: {found:?}");
+    assert!(found.paid >= 5 * profiles.len() && found.refunded >= profiles.len(), "something happened at all: {found:?}");
     assert_eq!(found.paid_out + found.came_back, 5 * profiles.len(), "{found:?}");
     Rc::into_inner(app).expect("all customers are done").finish().await;
 }
@@ -112,8 +114,13 @@ async fn a_payout_comes_back(app: &Rc<TestApp>, shop: &Shop) {
         app.read(&shop.owner, "node", query, json!({ "id": id })).await
     };
     for (drop, notices) in [(10_000, 0_i64), (0, 2)] {
-        profile(app, &format!("about = \"returns\"\nseed = 1\n[business]\npayout_return = 10000\nafter_ms = [400, 400]\n[notice.payout]\ndrop = {drop}\n"))
-            .await;
+        profile(
+            app,
+            &format!(
+                "about = \"returns\"\nseed = 1\n[business]\npayout_return = 10000\nafter_ms = [400, 400]\n[notice.payout]\ndrop = {drop}\n"
+            ),
+        )
+        .await;
         let id = withdraw(app, shop, 500).await;
         let ended = eventually(LIMIT, "what came back is credited", async || {
             if drop > 0 {

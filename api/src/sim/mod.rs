@@ -233,7 +233,8 @@ pub async fn run(config: &Config, profile: Option<&str>) -> anyhow::Result<()> {
     anyhow::ensure!(config.development(), "the simulator runs only when environment is development");
     let keys = Keys::load(&config.keys_dir())?;
     let journal = config.data_dir.join("sim/journal.jsonl");
-    let sim = Sim::load_with(keys, &config.channel.merchant_no, &config.channel.sandbox_url, &journal, profile.unwrap_or(&config.sim.profile))?;
+    let sim =
+        Sim::load_with(keys, &config.channel.merchant_no, &config.channel.sandbox_url, &journal, profile.unwrap_or(&config.sim.profile))?;
     let listen = config.sim.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("sim.listen = {listen} cannot be listened on; is it taken?"))?;
     tracing::info!(%listen, "the sandbox acquirer and bank listen");

@@ -119,6 +119,17 @@ pub async fn withdraw(app: &TestApp, shop: &Shop, minor: i64) -> String {
     text(&payload["withdrawal"]["id"])
 }
 
+/// Waits until what was asked for was asked of the acquirer and the bank, and what they took in has its result.
+pub async fn carried_out(app: &TestApp) {
+    eventually(LIMIT, "everything is under way", async || {
+        let waiting =
+            "SELECT (SELECT count(*) FROM refunds WHERE status = 'FUNDED') + (SELECT count(*) FROM withdrawals WHERE status = 'HELD')";
+        let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(app.owner_db()).await.unwrap();
+        (waiting == 0 && !super::truth::text(app).await.contains("\"ACCEPTED\"")).then_some(())
+    })
+    .await;
+}
+
 /// What may still be open.
 #[derive(Clone, Copy)]
 pub enum Open {
@@ -150,14 +161,18 @@ pub async fn resolved(app: &TestApp, open: Open) {
         .fetch_one(app.owner_db())
         .await
         .unwrap();
-        (waiting == 0 && since.elapsed() > QUIET && !super::truth::stale_withdrawal(app).await).then_some(())
+        let quiet = since.elapsed() > QUIET || matches!(open, Open::Nothing);
+        (waiting == 0 && quiet && !super::truth::stale_withdrawal(app).await).then_some(())
     })
     .await;
 }
 
 /// Lets what is due later be due now: time passes.
 pub async fn hurry(app: &TestApp) {
-    sqlx::query("UPDATE jobs SET run_at = now() WHERE state = 'READY' AND leased_by IS NULL AND run_at > now()").execute(app.owner_db()).await.unwrap();
+    sqlx::query("UPDATE jobs SET run_at = now() WHERE state = 'READY' AND leased_by IS NULL AND run_at > now()")
+        .execute(app.owner_db())
+        .await
+        .unwrap();
 }
 
 /// Fen as yuan.

@@ -106,7 +106,9 @@ fn take(row: &mut Withdrawal, status: WithdrawalStatus, result: &BankResult, now
     row.status = status;
     match (status, &result.state.status) {
         (WithdrawalStatus::Failed, PayoutStatus::Failed { code }) => (row.error_code, row.resolved_at) = (Some(code.clone()), Some(now)),
-        (WithdrawalStatus::Returned, PayoutStatus::Returned { code }) => (row.error_code, row.returned_at) = (Some(code.clone()), Some(now)),
+        (WithdrawalStatus::Returned, PayoutStatus::Returned { code }) => {
+            (row.error_code, row.returned_at) = (Some(code.clone()), Some(now))
+        }
         (WithdrawalStatus::Succeeded, _) => row.resolved_at = Some(now),
         _ => {}
     }

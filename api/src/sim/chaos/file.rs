@@ -245,7 +245,8 @@ impl Reader {
 
 /// Sets a field, or says what it must be.
 fn put(field: Field<'_>, value: &Value) -> Result<(), String> {
-    let whole = |value: &Value, from: u64, to: u64| value.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| (from..=to).contains(n));
+    let whole =
+        |value: &Value, from: u64, to: u64| value.as_integer().and_then(|n| u64::try_from(n).ok()).filter(|n| (from..=to).contains(n));
     match field {
         Field::Share(bps) => {
             let share = whole(value, 0, WHOLE_BPS.into()).and_then(|n| u32::try_from(n).ok());
@@ -263,8 +264,7 @@ fn put(field: Field<'_>, value: &Value) -> Result<(), String> {
                 }
                 _ => None,
             });
-            *span =
-                times.ok_or_else(|| format!("two times in milliseconds, from and to, of at most {TIME_MAX_MS}, such as [0, 250]"))?;
+            *span = times.ok_or_else(|| format!("two times in milliseconds, from and to, of at most {TIME_MAX_MS}, such as [0, 250]"))?;
         }
     }
     Ok(())

@@ -105,15 +105,17 @@ fn every_mistake_in_a_profile_has_its_sentence() {
     assert_eq!(found, expected);
 
     assert_eq!(mistakes("about = \"x\"\nseed = \n"), ["line 2 is no TOML: string values must be quoted, expected literal string"]);
-    assert_eq!(mistakes("about = \"x\"\nseed = -1\nanswer = 3\n[party]\nbank = 4"), [
-        "answer must be a section, [answer]",
-        "party.bank must be a section, [party.bank]",
-        "seed must be a whole number of at least 0",
-    ]);
+    assert_eq!(
+        mistakes("about = \"x\"\nseed = -1\nanswer = 3\n[party]\nbank = 4"),
+        ["answer must be a section, [answer]", "party.bank must be a section, [party.bank]", "seed must be a whole number of at least 0",]
+    );
     let sum = mistakes("about = \"x\"\nseed = 1\n[notice]\ndrop = 6000\n[notice.refund]\nchanged_amount = 4001\n");
-    assert_eq!(sum, [
-        "notice.refund of acquirer: drop, wrong_merchant, changed_amount, changed_currency exclude each other and add up to 10001, more than 10000"
-    ]);
+    assert_eq!(
+        sum,
+        [
+            "notice.refund of acquirer: drop, wrong_merchant, changed_amount, changed_currency exclude each other and add up to 10001, more than 10000"
+        ]
+    );
 }
 
 #[test]
@@ -170,7 +172,8 @@ fn the_same_seed_and_number_meet_the_same_fate_in_any_order_and_another_seed_ano
 fn a_request_that_is_repeated_is_decided_anew_and_each_party_and_kind_for_itself() {
     let profile = profile("[answer]\ndrop_before = 5000\n");
     let number = "0123456789abcdef0123456789abcdef";
-    let dropped = |party, kind, turns: std::ops::Range<u32>| turns.filter(|t| answer(&profile, party, kind, number, *t).fault.is_some()).count();
+    let dropped =
+        |party, kind, turns: std::ops::Range<u32>| turns.filter(|t| answer(&profile, party, kind, number, *t).fault.is_some()).count();
     for (party, kind) in [(Party::Acquirer, Kind::Query), (Party::Acquirer, Kind::Pay), (Party::Bank, Kind::Query)] {
         assert!((400..600).contains(&dropped(party, kind, 0..1_000)), "half of them");
     }
@@ -257,7 +260,9 @@ fn a_request_is_known_by_party_kind_and_number_whatever_its_protocol() {
         let found = asked(method, &uri.parse::<Uri>().unwrap(), body.as_bytes()).unwrap_or_else(|| panic!("{uri}"));
         assert_eq!((found.party, found.kind, found.number.as_str()), (party, kind, n), "{uri}");
     }
-    for (method, uri) in [(&get, "/pay/T1"), (&post, "/pay/T1/confirm"), (&get, "/alipay/gateway.do"), (&post, "/control/down"), (&get, "/livez")] {
+    for (method, uri) in
+        [(&get, "/pay/T1"), (&post, "/pay/T1/confirm"), (&get, "/alipay/gateway.do"), (&post, "/control/down"), (&get, "/livez")]
+    {
         assert_eq!(asked(method, &uri.parse::<Uri>().unwrap(), b""), None, "{uri}");
     }
     let nameless = |body: &[u8]| asked(&post, &Uri::from_static("/ecny/v1"), body).unwrap().number;

@@ -61,7 +61,8 @@ impl Splits {
         if finished || asked > paid_minor {
             return Err(NOT_ENOUGH);
         }
-        let kept = shared + split.receivers.iter().filter(|r| !self.misses(&split.out_order_no, &r.account.0)).map(|r| r.amount).sum::<i64>();
+        let kept =
+            shared + split.receivers.iter().filter(|r| !self.misses(&split.out_order_no, &r.account.0)).map(|r| r.amount).sum::<i64>();
         self.shared.insert(split.transaction_id.clone(), (kept, split.unfreeze_unsplit));
         self.orders.insert(split.out_order_no.clone(), split);
         Ok(())
@@ -137,7 +138,8 @@ impl Asked<'_> {
         let (paid, number) = (self.splittable(&split.transaction_id)?, split.out_order_no.clone());
         let mut splits = self.speaker.wechat.splits();
         let chaos = &self.speaker.sim.chaos;
-        let astray = split.receivers.iter().map(|r| r.account.0.clone()).filter(|account| !chaos.share_arrives(Party::Wechat, &number, account));
+        let astray =
+            split.receivers.iter().map(|r| r.account.0.clone()).filter(|account| !chaos.share_arrives(Party::Wechat, &number, account));
         splits.missed.extend(astray.map(|account| (number.clone(), account)));
         splits.take(split, paid)?;
         ok(&splits.answer(&number, false).ok_or(UNKNOWN)?)

@@ -17,6 +17,7 @@ use chrono::TimeDelta;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+use wallet::base::clock::Clock;
 use wallet::base::money::Money;
 use wallet::channel::ChannelError;
 use wallet::channel::acquirer::{

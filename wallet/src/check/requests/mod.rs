@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 use super::{RuleResult, Scope};
 
 /// What a withdrawal may do to the books.
-const WITHDRAWALS: [&str; 5] = ["WITHDRAWAL_HOLD", "WITHDRAWAL_PAID", "WITHDRAWAL_RETURNED", "WITHDRAWAL_BOUNCED", "WITHDRAWAL_CREDITED_BACK"];
+const WITHDRAWALS: [&str; 5] =
+    ["WITHDRAWAL_HOLD", "WITHDRAWAL_PAID", "WITHDRAWAL_RETURNED", "WITHDRAWAL_BOUNCED", "WITHDRAWAL_CREDITED_BACK"];
 
 pub(super) async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<Vec<RuleResult>> {
     let payments = repo::booked_once(tx, scope, &["PAYMENT"]).await?;
