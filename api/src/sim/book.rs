@@ -55,6 +55,16 @@ impl Refused {
     }
 }
 
+/// What a restart has to take up.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub notices: Vec<Notice>,
+    pub refunds: Vec<Key>,
+    pub payouts: Vec<Key>,
+    /// Payouts that will come back, and after how long.
+    pub returning: Vec<(Key, Duration)>,
+}
+
 /// Who was asked, and under which number of ours.
 pub type Key = (Party, String);
 
@@ -454,14 +464,14 @@ impl Book {
     }
 
     /// What a restart has to take up: notices under way, the refunds and payouts without a result, and the payouts that will come back.
-    pub fn unfinished(&self) -> (Vec<Notice>, Vec<Key>, Vec<Key>, Vec<(Key, Duration)>) {
+    pub fn unfinished(&self) -> Unfinished {
         let open = |status: TransferStatus| status == TransferStatus::Accepted;
-        (
-            self.notices.values().cloned().collect(),
-            self.refunds.iter().filter(|(_, r)| open(r.status)).map(|(key, _)| key.clone()).collect(),
-            self.payouts.iter().filter(|(_, p)| open(p.status)).map(|(key, _)| key.clone()).collect(),
-            self.payouts.values().filter_map(Self::returning).collect(),
-        )
+        Unfinished {
+            notices: self.notices.values().cloned().collect(),
+            refunds: self.refunds.iter().filter(|(_, r)| open(r.status)).map(|(key, _)| key.clone()).collect(),
+            payouts: self.payouts.iter().filter(|(_, p)| open(p.status)).map(|(key, _)| key.clone()).collect(),
+            returning: self.payouts.values().filter_map(Self::returning).collect(),
+        }
     }
 
     fn room(&self, taken: usize) -> Result<(), Refused> {

@@ -12,7 +12,8 @@ const OTHER_MERCHANT: &str = "1900009999";
 /// What is told instead of the truth.
 pub enum Lie {
     Payment(Payment),
-    Refund(Refund, Payment),
+    /// With the payment it is of.
+    Refund(Box<(Refund, Payment)>),
     Payout(Payout),
 }
 
@@ -21,13 +22,16 @@ impl Lie {
     pub fn about(about: About<'_>, told: Told) -> Self {
         let mut lie = match about {
             About::Payment(p) => Self::Payment(p.clone()),
-            About::Refund(r, p) => Self::Refund(r.clone(), p.clone()),
+            About::Refund(r, p) => Self::Refund(Box::new((r.clone(), p.clone()))),
             About::Payout(p) => Self::Payout(p.clone()),
         };
         let (merchant, amount_minor, currency) = match &mut lie {
             Self::Payment(p) => (&mut p.request.merchant_no, &mut p.request.amount_minor, &mut p.request.currency),
             // a refund is told for the merchant of its payment
-            Self::Refund(r, p) => (&mut p.request.merchant_no, &mut r.request.amount_minor, &mut r.request.currency),
+            Self::Refund(both) => {
+                let (r, p) = both.as_mut();
+                (&mut p.request.merchant_no, &mut r.request.amount_minor, &mut r.request.currency)
+            }
             Self::Payout(p) => (&mut p.merchant_no, &mut p.amount_minor, &mut p.currency),
         };
         match told {
@@ -43,7 +47,7 @@ impl Lie {
     pub fn told(&self, front: &dyn Front, notice_id: &str, now: DateTime<Utc>) -> String {
         let about = match self {
             Self::Payment(p) => About::Payment(p),
-            Self::Refund(r, p) => About::Refund(r, p),
+            Self::Refund(both) => About::Refund(&both.0, &both.1),
             Self::Payout(p) => About::Payout(p),
         };
         front.notice(notice_id, about, now)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 use wallet::base::clock::Clock;
 
-use super::book::{Book, Refused};
+use super::book::{Book, Refused, Unfinished};
 use super::record::Notice;
 use super::{Party, Sim};
 
@@ -188,7 +188,7 @@ pub fn pay_after_all(sim: &Arc<Sim>, party: Party, request_no: String, after: Du
 
 /// Takes up what the process before this one left undone.
 pub fn take_up(sim: &Arc<Sim>) {
-    let (notices, refunds, payouts, returning) = sim.book().unfinished();
+    let Unfinished { notices, refunds, payouts, returning } = sim.book().unfinished();
     if !notices.is_empty() {
         tracing::info!(notices = notices.len(), "taking up notices that were not delivered");
     }
