@@ -169,7 +169,7 @@ pub async fn resolved(app: &TestApp, open: Open) {
 
 /// Lets what is due later be due now: time passes.
 pub async fn hurry(app: &TestApp) {
-    sqlx::query("UPDATE jobs SET run_at = now() WHERE state = 'READY' AND leased_by IS NULL AND run_at > now()")
+    sqlx::query("UPDATE jobs SET run_at = now() WHERE state = 'READY' AND lease_until IS NULL AND run_at > now()")
         .execute(app.owner_db())
         .await
         .unwrap();
