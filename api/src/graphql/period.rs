@@ -57,6 +57,8 @@ pub enum LedgerAccountName {
     FeeIncome,
     /// On its way to another book of the platform's, or come from one (账簿间在途).
     BooksInTransit,
+    /// Paid, and kept until it is divided (分账冻结).
+    SplitFrozen,
 }
 
 /// The periods of a merchant's books (会计期间).

@@ -91,6 +91,10 @@ pub enum BillLineKind {
     TransferOut,
     /// Money came from another book of the platform's.
     TransferIn,
+    /// Paid money is kept until it is divided (分账冻结).
+    SplitFreeze,
+    /// Kept money became the merchant's own (分账解冻).
+    SplitRelease,
     /// Another line was taken back.
     Reversal,
 }

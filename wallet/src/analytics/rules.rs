@@ -67,6 +67,8 @@ impl DayDelta {
             | PostingKind::WithdrawalCreditedBack
             | PostingKind::TransferOut
             | PostingKind::TransferIn
+            | PostingKind::SplitFreeze
+            | PostingKind::SplitRelease
             | PostingKind::Reversal => None,
         }
     }

@@ -25,6 +25,8 @@ pub enum AccountKind {
     FeeIncome,
     /// Liability: on its way to another book, or come from one (账簿间在途). Over all books it sums to what has not arrived.
     BooksInTransit,
+    /// Liability: paid, and kept until it is divided (分账冻结): of the merchant that was paid, and of receivers that pass parts on.
+    SplitFrozen,
 }
 
 impl AccountKind {
@@ -38,6 +40,7 @@ impl AccountKind {
         Self::BankCash,
         Self::FeeIncome,
         Self::BooksInTransit,
+        Self::SplitFrozen,
     ];
 
     /// The kinds every book has from its first day, without a subject. The others come with their first posting.
@@ -55,6 +58,7 @@ impl AccountKind {
             Self::BankCash => "BANK_CASH",
             Self::FeeIncome => "FEE_INCOME",
             Self::BooksInTransit => "BOOKS_IN_TRANSIT",
+            Self::SplitFrozen => "SPLIT_FROZEN",
         }
     }
 
@@ -68,7 +72,8 @@ impl AccountKind {
             | Self::RefundPayable
             | Self::PayoutTransit
             | Self::FeeIncome
-            | Self::BooksInTransit => -1,
+            | Self::BooksInTransit
+            | Self::SplitFrozen => -1,
         }
     }
 
@@ -76,7 +81,12 @@ impl AccountKind {
     /// from turning into a claim on them.
     pub fn floor(self) -> Option<i64> {
         match self {
-            Self::MerchantPending | Self::MerchantAvailable | Self::Escrow | Self::RefundPayable | Self::PayoutTransit => Some(0),
+            Self::MerchantPending
+            | Self::MerchantAvailable
+            | Self::Escrow
+            | Self::RefundPayable
+            | Self::PayoutTransit
+            | Self::SplitFrozen => Some(0),
             Self::ChannelReceivable | Self::BankCash | Self::FeeIncome | Self::BooksInTransit => None,
         }
     }
@@ -128,6 +138,7 @@ mod tests {
                     | AccountKind::Escrow
                     | AccountKind::RefundPayable
                     | AccountKind::PayoutTransit
+                    | AccountKind::SplitFrozen
             );
             assert_eq!(kind.floor(), owed.then_some(0), "{kind:?}");
         }

@@ -46,6 +46,11 @@ pub enum PostingKind {
     TransferOut,
     /// Money came from another book (账簿间转入). Reference: the transfer.
     TransferIn,
+    /// Paid money is kept until it is divided (分账冻结). Reference: the order.
+    SplitFreeze,
+    /// Kept money becomes the merchant's own pending money (分账解冻). Reference: the order that finished, the line whose receiver passed on
+    /// what it had to, or the return that takes from what was not divided.
+    SplitRelease,
     /// Another posting was taken back, wholly or in part (冲正). Reference: the reversal.
     Reversal,
 }
@@ -66,6 +71,8 @@ impl PostingKind {
             Self::WithdrawalCreditedBack => "WITHDRAWAL_CREDITED_BACK",
             Self::TransferOut => "TRANSFER_OUT",
             Self::TransferIn => "TRANSFER_IN",
+            Self::SplitFreeze => "SPLIT_FREEZE",
+            Self::SplitRelease => "SPLIT_RELEASE",
             Self::Reversal => "REVERSAL",
         }
     }

@@ -14,12 +14,15 @@
 //! | withdrawal returned | payout transit | merchant available |
 //! | transfer out | an account of the book it leaves | books in transit |
 //! | transfer in | books in transit | an account of the book it comes to |
+//! | split freeze | merchant pending | split frozen |
+//! | split release | split frozen | merchant pending |
 
 use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::account::AccountKind::{
     self, BankCash, BooksInTransit, ChannelReceivable, Escrow, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
+    SplitFrozen,
 };
 use super::account::AccountName;
 use super::posting::{Leg, Posting, PostingKind};
@@ -167,6 +170,16 @@ pub fn transfer_in(book: BookId, transfer: TransferId, to: AccountKind, amount: 
     posting(book, PostingKind::TransferIn, transfer.0, None, day, [debit(BooksInTransit, amount), credit(to, amount)])
 }
 
+/// Paid money of an order is kept until it is divided.
+pub fn split_freeze(book: BookId, order: OrderId, amount: Money, day: NaiveDate) -> Posting {
+    posting(book, PostingKind::SplitFreeze, order.0, None, day, [debit(MerchantPending, amount), credit(SplitFrozen, amount)])
+}
+
+/// Kept money becomes pending money of the book's merchant. `reference`: an order, a line or a return.
+pub fn split_release(book: BookId, reference: Uuid, amount: Money, day: NaiveDate) -> Posting {
+    posting(book, PostingKind::SplitRelease, reference, None, day, [debit(SplitFrozen, amount), credit(MerchantPending, amount)])
+}
+
 fn posting<const N: usize>(
     book: BookId,
     kind: PostingKind,
@@ -275,6 +288,16 @@ mod tests {
                 "withdrawal paid",
                 withdrawal_paid(book, withdrawal, amount, "b", day),
                 vec![(PayoutTransit, "", 10_000), (BankCash, "b", -10_000)],
+            ),
+            (
+                "split freeze",
+                split_freeze(book, OrderId::new(), amount, day),
+                vec![(MerchantPending, "", 10_000), (SplitFrozen, "", -10_000)],
+            ),
+            (
+                "split release",
+                split_release(book, OrderId::new().0, amount, day),
+                vec![(SplitFrozen, "", 10_000), (MerchantPending, "", -10_000)],
             ),
         ];
         for (name, posting, expected) in cases {

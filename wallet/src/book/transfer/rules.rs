@@ -16,6 +16,10 @@ pub enum Purpose {
     Collect,
     /// A book's fees to the platform's book, once a day (手续费归集).
     FeeSweep,
+    /// A part of a payment to a receiver of its split (分账).
+    Split,
+    /// Such a part, or some of it, back (分账回退).
+    SplitReturn,
     /// Anything else.
     BetweenBooks,
 }
@@ -25,6 +29,8 @@ impl Purpose {
         match self {
             Self::Collect => "COLLECT",
             Self::FeeSweep => "FEE_SWEEP",
+            Self::Split => "SPLIT",
+            Self::SplitReturn => "SPLIT_RETURN",
             Self::BetweenBooks => "BETWEEN_BOOKS",
         }
     }

@@ -117,7 +117,7 @@ pub(super) async fn kinds_are_known(tx: &mut PgConnection, scope: &Scope) -> sql
                         FROM scope
                         WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'ORDER_RELEASE', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
                                            'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'WITHDRAWAL_BOUNCED', 'WITHDRAWAL_CREDITED_BACK',
-                                           'TRANSFER_OUT', 'TRANSFER_IN', 'REVERSAL')
+                                           'TRANSFER_OUT', 'TRANSFER_IN', 'SPLIT_FREEZE', 'SPLIT_RELEASE', 'REVERSAL')
                         LIMIT 21) AS "violations!""#,
         scope.after(),
         scope.before()
