@@ -102,6 +102,10 @@ ids! {
     DeliveryId,
     /// A key that webhooks are signed with.
     SigningKeyId,
+    /// A receiver's part of a split (分账明细).
+    SplitLineId,
+    /// Money asked back from the receivers of a split (分账回退).
+    SplitReturnId,
 }
 
 impl MerchantId {

@@ -1,0 +1,345 @@
+//! Money that comes back from receivers (分账回退): planned in proportion, then bottom-up, each part by a transfer of its own id.
+//!
+//! A part is SENT before its transfer. A process that dies leaves SENT parts, whose transfer is looked up before another is made: a receiver
+//! gives once, from pending or from available. One that has too little of both keeps its part, and the return, open.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::back::{Standing, plan_return, returnable_minor};
+use super::run::lock_in_tx;
+use super::state::{LineStatus, PartStatus, standing, under_way};
+use super::{Line, Part, RETURN_JOB, Return, ReturnSplit, Split, SplitError, Splits, line_event, repo};
+use crate::base::actor::Actor;
+use crate::base::audit;
+use crate::base::clock::{Clock, business_day};
+use crate::base::db::retrying;
+use crate::base::id::{BookId, OrderId, SplitLineId, SplitReturnId, TransferId};
+use crate::base::idempotency::{self, Claim, Scope};
+use crate::base::job::{self, NewJob};
+use crate::base::money::Money;
+use crate::base::outbox::{self, Event};
+use crate::book::transfer::{Purpose, SendTransfer, TransferError};
+use crate::channel::Progress;
+use crate::ledger::{AccountKind, Posting, Rejection, recipe};
+use crate::order::{self, Order};
+
+/// How long to wait for a receiver that has too little.
+const SHORT_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// A return that was planned.
+#[derive(Clone, Debug)]
+pub struct ReturnPlan {
+    pub back: Return,
+    /// What the caller has to post, before what takes the merchant's own part: it makes that part pending money.
+    pub postings: Vec<Posting>,
+}
+
+/// Plans what everybody gives back of a refund, in proportion to what each has of the order: the merchant's own part, and the receivers',
+/// which a job brings to the merchant's pending money. None: the order is not divided.
+///
+/// The order must be locked. `reference` is the refund: asked again, the same plan is given, without postings. `amount` is what the
+/// merchant and the receivers lose together, so without the part of the fee that comes back.
+///
+/// # Errors
+/// [`SplitError::UnderWay`] while money of the order moves to receivers; [`SplitError::AmountExceedsReturnable`].
+pub async fn plan_return_in_tx(
+    tx: &mut PgConnection,
+    order: &Order,
+    reference: Uuid,
+    amount: Money,
+    now: DateTime<Utc>,
+) -> Result<Option<ReturnPlan>, SplitError> {
+    let book = order.merchant.book();
+    let Some(mut split) = repo::lock_in_tx(tx, book, order.id).await? else { return Ok(None) };
+    let lines = repo::lines_in_tx(tx, book, order.id).await?;
+    let earlier = repo::returns_of(&mut *tx, book, order.id).await?;
+    if let Some(same) = earlier.iter().find(|back| back.reference == reference) {
+        return Ok(Some(ReturnPlan { back: same.clone(), postings: Vec::new() }));
+    }
+    // what the merchant has of the order: what no line has and what receivers gave back, less what went into refunds before
+    let given: i64 = earlier.iter().map(|back| back.own.minor).sum();
+    let regained: i64 = earlier.iter().filter(|back| back.reference == back.id.0).map(|back| back.amount.minor).sum();
+    let own = Standing {
+        line: SplitLineId(Uuid::nil()),
+        parent: None,
+        standing_minor: split.remainder.minor + split.released.minor + regained - given,
+    };
+    let back = plan_in_tx(tx, &split, lines, Some(own), Some(reference), amount, now).await?;
+    let mut postings = Vec::new();
+    let released = Money { minor: back.own.minor.min(split.remainder.minor), ..back.own };
+    if released.minor > 0 {
+        split.remainder.minor -= released.minor;
+        split.released.minor += released.minor;
+        if !repo::update_in_tx(tx, &split, split.status).await? {
+            return Err(SplitError::Changed);
+        }
+        postings.push(recipe::split_release(split.money_book, back.id.0, released, business_day(now)));
+    }
+    Ok(Some(ReturnPlan { back, postings }))
+}
+
+/// Decides and writes a return with its parts, the lines that it concerns, and its job.
+async fn plan_in_tx(
+    tx: &mut PgConnection,
+    split: &Split,
+    mut lines: Vec<Line>,
+    own: Option<Standing>,
+    reference: Option<Uuid>,
+    amount: Money,
+    now: DateTime<Utc>,
+) -> Result<Return, SplitError> {
+    if amount.currency != split.base.currency {
+        return Err(SplitError::CurrencyDiffers);
+    }
+    if amount.minor <= 0 {
+        return Err(SplitError::AmountInvalid);
+    }
+    if under_way(&lines) {
+        return Err(SplitError::UnderWay);
+    }
+    let mut stand = standing(&lines);
+    stand.extend(own);
+    let Some(backs) = plan_return(amount.minor, &stand) else {
+        let returnable = Money { minor: returnable_minor(&stand), ..split.base };
+        return Err(SplitError::AmountExceedsReturnable { returnable });
+    };
+    let own_minor = backs.iter().filter(|back| back.line.0.is_nil()).map(|back| back.amount_minor).sum();
+    let parts: Vec<Part> = backs
+        .iter()
+        .filter(|back| !back.line.0.is_nil())
+        .map(|back| Part {
+            id: TransferId::new().0,
+            line: back.line,
+            amount_minor: back.amount_minor,
+            status: PartStatus::Wait,
+            sent_at: None,
+        })
+        .collect();
+    let id = SplitReturnId::new();
+    let back = Return {
+        id,
+        merchant: split.merchant,
+        order: split.order,
+        reference: reference.unwrap_or(id.0),
+        amount,
+        own: Money { minor: own_minor, ..amount },
+        created_at: now,
+        done_at: parts.is_empty().then_some(now),
+    };
+    let mut changed = Vec::new();
+    for line in &mut lines {
+        if let Some(part) = parts.iter().find(|part| part.line == line.id) {
+            changed.push((line.id, line.status));
+            line.returning_minor += part.amount_minor;
+            line.status = LineStatus::Returning;
+        }
+    }
+    repo::insert_return_in_tx(tx, &back, &parts).await?;
+    let from = |line: &Line| changed.iter().find(|(id, _)| *id == line.id).map(|(_, from)| *from);
+    let changed: Vec<_> = lines.iter().filter_map(|line| Some((line, from(line)?))).collect();
+    if !repo::update_lines_in_tx(tx, &changed).await? {
+        return Err(SplitError::Changed);
+    }
+    if !parts.is_empty() {
+        let job = NewJob { kind: RETURN_JOB, book: split.merchant.book(), subject: back.id.0, run_at: Clock::wall() };
+        job::enqueue_in_tx(tx, &[job]).await?;
+    }
+    Ok(back)
+}
+
+/// What a look at a return found to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NextBack {
+    /// Parts that are SENT.
+    Move(Vec<Giver>),
+    Settled,
+}
+
+/// Who gives how much to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Giver {
+    pub part: Uuid,
+    pub line: SplitLineId,
+    pub from: BookId,
+    pub to: BookId,
+    pub amount: Money,
+    pub day: chrono::NaiveDate,
+}
+
+impl Splits {
+    /// Asks the receivers to give back so much of an order, each in proportion to what it has. Only the merchant's owner and the platform.
+    pub async fn give_back(&self, actor: &Actor, cmd: ReturnSplit) -> Result<Return, SplitError> {
+        actor.require_owner(cmd.merchant)?;
+        retrying(SplitError::retryable, || self.try_give_back(actor, &cmd)).await.map_err(SplitError::or_busy)
+    }
+
+    async fn try_give_back(&self, actor: &Actor, cmd: &ReturnSplit) -> Result<Return, SplitError> {
+        let (now, book) = (self.clock.now(), cmd.merchant.book());
+        let scope = Scope { tenant: cmd.merchant.0, operation: "splitReturn", key: cmd.idempotency_key };
+        let mut tx = self.db.begin().await?;
+        order::repo::lock_in_tx(&mut tx, &[(book, cmd.order)]).await?.pop().ok_or(SplitError::NotFound)?;
+        if let Claim::Seen { response: Some(told), .. } = idempotency::claim_in_tx(&mut tx, scope, cmd, cmd.order.0, now).await? {
+            return Ok(told);
+        }
+        let split = repo::lock_in_tx(&mut tx, book, cmd.order).await?.ok_or(SplitError::NotFound)?;
+        let lines = repo::lines_in_tx(&mut tx, book, cmd.order).await?;
+        let back = plan_in_tx(&mut tx, &split, lines, None, None, cmd.amount, now).await?;
+        let detail = serde_json::json!({ "amount_minor": cmd.amount.minor.to_string(), "return_id": back.id });
+        audit::record_in_tx(&mut tx, actor, "split.return", cmd.order.0, detail, now).await?;
+        outbox::append_in_tx(&mut tx, &[return_event("split.return_accepted", &back, now)]).await?;
+        idempotency::complete_in_tx(&mut tx, scope, &back).await?;
+        tx.commit().await?;
+        Ok(back)
+    }
+
+    /// Brings back what is due of a return until nothing is. Job [`super::RETURN_JOB`].
+    pub async fn execute_return(&self, book: BookId, back: SplitReturnId) -> Result<Progress, SplitError> {
+        let order = repo::order_of_return(&self.db, book, back).await?.ok_or(SplitError::NotFound)?;
+        loop {
+            let NextBack::Move(givers) = self.advance_return(book, order, back).await? else { return Ok(Progress::Settled) };
+            let mut arrived = Vec::with_capacity(givers.len());
+            for giver in &givers {
+                if self.take_back(giver).await? {
+                    arrived.push(giver.part);
+                }
+            }
+            let short = arrived.len() < givers.len();
+            self.mark_returned(book, order, back, &arrived).await?;
+            if short {
+                return Ok(Progress::AskAgain(SHORT_PAUSE));
+            }
+        }
+    }
+
+    /// Decides and stores which parts come next, in one transaction: those that wait for none below them. They are SENT when it returns them.
+    pub async fn advance_return(&self, book: BookId, order: OrderId, back: SplitReturnId) -> Result<NextBack, SplitError> {
+        retrying(SplitError::retryable, || async {
+            let now = self.clock.now();
+            let mut tx = self.db.begin().await?;
+            let (split, lines) = lock_in_tx(&mut tx, book, order).await?;
+            let mut parts = repo::parts_in_tx(&mut tx, book, back).await?;
+            if parts.iter().all(|part| part.status == PartStatus::Returned) {
+                if repo::finish_return_in_tx(&mut tx, book, back, now).await? {
+                    let returns = repo::returns_of(&mut *tx, book, order).await?;
+                    let done = returns.iter().filter(|r| r.id == back).map(|r| return_event("split.returned", r, now));
+                    outbox::append_in_tx(&mut tx, &done.collect::<Vec<_>>()).await?;
+                    tx.commit().await?;
+                }
+                return Ok(NextBack::Settled);
+            }
+            let parent = |line: SplitLineId| lines.iter().find(|l| l.id == line).and_then(|l| l.parent);
+            let waits = |part: &Part| parts.iter().any(|p| p.status != PartStatus::Returned && parent(p.line) == Some(part.line));
+            let due: Vec<Uuid> = parts.iter().filter(|p| p.status == PartStatus::Wait && !waits(p)).map(|p| p.id).collect();
+            if !repo::move_parts_in_tx(&mut tx, book, &due, (PartStatus::Wait, PartStatus::Sent), now).await? {
+                return Err(SplitError::Changed);
+            }
+            for part in parts.iter_mut().filter(|part| due.contains(&part.id)) {
+                (part.status, part.sent_at) = (PartStatus::Sent, Some(now));
+            }
+            let giver = |part: &Part| {
+                let line = lines.iter().find(|l| l.id == part.line)?;
+                let to = match line.parent {
+                    None => split.money_book,
+                    Some(parent) => lines.iter().find(|l| l.id == parent)?.receiver.book(),
+                };
+                let amount = Money { minor: part.amount_minor, ..line.amount };
+                Some(Giver { part: part.id, line: line.id, from: line.receiver.book(), to, amount, day: business_day(part.sent_at?) })
+            };
+            let givers = parts.iter().filter(|part| part.status == PartStatus::Sent).filter_map(giver).collect();
+            tx.commit().await?;
+            Ok(NextBack::Move(givers))
+        })
+        .await
+    }
+
+    /// Takes a part from its receiver's pending money, or else from the available. Whether it arrived: not where both are short.
+    async fn take_back(&self, giver: &Giver) -> Result<bool, SplitError> {
+        let id = TransferId(giver.part);
+        for from_account in [AccountKind::MerchantPending, AccountKind::MerchantAvailable] {
+            // whoever was here before chose the account
+            match self.transfers.get(giver.from, id).await {
+                Ok(_) => {
+                    self.transfers.finish(giver.from, id).await?;
+                    return Ok(true);
+                }
+                Err(TransferError::NotFound) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let transfer = SendTransfer {
+                id,
+                purpose: Purpose::SplitReturn,
+                from: giver.from,
+                from_account,
+                to: giver.to,
+                to_account: AccountKind::MerchantPending,
+                amount: giver.amount,
+                day: giver.day,
+            };
+            match self.transfers.run(transfer).await {
+                Ok(_) => return Ok(true),
+                // somebody else chose the other account at the same moment: the next look finds it
+                Err(TransferError::IdReused) => return Ok(false),
+                Err(TransferError::Refused(Rejection::AmountExceedsBalance { .. })) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tracing::warn!(line_id = %giver.line, "a receiver of a split has too little to give its part back; it is tried again");
+        Ok(false)
+    }
+
+    async fn mark_returned(&self, book: BookId, order: OrderId, back: SplitReturnId, arrived: &[Uuid]) -> Result<(), SplitError> {
+        retrying(SplitError::retryable, || async {
+            let now = self.clock.now();
+            let mut tx = self.db.begin().await?;
+            let (_, mut lines) = lock_in_tx(&mut tx, book, order).await?;
+            let parts = repo::parts_in_tx(&mut tx, book, back).await?;
+            let new: Vec<&Part> = parts.iter().filter(|p| p.status == PartStatus::Sent && arrived.contains(&p.id)).collect();
+            let mut changed = Vec::new();
+            for line in &mut lines {
+                if let Some(part) = new.iter().find(|part| part.line == line.id) {
+                    changed.push((line.id, line.status));
+                    line.returning_minor -= part.amount_minor;
+                    line.returned_minor += part.amount_minor;
+                    line.status = match line {
+                        Line { returning_minor: 1.., .. } => LineStatus::Returning,
+                        Line { returned_minor, succeeded_minor, .. } if returned_minor == succeeded_minor => LineStatus::Returned,
+                        _ => LineStatus::Succeeded,
+                    };
+                }
+            }
+            let from = |line: &Line| changed.iter().find(|(id, _)| *id == line.id).map(|(_, from)| *from);
+            let changed: Vec<_> = lines.iter().filter_map(|line| Some((line, from(line)?))).collect();
+            let ids: Vec<Uuid> = new.iter().map(|part| part.id).collect();
+            let unchanged = repo::update_lines_in_tx(&mut tx, &changed).await?
+                && repo::move_parts_in_tx(&mut tx, book, &ids, (PartStatus::Sent, PartStatus::Returned), now).await?;
+            if !unchanged {
+                return Err(SplitError::Changed);
+            }
+            let events: Vec<Event> = changed.iter().map(|(line, _)| line_event("split.line_returned", line, now)).collect();
+            outbox::append_in_tx(&mut tx, &events).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// An event about a return; its subject is the order.
+fn return_event(kind: &'static str, back: &Return, at: DateTime<Utc>) -> Event {
+    Event {
+        book: back.merchant.book(),
+        kind,
+        subject: back.order.0,
+        payload: serde_json::json!({
+            "version": 1,
+            "returnId": back.id,
+            "referenceId": back.reference,
+            "amountMinor": back.amount.minor.to_string(),
+            "ownMinor": back.own.minor.to_string(),
+            "currency": back.amount.currency,
+        }),
+        at,
+    }
+}

@@ -1,0 +1,283 @@
+//! Moving the money of a split: level by level, each line by a transfer of its own id.
+//!
+//! | a process dies | what is left | who goes on |
+//! |---|---|---|
+//! | before lines are SENT | they wait | the job runs again |
+//! | after lines are SENT | perhaps a transfer half-way | the job runs the same transfers again: what arrived has arrived |
+//! | after they arrived | lines SENT whose receivers have the money | the job marks them |
+//! | after a receiver's part was released | the line is not kept yet | the job posts the same release, which was posted, and marks it |
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::begin::release_in_tx;
+use super::state::{LineStatus, due, status, to_keep, under_way, with_those_below};
+use super::{Line, Split, SplitError, Splits, event, line_event, repo};
+use crate::base::clock::business_day;
+use crate::base::db::retrying;
+use crate::base::id::{BookId, OrderId, SplitLineId, TransferId};
+use crate::base::money::Money;
+use crate::base::outbox;
+use crate::book::transfer::{Purpose, SendTransfer};
+use crate::channel::Progress;
+use crate::ledger::{self, AccountKind, Rejection, recipe};
+use crate::order;
+
+/// Kept with a line whose receiver is not signed, or has no book.
+pub const RECEIVER_UNABLE: &str = "RECEIVER_UNABLE";
+/// Kept with a line that hangs on a failed one.
+pub const ABOVE_FAILED: &str = "ABOVE_FAILED";
+
+/// How long to wait while a refund of the order is under way.
+const REFUND_PAUSE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What a look at a split found to be done outside of its own rows.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Transfers of lines that are SENT.
+    Move(Vec<SendTransfer>),
+    /// Receivers' own parts that are to be released: line, book, amount, and the day it is for.
+    Keep(Vec<Keep>),
+    /// Something of its rows was changed: look again.
+    Again,
+    /// A refund of the order is under way.
+    Refunding,
+    Settled,
+}
+
+/// What a receiver did not pass on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    pub line: SplitLineId,
+    pub book: BookId,
+    pub own: Money,
+    pub day: chrono::NaiveDate,
+}
+
+impl Splits {
+    /// Moves what is due of an order's split until nothing is. Job [`super::EXECUTE_JOB`].
+    pub async fn execute(&self, book: BookId, order: OrderId) -> Result<Progress, SplitError> {
+        loop {
+            match self.advance(book, order).await? {
+                Next::Move(transfers) => self.move_all(book, order, &transfers).await?,
+                Next::Keep(keeps) => {
+                    self.release_kept(&keeps).await?;
+                    self.mark_kept(book, order, &keeps).await?;
+                }
+                Next::Again => {}
+                Next::Refunding => return Ok(Progress::AskAgain(REFUND_PAUSE)),
+                Next::Settled => return Ok(Progress::Settled),
+            }
+        }
+    }
+
+    /// Decides and stores what is to be done next, in one transaction. Lines are SENT when this returns their transfers.
+    pub async fn advance(&self, book: BookId, order: OrderId) -> Result<Next, SplitError> {
+        retrying(SplitError::retryable, || async {
+            let now = self.clock.now();
+            let mut tx = self.db.begin().await?;
+            let (mut split, mut lines) = lock_in_tx(&mut tx, book, order).await?;
+            let next = advance_in_tx(&mut tx, &mut split, &mut lines, now).await?;
+            if matches!(next, Next::Refunding) {
+                return Ok(next);
+            }
+            tx.commit().await?;
+            Ok(next)
+        })
+        .await
+    }
+
+    /// Runs transfers, and marks those that arrived. One that cannot move does not keep the others waiting: its error comes last.
+    async fn move_all(&self, book: BookId, order: OrderId, transfers: &[SendTransfer]) -> Result<(), SplitError> {
+        let (mut arrived, mut failure) = (Vec::with_capacity(transfers.len()), None);
+        for transfer in transfers {
+            match self.transfers.run(*transfer).await {
+                Ok(_) => arrived.push(SplitLineId(transfer.id.0)),
+                Err(error) => {
+                    tracing::error!(line_id = %transfer.id, error = &error as &dyn std::error::Error, "a part of a split could not be moved");
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        self.mark_arrived(book, order, &arrived).await?;
+        failure.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// Stores that lines arrived. Those that are marked already stay as they are.
+    async fn mark_arrived(&self, book: BookId, order: OrderId, arrived: &[SplitLineId]) -> Result<(), SplitError> {
+        retrying(SplitError::retryable, || async {
+            let now = self.clock.now();
+            let mut tx = self.db.begin().await?;
+            let (mut split, mut lines) = lock_in_tx(&mut tx, book, order).await?;
+            let is_new = |line: &Line| line.status == LineStatus::Sent && arrived.contains(&line.id);
+            let new: Vec<SplitLineId> = lines.iter().filter(|line| is_new(line)).map(|line| line.id).collect();
+            for line in lines.iter_mut().filter(|line| new.contains(&line.id)) {
+                (line.status, line.succeeded_minor, line.resolved_at) = (LineStatus::Succeeded, line.amount.minor, Some(now));
+            }
+            let changed: Vec<_> = lines.iter().filter(|l| new.contains(&l.id)).map(|l| (l, LineStatus::Sent)).collect();
+            let mut events: Vec<_> = changed.iter().map(|(line, _)| line_event("split.line_succeeded", line, now)).collect();
+            let unchanged = repo::update_lines_in_tx(&mut tx, &changed).await?;
+            events.extend(restate_in_tx(&mut tx, &mut split, &lines, now).await?);
+            if !unchanged {
+                return Err(SplitError::Changed);
+            }
+            outbox::append_in_tx(&mut tx, &events).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes receivers' own parts their pending money. What was released before is left as it is.
+    async fn release_kept(&self, keeps: &[Keep]) -> Result<(), SplitError> {
+        for keep in keeps.iter().filter(|keep| keep.own.minor > 0) {
+            let posting = [recipe::split_release(keep.book, keep.line.0, keep.own, keep.day)];
+            retrying(SplitError::retryable, || async {
+                let now = self.clock.now();
+                let mut tx = self.db.begin().await?;
+                for outcome in ledger::post_in_tx(&mut tx, &posting, business_day(now), now).await? {
+                    match outcome {
+                        Ok(_) | Err(Rejection::AlreadyPosted) => {}
+                        Err(rejection) => return Err(SplitError::Posting(rejection)),
+                    }
+                }
+                tx.commit().await?;
+                Ok(())
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn mark_kept(&self, book: BookId, order: OrderId, keeps: &[Keep]) -> Result<(), SplitError> {
+        retrying(SplitError::retryable, || async {
+            let now = self.clock.now();
+            let mut tx = self.db.begin().await?;
+            let (mut split, mut lines) = lock_in_tx(&mut tx, book, order).await?;
+            let is_new = |line: &Line| line.kept_at.is_none() && keeps.iter().any(|keep| keep.line == line.id);
+            let new: Vec<SplitLineId> = lines.iter().filter(|line| is_new(line)).map(|line| line.id).collect();
+            lines.iter_mut().filter(|line| new.contains(&line.id)).for_each(|line| line.kept_at = Some(now));
+            let changed: Vec<_> = lines.iter().filter(|l| new.contains(&l.id)).map(|l| (l, l.status)).collect();
+            let unchanged = repo::update_lines_in_tx(&mut tx, &changed).await?;
+            let events: Vec<_> = restate_in_tx(&mut tx, &mut split, &lines, now).await?.into_iter().collect();
+            if !unchanged {
+                return Err(SplitError::Changed);
+            }
+            outbox::append_in_tx(&mut tx, &events).await?;
+            tx.commit().await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Locks an order and its split (S7), and reads the lines.
+pub(super) async fn lock_in_tx(tx: &mut PgConnection, book: BookId, order: OrderId) -> Result<(Split, Vec<Line>), SplitError> {
+    order::repo::lock_in_tx(tx, &[(book, order)]).await?.pop().ok_or(SplitError::NotFound)?;
+    let split = repo::lock_in_tx(tx, book, order).await?.ok_or(SplitError::NotFound)?;
+    let lines = repo::lines_in_tx(tx, book, order).await?;
+    Ok((split, lines))
+}
+
+async fn advance_in_tx(tx: &mut PgConnection, split: &mut Split, lines: &mut [Line], now: DateTime<Utc>) -> Result<Next, SplitError> {
+    let sent: Vec<SendTransfer> = lines.iter().filter(|l| l.status == LineStatus::Sent).filter_map(|l| transfer(split, l, lines)).collect();
+    if !sent.is_empty() {
+        return Ok(Next::Move(sent));
+    }
+    let due = due(lines);
+    if !due.is_empty() {
+        let begins = lines.iter().any(|line| line.parent.is_none() && due.contains(&line.id));
+        if begins && repo::refund_open_in_tx(tx, split.merchant.book(), split.order).await? {
+            return Ok(Next::Refunding);
+        }
+        return send_in_tx(tx, split, lines, &due, now).await;
+    }
+    let keeps = to_keep(lines);
+    if !keeps.is_empty() {
+        let of = |(id, own_minor): (SplitLineId, i64)| {
+            let line = lines.iter().find(|line| line.id == id)?;
+            let own = Money { minor: own_minor, ..line.amount };
+            // the day it arrived, so that a release made tomorrow is the same release
+            Some(Keep { line: id, book: line.receiver.book(), own, day: business_day(line.resolved_at?) })
+        };
+        return Ok(Next::Keep(keeps.into_iter().filter_map(of).collect()));
+    }
+    let from = split.status;
+    if !under_way(lines) {
+        release_in_tx(tx, split, lines, from, now).await?;
+    }
+    Ok(Next::Settled)
+}
+
+/// Marks lines whose turn it is as SENT; those whose receivers cannot be paid have failed, with all below them (S8).
+async fn send_in_tx(
+    tx: &mut PgConnection,
+    split: &mut Split,
+    lines: &mut [Line],
+    due: &[SplitLineId],
+    now: DateTime<Utc>,
+) -> Result<Next, SplitError> {
+    let receivers: Vec<_> = lines.iter().filter(|line| due.contains(&line.id)).map(|line| line.receiver).collect();
+    let able = repo::able_in_tx(tx, &receivers).await?;
+    let mut failed: HashMap<SplitLineId, &str> = HashMap::new();
+    for line in lines.iter().filter(|line| due.contains(&line.id) && !able.contains(&line.receiver)) {
+        failed.extend(with_those_below(line.id, lines).into_iter().map(|below| (below, ABOVE_FAILED)));
+        failed.insert(line.id, RECEIVER_UNABLE);
+    }
+    for line in lines.iter_mut() {
+        if let Some(code) = failed.get(&line.id) {
+            (line.status, line.error_code, line.resolved_at) = (LineStatus::Failed, Some((*code).to_owned()), Some(now));
+            if line.parent.is_none() {
+                split.remainder.minor += line.amount.minor;
+            }
+        } else if due.contains(&line.id) {
+            (line.status, line.sent_at) = (LineStatus::Sent, Some(now));
+        }
+    }
+    let touched = |line: &Line| failed.contains_key(&line.id) || due.contains(&line.id);
+    let changed: Vec<_> = lines.iter().filter(|l| touched(l)).map(|l| (l, LineStatus::Wait)).collect();
+    let failures = changed.iter().filter(|(line, _)| line.status == LineStatus::Failed);
+    let mut events: Vec<_> = failures.map(|(line, _)| line_event("split.line_failed", line, now)).collect();
+    if !repo::update_lines_in_tx(tx, &changed).await? {
+        return Err(SplitError::Changed);
+    }
+    let sent: Vec<SendTransfer> = lines.iter().filter(|l| l.status == LineStatus::Sent).filter_map(|l| transfer(split, l, lines)).collect();
+    events.extend(restate_in_tx(tx, split, lines, now).await?);
+    outbox::append_in_tx(tx, &events).await?;
+    Ok(if sent.is_empty() { Next::Again } else { Next::Move(sent) })
+}
+
+/// Writes the split with the state that its lines give it. The event of a new state.
+pub(super) async fn restate_in_tx(
+    tx: &mut PgConnection,
+    split: &mut Split,
+    lines: &[Line],
+    now: DateTime<Utc>,
+) -> Result<Option<outbox::Event>, SplitError> {
+    let from = split.status;
+    split.status = status(split, lines);
+    if !repo::update_in_tx(tx, split, from).await? {
+        return Err(SplitError::Changed);
+    }
+    Ok((split.status != from).then(|| event(split, now)))
+}
+
+/// The transfer that pays a line that is SENT; the same however often it is asked for.
+fn transfer(split: &Split, line: &Line, lines: &[Line]) -> Option<SendTransfer> {
+    let from = match line.parent {
+        None => split.money_book,
+        Some(parent) => lines.iter().find(|above| above.id == parent)?.receiver.book(),
+    };
+    Some(SendTransfer {
+        id: TransferId(line.id.0),
+        purpose: Purpose::Split,
+        from,
+        from_account: AccountKind::SplitFrozen,
+        to: line.receiver.book(),
+        to_account: if line.passes_on { AccountKind::SplitFrozen } else { AccountKind::MerchantPending },
+        amount: line.amount,
+        day: business_day(line.sent_at?),
+    })
+}
