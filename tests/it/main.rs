@@ -30,6 +30,7 @@ mod proofs;
 mod replay;
 mod routing;
 mod settlement;
+mod splits;
 mod tidy;
 mod wallet_ledger;
 mod wallet_payment;

@@ -23,6 +23,7 @@ mod readers;
 mod repo;
 mod requests;
 mod server;
+mod splits;
 mod transfers;
 mod webhooks;
 
@@ -173,6 +174,7 @@ async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<CheckReport
     rules.extend(holds::rules(tx, scope).await?);
     rules.extend(periods::rules(tx, scope).await?);
     rules.extend(transfers::rules(tx, scope).await?);
+    rules.extend(splits::rules(tx, scope).await?);
     rules.extend(proofs::rules(tx, scope).await?);
     rules.extend(readers::rules(tx).await?);
     rules.extend(server::rules(tx).await?);

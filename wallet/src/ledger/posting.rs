@@ -46,7 +46,7 @@ pub enum PostingKind {
     TransferOut,
     /// Money came from another book (账簿间转入). Reference: the transfer.
     TransferIn,
-    /// Paid money is kept until it is divided (分账冻结). Reference: the order.
+    /// Money is kept until it is divided, or until it goes back (分账冻结). Reference: the order, or the part of a return.
     SplitFreeze,
     /// Kept money becomes the merchant's own pending money (分账解冻). Reference: the order that finished, the line whose receiver passed on
     /// what it had to, or the return that takes from what was not divided.

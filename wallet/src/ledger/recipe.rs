@@ -15,6 +15,7 @@
 //! | transfer out | an account of the book it leaves | books in transit |
 //! | transfer in | books in transit | an account of the book it comes to |
 //! | split freeze | merchant pending | split frozen |
+//! | split gather | merchant pending, merchant available | split frozen |
 //! | split release | split frozen | merchant pending |
 
 use chrono::NaiveDate;
@@ -175,6 +176,13 @@ pub fn split_freeze(book: BookId, order: OrderId, amount: Money, day: NaiveDate)
     posting(book, PostingKind::SplitFreeze, order.0, None, day, [debit(MerchantPending, amount), credit(SplitFrozen, amount)])
 }
 
+/// A receiver sets aside what it gives back of a split: so much of its pending and so much of its available money.
+pub fn split_gather(book: BookId, part: Uuid, pending: Money, available: Money, day: NaiveDate) -> Posting {
+    let whole = Money { minor: pending.minor + available.minor, ..pending };
+    let legs = [debit(MerchantPending, pending), debit(MerchantAvailable, available), credit(SplitFrozen, whole)];
+    posting(book, PostingKind::SplitFreeze, part, None, day, legs)
+}
+
 /// Kept money becomes pending money of the book's merchant. `reference`: an order, a line or a return.
 pub fn split_release(book: BookId, reference: Uuid, amount: Money, day: NaiveDate) -> Posting {
     posting(book, PostingKind::SplitRelease, reference, None, day, [debit(SplitFrozen, amount), credit(MerchantPending, amount)])
@@ -293,6 +301,11 @@ mod tests {
                 "split freeze",
                 split_freeze(book, OrderId::new(), amount, day),
                 vec![(MerchantPending, "", 10_000), (SplitFrozen, "", -10_000)],
+            ),
+            (
+                "split gather",
+                split_gather(book, OrderId::new().0, amount, fee, day),
+                vec![(MerchantPending, "", 10_000), (MerchantAvailable, "", 38), (SplitFrozen, "", -10_038)],
             ),
             (
                 "split release",

@@ -7,7 +7,8 @@
 //! | a line | split frozen → the receiver's pending, or its split frozen where it passes parts on | two books, by a transfer |
 //! | keep | split frozen → pending: what a receiver did not pass on | the receiver's book |
 //! | finish (完结) | split frozen → merchant pending: what was not divided | the order's book |
-//! | return (分账回退) | the receiver's pending, else available → pending of whoever paid it | two books, by a transfer |
+//! | gather | the receiver's pending and available → split frozen: what it gives back | the receiver's book |
+//! | return (分账回退) | split frozen → pending of the merchant, or split frozen of whoever hands it on | two books, by a transfer |
 //!
 //! Frozen money can be neither settled, withdrawn nor refunded, so a line that was planned can be paid. Each row above is one or more
 //! transactions that may be run again: lines and parts of returns are stored as SENT before their transfer, the transfer carries their id,
@@ -30,9 +31,9 @@ mod begin;
 mod error;
 pub mod plan;
 pub(crate) mod repo;
-mod returns;
+pub mod returns;
 pub mod rule;
-mod run;
+pub mod run;
 pub mod state;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,7 +1,8 @@
 //! Money that comes back from receivers (分账回退): planned in proportion, then bottom-up, each part by a transfer of its own id.
 //!
-//! A part is SENT before its transfer. A process that dies leaves SENT parts, whose transfer is looked up before another is made: a receiver
-//! gives once, from pending or from available. One that has too little of both keeps its part, and the return, open.
+//! A part is SENT before its money moves: first the receiver's own share of it is set aside, from pending and then from available, beside
+//! what came from below; then all of it goes up. Both steps are named after the part, so a process that dies leaves SENT parts that any
+//! other ends. A receiver that has too little keeps its part, and the return, open.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
@@ -20,9 +21,9 @@ use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
 use crate::base::outbox::{self, Event};
-use crate::book::transfer::{Purpose, SendTransfer, TransferError};
+use crate::book::transfer::{Purpose, SendTransfer};
 use crate::channel::Progress;
-use crate::ledger::{AccountKind, Posting, Rejection, recipe};
+use crate::ledger::{self, AccountKind, AccountName, Posting, Rejection, recipe};
 use crate::order::{self, Order};
 
 /// How long to wait for a receiver that has too little.
@@ -164,8 +165,28 @@ pub struct Giver {
     pub line: SplitLineId,
     pub from: BookId,
     pub to: BookId,
+    /// Whether it goes to somebody who hands it on.
+    pub handed_on: bool,
+    /// All of it, and what of it does not come from below.
     pub amount: Money,
+    pub own: Money,
     pub day: chrono::NaiveDate,
+}
+
+impl Giver {
+    /// The transfer of the part; the same however often it is asked for.
+    pub fn transfer(&self) -> SendTransfer {
+        SendTransfer {
+            id: TransferId(self.part),
+            purpose: Purpose::SplitReturn,
+            from: self.from,
+            from_account: AccountKind::SplitFrozen,
+            to: self.to,
+            to_account: if self.handed_on { AccountKind::SplitFrozen } else { AccountKind::MerchantPending },
+            amount: self.amount,
+            day: self.day,
+        }
+    }
 }
 
 impl Splits {
@@ -244,8 +265,17 @@ impl Splits {
                     None => split.money_book,
                     Some(parent) => lines.iter().find(|l| l.id == parent)?.receiver.book(),
                 };
-                let amount = Money { minor: part.amount_minor, ..line.amount };
-                Some(Giver { part: part.id, line: line.id, from: line.receiver.book(), to, amount, day: business_day(part.sent_at?) })
+                let below: i64 = parts.iter().filter(|p| parent(p.line) == Some(line.id)).map(|p| p.amount_minor).sum();
+                Some(Giver {
+                    part: part.id,
+                    line: line.id,
+                    from: line.receiver.book(),
+                    to,
+                    handed_on: line.parent.is_some(),
+                    amount: Money { minor: part.amount_minor, ..line.amount },
+                    own: Money { minor: part.amount_minor - below, ..line.amount },
+                    day: business_day(part.sent_at?),
+                })
             };
             let givers = parts.iter().filter(|part| part.status == PartStatus::Sent).filter_map(giver).collect();
             tx.commit().await?;
@@ -254,39 +284,37 @@ impl Splits {
         .await
     }
 
-    /// Takes a part from its receiver's pending money, or else from the available. Whether it arrived: not where both are short.
+    /// Takes a part from its receiver. Whether it arrived: not where the receiver has too little.
     async fn take_back(&self, giver: &Giver) -> Result<bool, SplitError> {
-        let id = TransferId(giver.part);
-        for from_account in [AccountKind::MerchantPending, AccountKind::MerchantAvailable] {
-            // whoever was here before chose the account
-            match self.transfers.get(giver.from, id).await {
-                Ok(_) => {
-                    self.transfers.finish(giver.from, id).await?;
-                    return Ok(true);
-                }
-                Err(TransferError::NotFound) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let transfer = SendTransfer {
-                id,
-                purpose: Purpose::SplitReturn,
-                from: giver.from,
-                from_account,
-                to: giver.to,
-                to_account: AccountKind::MerchantPending,
-                amount: giver.amount,
-                day: giver.day,
-            };
-            match self.transfers.run(transfer).await {
-                Ok(_) => return Ok(true),
-                // somebody else chose the other account at the same moment: the next look finds it
-                Err(TransferError::IdReused) => return Ok(false),
-                Err(TransferError::Refused(Rejection::AmountExceedsBalance { .. })) => {}
-                Err(error) => return Err(error.into()),
+        if giver.own.minor > 0 && !retrying(SplitError::retryable, || self.gather(giver)).await? {
+            tracing::warn!(line_id = %giver.line, "a receiver of a split has too little to give its part back; it is tried again");
+            return Ok(false);
+        }
+        self.transfers.run(giver.transfer()).await?;
+        Ok(true)
+    }
+
+    /// Sets a receiver's own share of a part aside, once. False: it has too little.
+    async fn gather(&self, giver: &Giver) -> Result<bool, SplitError> {
+        let now = self.clock.now();
+        let kinds = [AccountKind::MerchantPending, AccountKind::MerchantAvailable, AccountKind::SplitFrozen];
+        let names = kinds.map(|kind| (giver.from, AccountName::fixed(kind, giver.own.currency))).to_vec();
+        let mut tx = self.db.begin().await?;
+        let locked = ledger::lock_in_tx(&mut tx, names, now).await?;
+        let has = |kind| locked.iter().find(|a| a.name.kind == kind).map_or(0, |a| a.available().minor.max(0));
+        let available_minor = (giver.own.minor - has(AccountKind::MerchantPending)).clamp(0, giver.own.minor);
+        let of = |minor| Money { minor, ..giver.own };
+        let posting = recipe::split_gather(giver.from, giver.part, of(giver.own.minor - available_minor), of(available_minor), giver.day);
+        for outcome in ledger::post_in_tx(&mut tx, &[posting], business_day(now), now).await? {
+            match outcome {
+                // gathered before, perhaps in another mixture: the ledger tells that first, whatever there is now
+                Ok(_) | Err(Rejection::AlreadyPosted | Rejection::ReferenceReused) => {}
+                Err(Rejection::AmountExceedsBalance { .. }) => return Ok(false),
+                Err(rejection) => return Err(SplitError::Posting(rejection)),
             }
         }
-        tracing::warn!(line_id = %giver.line, "a receiver of a split has too little to give its part back; it is tried again");
-        Ok(false)
+        tx.commit().await?;
+        Ok(true)
     }
 
     async fn mark_returned(&self, book: BookId, order: OrderId, back: SplitReturnId, arrived: &[Uuid]) -> Result<(), SplitError> {
