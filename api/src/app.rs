@@ -34,6 +34,7 @@ use wallet::proof::Proofs;
 use wallet::refund::Refunds;
 use wallet::settlement::Settlements;
 use wallet::webhook::{Reach, Webhooks};
+use wallet::split::Splits;
 use wallet::withdrawal::Withdrawals;
 
 use crate::channel;
@@ -66,6 +67,7 @@ pub struct App {
     pub wallets: Wallets,
     pub withdrawals: Withdrawals,
     pub settlements: Settlements,
+    pub splits: Splits,
     pub periods: Periods,
     pub books: Books,
     pub transfers: Transfers,
@@ -123,6 +125,7 @@ impl App {
             wallets: Wallets::new(db.clone()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), bank),
             settlements: Settlements::new(db.clone(), clock.clone()),
+            splits: Splits::new(db.clone(), clock.clone()),
             periods: Periods::new(db.clone(), clock.clone()),
             books: Books::new(db.clone(), clock.clone()),
             transfers: Transfers::new(db.clone(), clock.clone()),

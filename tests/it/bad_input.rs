@@ -56,6 +56,9 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "orderRelease",
         "paymentStart",
         "refundRequest",
+        "splitCreate",
+        "splitFinish",
+        "splitReturn",
         "withdrawalRequest",
         "sandboxClockSet",
         "webhookEndpointCreate",
@@ -349,6 +352,63 @@ fn money(shop: &Shop, other: &Shop, paid: &str, open: &str, ticket: &str, theirs
                     ("not paid", json!({ "orderId": open }), "STATE_NOT_PAID", "orderId"),
                     ("no reason", json!({ "reason": " " }), INVALID, "reason"),
                     ("an oversized reason", json!({ "reason": "退".repeat(129) }), INVALID, "reason"),
+                    ("somebody else's order", json!({ "orderId": theirs }), MISSING, "orderId"),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "splitCreate",
+            caller: owner(),
+            // without what may be left out
+            good: json!({ "orderId": paid, "idempotencyKey": key() }),
+            selection: "split { status }",
+            bad: [
+                // a currency counts beside an amount only
+                amounts(INVALID)
+                    .into_iter()
+                    .map(|(what, change, code, field)| {
+                        let amount = change.get("amount").cloned().unwrap_or_else(|| json!("1.00"));
+                        let mut change = change;
+                        change["amount"] = amount;
+                        (what, change, code, field)
+                    })
+                    .collect(),
+                keys(),
+                vec![
+                    ("not to be divided", json!({}), MISSING, "orderId"),
+                    ("somebody else's order", json!({ "orderId": theirs }), MISSING, "orderId"),
+                    ("a merchant for an order", json!({ "orderId": shop.merchant }), MISSING, "orderId"),
+                    ("no truth value", json!({ "finish": "yes" }), UNFIT, ""),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "splitFinish",
+            caller: owner(),
+            good: json!({ "orderId": paid, "idempotencyKey": key() }),
+            selection: "split { status }",
+            bad: [
+                keys(),
+                vec![
+                    ("not to be divided", json!({}), MISSING, "orderId"),
+                    ("somebody else's order", json!({ "orderId": theirs }), MISSING, "orderId"),
+                    ("garbage for an id", json!({ "orderId": "x" }), MISSING, "orderId"),
+                ],
+            ]
+            .concat(),
+        },
+        Mutation {
+            name: "splitReturn",
+            caller: owner(),
+            good: json!({ "orderId": paid, "amount": "1.00", "currency": "CNY", "idempotencyKey": key() }),
+            selection: "splitReturn { id }",
+            bad: [
+                amounts(INVALID),
+                keys(),
+                vec![
+                    ("not to be divided", json!({}), MISSING, "orderId"),
                     ("somebody else's order", json!({ "orderId": theirs }), MISSING, "orderId"),
                 ],
             ]

@@ -46,8 +46,18 @@ const WITHOUT_KEY: [&str; 17] = [
     "webhookEndpointUpdate",
 ];
 
-/// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`, those of webhooks in `webhooks::resend`.
-const ELSEWHERE: [&str; 5] = ["monthClose", "webhookEndpointCreate", "webhookKeyRotate", "webhookResend", "webhookTest"];
+/// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`, those of webhooks in `webhooks::resend`,
+/// dividing an order in `splits`.
+const ELSEWHERE: [&str; 8] = [
+    "monthClose",
+    "splitCreate",
+    "splitFinish",
+    "splitReturn",
+    "webhookEndpointCreate",
+    "webhookKeyRotate",
+    "webhookResend",
+    "webhookTest",
+];
 
 /// Mutations of the schema: (name, whether its input has an `idempotencyKey`).
 fn mutations() -> Vec<(String, bool)> {

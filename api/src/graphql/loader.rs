@@ -16,6 +16,7 @@ use wallet::base::id::{ApplicationId, MerchantId, OrderId, StoreId};
 use wallet::order::release::{Confirmation, Release};
 use wallet::payment::Attempt;
 use wallet::refund::Refund;
+use wallet::split::Split;
 
 use super::error::{internal, login_required};
 use crate::app::App;
@@ -76,6 +77,10 @@ impl Loaders {
     pub async fn refunds_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Vec<Refund>> {
         Ok(self.one(RefundsOf(merchant, order)).await?.unwrap_or_default())
     }
+
+    pub async fn split_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Option<Split>> {
+        self.one(SplitOf(merchant, order)).await
+    }
 }
 
 impl std::fmt::Debug for Loaders {
@@ -116,6 +121,8 @@ struct RefundsOf(MerchantId, OrderId);
 struct ReleasesOf(MerchantId, OrderId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct ConfirmationsOf(MerchantId, OrderId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct SplitOf(MerchantId, OrderId);
 
 impl Loader<MerchantId> for Batch {
     type Value = Merchant;
@@ -221,5 +228,16 @@ impl Loader<ConfirmationsOf> for Batch {
             found.entry(ConfirmationsOf(confirmation.merchant, confirmation.order)).or_default().push(confirmation);
         }
         Ok(found)
+    }
+}
+
+impl Loader<SplitOf> for Batch {
+    type Value = Split;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[SplitOf]) -> Result<HashMap<SplitOf, Split>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| (k.0, k.1)).collect();
+        let found = self.app.splits.of_orders(&ids).await.map_err(failure)?;
+        Ok(found.into_iter().map(|split| (SplitOf(split.merchant, split.order), split)).collect())
     }
 }

@@ -22,6 +22,7 @@ pub mod proof;
 pub mod refund;
 pub mod review;
 pub mod sandbox;
+pub mod split;
 pub mod wallet;
 pub mod webhook;
 
@@ -65,6 +66,7 @@ pub struct Query(
     channel::ChannelQuery,
     payment::PaymentQuery,
     product::ProductQuery,
+    split::SplitQuery,
     proof::ProofQuery,
     outbox::OutboxQuery,
     webhook::WebhookQuery,
@@ -80,6 +82,7 @@ pub struct Mutation(
     order::OrderMutation,
     payment::PaymentMutation,
     refund::RefundMutation,
+    split::SplitMutation,
     wallet::WalletMutation,
     period::PeriodMutation,
     book::BookMutation,

@@ -22,6 +22,7 @@ use super::money::{CurrencyCode, Decimal, MoneyNode, amount};
 use super::payment::AttemptNode;
 use super::product::{OrderProduct, ReleaseNode, StageNode};
 use super::refund::RefundNode;
+use super::split::SplitNode;
 use super::{MUTATION_COST, actor, app, own};
 
 impl Rejection for OrderError {
@@ -160,6 +161,16 @@ impl OrderNode {
     async fn attempts(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<AttemptNode>> {
         let attempts = loaders(ctx).attempts_of_order(self.0.merchant, self.0.id).await?;
         Ok(attempts.into_iter().map(AttemptNode).collect())
+    }
+
+    /// How it is divided among merchants (分账). Null where it is not.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn split(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<SplitNode>> {
+        let seen = super::actor(ctx).is_ok_and(|actor| actor.require_reader(self.0.merchant).is_ok());
+        if !seen {
+            return Ok(None);
+        }
+        Ok(loaders(ctx).split_of_order(self.0.merchant, self.0.id).await?.map(SplitNode))
     }
 
     /// Refunds, oldest first.

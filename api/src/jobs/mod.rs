@@ -10,6 +10,7 @@ mod money;
 mod pool;
 pub mod relay;
 mod retention;
+mod split;
 pub mod stop;
 pub mod tick;
 pub mod webhook;
@@ -30,13 +31,16 @@ use document_review::Reader;
 use pool::{Pool, Step};
 
 /// Every kind of job there is. A job of another kind is left lying: a newer program's.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 10] = [
     wallet::payment::QUERY_JOB,
     wallet::refund::SEND_JOB,
     wallet::refund::QUERY_JOB,
     wallet::withdrawal::SUBMIT_JOB,
     wallet::withdrawal::QUERY_JOB,
     wallet::book::transfer::FINISH_JOB,
+    wallet::split::EXECUTE_JOB,
+    wallet::split::RETURN_JOB,
+    wallet::split::DEADLINE_JOB,
     merchant::onboarding::REVIEW_JOB,
 ];
 
@@ -62,14 +66,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     let documents = app.config.documents.workers.max(1);
     let context = Arc::new(Context { reader: Reader::new(&app.config.documents), app: app.clone() });
     let money = Pool {
-        kinds: &KINDS[..6],
+        kinds: &KINDS[..9],
         places: MONEY_PLACES,
         lease: Duration::from_secs(30),
         time_max: Duration::from_secs(20),
         poll: Duration::from_millis(200),
     };
     let papers = Pool {
-        kinds: &KINDS[6..],
+        kinds: &KINDS[9..],
         places: documents,
         lease: Duration::from_secs(75),
         time_max: Duration::from_secs(60),
@@ -120,6 +124,9 @@ async fn run_job(context: &Context, job: &Job) -> anyhow::Result<Step> {
         wallet::withdrawal::SUBMIT_JOB => money::withdrawal_submit(app, job).await,
         wallet::withdrawal::QUERY_JOB => money::withdrawal_query(app, job).await,
         wallet::book::transfer::FINISH_JOB => money::transfer_finish(app, job).await,
+        wallet::split::EXECUTE_JOB => split::execute(app, job).await,
+        wallet::split::RETURN_JOB => split::bring_back(app, job).await,
+        wallet::split::DEADLINE_JOB => split::finish_due(app, job).await,
         merchant::onboarding::REVIEW_JOB => document_review::run(app, &context.reader, job).await,
         other => Err(anyhow!("no worker knows the kind {other}")),
     }
