@@ -33,8 +33,8 @@ use wallet::product::Products;
 use wallet::proof::Proofs;
 use wallet::refund::Refunds;
 use wallet::settlement::Settlements;
-use wallet::webhook::{Reach, Webhooks};
 use wallet::split::Splits;
+use wallet::webhook::{Reach, Webhooks};
 use wallet::withdrawal::Withdrawals;
 
 use crate::channel;

@@ -33,6 +33,7 @@ impl Rejection for PaymentError {
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy { retry_after } => busy(*retry_after),
             Self::Decision(_)
+            | Self::Split(_)
             | Self::Posting(_)
             | Self::BoundMeanwhile
             | Self::CutShort

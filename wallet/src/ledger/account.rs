@@ -30,7 +30,7 @@ pub enum AccountKind {
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ChannelReceivable,
         Self::MerchantPending,
         Self::MerchantAvailable,

@@ -18,6 +18,7 @@ use crate::ledger::{AccountKind, AccountName};
 use crate::order::{self, Order, OrderStatus};
 use crate::product;
 use crate::refund::{Refund, RefundStatus};
+use crate::split::{self, NewSplit};
 
 /// What was read under the locks, and what is to be written.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub struct Batch {
     pub bindings: Vec<Binding>,
     /// Refunds of surplus money, funded by `booking`.
     pub refunds: Vec<Refund>,
+    /// Paid orders whose money lies in pending and is to be divided: the attempt that paid, and how much of it, in minor units.
+    divided: Vec<(OrderId, AttemptId, i64)>,
     pub booking: Booking,
 }
 
@@ -59,6 +62,23 @@ impl Batch {
         self.changed_attempts.iter().filter_map(|id| self.attempts.get(id)).cloned().collect()
     }
 
+    /// The splits of the orders that were paid: all at once, and finished.
+    pub fn splits(&self, now: DateTime<Utc>) -> Vec<NewSplit<'_>> {
+        let new = |(order, attempt, minor): &(OrderId, AttemptId, i64)| {
+            let order = self.orders.get(order)?;
+            let (rule, parties) = order.split()?;
+            Some(NewSplit {
+                order,
+                slices: vec![(*attempt, *minor)],
+                rule: rule.to_vec(),
+                parties: parties.clone(),
+                at_once: true,
+                frozen_until: now + split::FROZEN_FOR,
+            })
+        };
+        self.divided.iter().filter_map(new).collect()
+    }
+
     /// Decides one outcome. None: there is no such attempt.
     pub fn take_in(&mut self, outcome: &Outcome, now: DateTime<Utc>) -> Option<Verdict> {
         let mut attempt = self.attempts.get(&outcome.attempt).filter(|a| a.merchant.book() == outcome.book)?.clone();
@@ -73,6 +93,9 @@ impl Batch {
                 let receipt = order::rules::receipt(&order, *at);
                 self.book(&order, &mut attempt, transaction_id, *at, (receipt.fee, &receipt.into), now);
                 (order.status, order.paid_at, order.escrow) = (OrderStatus::Paid, Some(*at), receipt.escrow);
+                if order.split().is_some() && receipt.into.kind == AccountKind::MerchantPending {
+                    self.divided.push((order.id, attempt.id, attempt.amount.minor - receipt.fee.minor));
+                }
                 self.booking.events.push(paid(&order, &attempt, receipt.fee, now));
                 self.booking.events.extend(marketing(&order, &attempt, now));
             }

@@ -53,6 +53,8 @@ pub enum PaymentError {
     #[error(transparent)]
     Refund(#[from] RefundError),
     #[error(transparent)]
+    Split(#[from] crate::split::SplitError),
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("could not reach the database")]
     Database(#[from] sqlx::Error),
@@ -63,6 +65,7 @@ impl PaymentError {
     pub fn retryable(&self) -> bool {
         match self {
             Self::BoundMeanwhile => true,
+            Self::Split(e) => e.retryable(),
             Self::Ledger(e) => e.retryable(),
             Self::Refund(e) => e.retryable(),
             Self::Idempotency(e) => e.retryable(),

@@ -22,7 +22,7 @@ use crate::channel::inbox::{self, Delivery, NoticeError, NoticeKey, Waiting};
 use crate::channel::repo::{Numbered, resolve_in_tx};
 use crate::channel::{Progress, ask_again};
 use crate::order::{self, Order, OrderStatus};
-use crate::refund;
+use crate::{refund, split};
 
 /// Closes an order so that nobody can pay it any more.
 #[derive(Clone, Debug, Serialize)]
@@ -223,7 +223,9 @@ async fn apply_in_tx(
     if !batch.refunds.is_empty() {
         refund::insert_in_tx(tx, &batch.refunds).await?;
     }
-    Ok((verdicts, batch.booking))
+    let splits = batch.splits(now);
+    let divided = if splits.is_empty() { Booking::default() } else { split::plan_in_tx(tx, &splits, now).await? };
+    Ok((verdicts, batch.booking.and(divided)))
 }
 
 /// Turns notices into words about our attempts and refunds and applies them. One outcome per notice, for its row.

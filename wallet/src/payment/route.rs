@@ -84,7 +84,8 @@ impl Routing {
 
     /// The wallets and ways by which an order could be paid now.
     pub fn ways(&self, order: &Order, now: DateTime<Utc>) -> Vec<(Wallet, Method)> {
-        let all = Wallet::ALL.into_iter().flat_map(|wallet| Method::ALL.map(|method| (wallet, method)));
+        let methods = Method::ALL.into_iter().filter(|method| order.product.terms.take(*method));
+        let all = methods.flat_map(|method| Wallet::ALL.map(|wallet| (wallet, method)));
         let open = |&(wallet, method): &(Wallet, Method)| {
             let wish = Wish { method, wallet: Some(wallet) };
             self.asked(order, AttemptId(Uuid::nil()), wish, &[], |payment| self.router.takes(payment, now))
@@ -93,7 +94,7 @@ impl Routing {
     }
 
     fn asked<T>(&self, order: &Order, attempt: AttemptId, wish: Wish, tried: &[ChannelName], ask: impl FnOnce(&NewPayment<'_>) -> T) -> T {
-        let product = product();
+        let product = ProductCode::try_new(&order.product.code).unwrap_or_else(|_| product());
         ask(&NewPayment {
             attempt,
             method: wish.method,
@@ -125,7 +126,7 @@ impl Routing {
     }
 }
 
-/// What every order sells as long as it names no product.
+/// What an order sells that was made before products had names.
 fn product() -> ProductCode {
     ProductCode::try_new("STORE_PAYMENT").expect("the name is plain and short")
 }
