@@ -63,7 +63,7 @@ impl Scene {
         let (channels, after) = (nowhere(), Duration::from_secs(5));
         Self {
             orders: Orders::selling(db.pool().clone(), clock.clone(), products),
-            payments: Payments::new(db.pool().clone(), clock.clone(), channels.clone(), after),
+            payments: Payments::new(db.pool().clone(), clock.clone(), channels.clone(), tests::routing(&channels, &clock), after),
             refunds: Refunds::new(db.pool().clone(), clock.clone(), channels, after),
             db,
             clock,
@@ -108,6 +108,8 @@ impl Scene {
             merchant: self.merchant,
             order: order.id,
             method: Method::Page,
+            wallet: None,
+            failed: None,
             payer: None,
             return_url: None,
             idempotency_key: Uuid::now_v7(),

@@ -78,7 +78,7 @@ impl Scene {
             owner,
             receivers,
             orders: Orders::new(pool.clone(), clock.clone()),
-            payments: Payments::new(pool.clone(), clock.clone(), channels.clone(), after),
+            payments: Payments::new(pool.clone(), clock.clone(), channels.clone(), tests::routing(&channels, &clock), after),
             refunds: Refunds::new(pool.clone(), clock.clone(), channels, after),
             transfers: Transfers::new(pool.clone(), clock.clone()),
             ledger: Ledger::new(pool.clone(), clock.clone(), LedgerLimits::default()),
@@ -110,6 +110,7 @@ impl Scene {
             store: self.store,
             amount: cny(minor),
             subject: "房租".to_owned(),
+            product: None,
             idempotency_key: Uuid::now_v7(),
         };
         let order = self.orders.create(&self.owner, cmd).await.unwrap();
@@ -117,6 +118,8 @@ impl Scene {
             merchant: self.merchant,
             order: order.id,
             method: Method::Page,
+            wallet: None,
+            failed: None,
             payer: None,
             return_url: None,
             idempotency_key: Uuid::now_v7(),

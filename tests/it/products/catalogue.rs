@@ -146,6 +146,8 @@ async fn an_order_keeps_to_what_its_product_collects() {
         merchant: scene.merchant,
         order: order.id,
         method,
+        wallet: None,
+        failed: None,
         payer: None,
         return_url: None,
         idempotency_key: Uuid::now_v7(),
