@@ -18,7 +18,7 @@ use wallet::routing::{CustodyAccount, PayeeEntity};
 use crate::config::Config;
 
 /// The table that is built in.
-const ROUTES: &str = include_str!("../../routes.toml");
+pub const ROUTES: &str = include_str!("../../routes.toml");
 
 /// Reads the keys of every connected acquirer; opens no connection. Fails in one sentence that names the key or file.
 pub fn connect(config: &Config, platform: &Arc<Signer>, clock: &Clock) -> anyhow::Result<Channels> {

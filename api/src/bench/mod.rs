@@ -1,6 +1,7 @@
 //! Benchmarks (`haodian bench NAME`): programs that print one JSON object per workload and leave nothing behind. Never run as tests:
 //! machines are shared and noisy, so figures are compared as ratios within one run.
 
+pub mod channel;
 pub mod documents;
 pub mod ledger;
 pub mod pay;
@@ -22,6 +23,15 @@ pub enum Bench {
         /// Customers at a time
         #[arg(long, default_value_t = 16)]
         callers: usize,
+        /// One JSON object per line instead of words
+        #[arg(long)]
+        json: bool,
+    },
+    /// Routing decisions, and the signatures of the channels' protocols
+    Channel {
+        /// How long each is measured
+        #[arg(long, default_value_t = 2)]
+        seconds: u64,
         /// One JSON object per line instead of words
         #[arg(long)]
         json: bool,

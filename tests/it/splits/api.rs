@@ -1,7 +1,7 @@
 //! Splits through the public API, with the worker moving the money.
 
 use serde_json::{Value, json};
-use tests::{Caller, PAY_LIMIT, Shop, TestApp, eventually, key, text};
+use tests::{Caller, PAY_LIMIT, Shop, TestApp, eventually, key, order_of, text};
 use wallet::base::actor::Actor;
 use wallet::base::clock::Clock;
 use wallet::order::Orders;
@@ -85,5 +85,27 @@ async fn an_owner_divides_finishes_and_asks_back_and_the_receiver_sees_its_share
     assert_eq!((text(&share["received"]["amount"]), text(&share["returned"]["amount"])), ("10.00".into(), "2.50".into()));
     let theirs = app.gql(&supplier.owner, SHOWN, json!({ "id": order.id })).await;
     assert_eq!(theirs.field("node"), &Value::Null, "the payer's order is the payer's");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_commission_is_divided_as_its_product_says_when_it_is_paid() {
+    let app = TestApp::start().await;
+    let shop = app.signed_merchant().await;
+    let agent = app.signed_merchant_of(app.stranger().await, "居间人", "6222020200001129999").await;
+    let broker = app.signed_merchant_of(app.login("dev:owner:carol").await, "经纪人", "6222020200001128888").await;
+    let parties = json!([{ "role": "AGENT", "merchantId": agent.merchant }, { "role": "BROKER", "merchantId": broker.merchant }]);
+    let input = json!({ "storeId": shop.stores[0], "amount": "100.00", "currency": "CNY", "subject": "居间佣金", "idempotencyKey": key(),
+        "productCode": "AGENT_COMMISSION", "parties": parties });
+    let made = app.mutate(&shop.owner, "orderCreate", input, "order { id ticket cashierUrl status }").await;
+    let order = order_of(&made);
+    app.pay(&order).await;
+    let shown = until(&app, &shop.owner, &order.id, |split| split["status"] == "FINISHED").await;
+    let lines = shown["lines"]["nodes"].as_array().unwrap();
+    assert!(lines.iter().all(|line| line["status"] == "SUCCEEDED"), "{shown}");
+    assert_eq!(lines.len(), 2, "one for each role");
+    // 99.62 after the fee: two fifths go to the agent, half of that to the broker; what makes no whole fen stays with who divides
+    let (own, agents, brokers) = (app.wallet(&shop).await.0, app.wallet(&agent).await.0, app.wallet(&broker).await.0);
+    assert_eq!((own.as_str(), agents.as_str(), brokers.as_str()), ("59.78", "19.92", "19.92"));
     app.finish().await;
 }

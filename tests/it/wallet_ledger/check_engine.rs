@@ -45,6 +45,8 @@ impl Scene {
         periods.close_due_days(yesterday).await.unwrap();
         periods.close_due_months(Month::of(yesterday).previous()).await.unwrap();
         let proofs = Proofs::new(scene.db.pool().clone(), scene.clock.clone());
+        // a day is sealed when all of it is in the log, and the log stops where any transaction of the server is under way
+        scene.readable().await;
         proofs.catch_up().await.unwrap();
         assert!(!proofs.seal_due(yesterday).await.unwrap().is_empty());
         sound(&marks::run(scene.db.pool()).await.unwrap());
