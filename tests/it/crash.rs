@@ -18,7 +18,7 @@ const PAYMENTS: usize = 300;
 const SERVER_DIES_AT: usize = 80;
 const POSTGRES_DIES_AT: usize = 180;
 /// Longest a client tries one step again and again.
-const CLIENT_LIMIT: Duration = Duration::from_secs(60);
+const CLIENT_LIMIT: Duration = Duration::from_secs(180);
 /// Every so many payments are followed by a refund of one fen less than the whole.
 const REFUND_EVERY: usize = 5;
 

@@ -12,7 +12,7 @@ use wallet::ledger::BookKind;
 use crate::{Answer, Caller, TestApp, eventually};
 
 /// Longest a payment may take until its order is paid.
-pub const PAY_LIMIT: Duration = Duration::from_secs(30);
+pub const PAY_LIMIT: Duration = Duration::from_secs(120);
 
 /// A signed merchant and the caller who owns it.
 #[derive(Clone, Debug)]

@@ -22,7 +22,7 @@ pub async fn eventually<T>(limit: Duration, what: &str, mut probe: impl AsyncFnM
 
 /// Waits until this many connections of the pool's database wait for a lock.
 pub async fn eventually_blocked(db: &sqlx::PgPool, connections: i64) {
-    eventually(Duration::from_secs(10), "others wait for a lock", async || {
+    eventually(Duration::from_secs(60), "others wait for a lock", async || {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
         let waiting: i64 = sqlx::query_scalar(waiting).fetch_one(db).await.expect("the database answers");
         (waiting >= connections).then_some(())
