@@ -246,7 +246,7 @@ impl TestApp {
 
     async fn until_played(&self, offset_ms: i64) {
         let expected = offset_ms.to_string();
-        eventually(Duration::from_secs(10), "the server plays the day", async || {
+        eventually(Duration::from_secs(60), "the server plays the day", async || {
             let shown = self.read(&Caller::nobody(), "sandbox", "{ sandbox { offsetMs } }", json!({})).await;
             (shown["offsetMs"] == expected).then_some(())
         })

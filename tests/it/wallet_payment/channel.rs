@@ -246,7 +246,7 @@ async fn a_refund_is_sent_once_however_often_its_answer_is_lost() {
     }
     assert_eq!(scene.count("SELECT count(*) FROM jobs WHERE kind = 'refund_query'").await, 1);
     shop.line(Line::Open);
-    tests::eventually(std::time::Duration::from_secs(10), "the refund is settled", || async {
+    tests::eventually(std::time::Duration::from_secs(60), "the refund is settled", || async {
         (scene.refunds.query(scene.book(), refund.id).await.unwrap() == Progress::Settled).then_some(())
     })
     .await;
