@@ -339,6 +339,22 @@ impl Config {
         if self.environment == Environment::Production && self.documents.allow_specimen {
             return Err(ConfigError::DevelopmentOnly { key: "documents.allow_specimen = true" });
         }
+        if self.environment == Environment::Production {
+            let channel = &self.channel;
+            let addresses = [
+                ("WECHAT_PAY", "wechat", &channel.wechat.url),
+                ("ALIPAY", "alipay", &channel.alipay.url),
+                ("UNIONPAY", "unionpay", &channel.unionpay.url),
+                ("ECNY", "ecny", &channel.ecny.url),
+            ];
+            // without an address of its own a channel would be the simulator
+            if let Some((name, section, _)) =
+                addresses.into_iter().find(|(name, _, url)| url.is_empty() && channel.connected.iter().any(|c| c == name))
+            {
+                let told = format!("channel.{section}.url is needed in production, or leave {name} out of channel.connected");
+                return Err(ConfigError::Invalid(told));
+            }
+        }
         if !(1..=500).contains(&self.database.connections_max) {
             return Err(ConfigError::Invalid("database.connections_max must be between 1 and 500".to_owned()));
         }
@@ -426,6 +442,12 @@ mod tests {
             "documents.allow_specimen = true is not allowed when environment is production; remove it"
         );
         config.documents.allow_specimen = false;
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "configuration: channel.wechat.url is needed in production, or leave WECHAT_PAY out of channel.connected"
+        );
+        config.channel.wechat.url = "https://api.mch.weixin.qq.com".to_owned();
+        config.channel.connected = vec!["WECHAT_PAY".to_owned()];
         config.validate().unwrap();
     }
 }
