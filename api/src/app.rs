@@ -47,11 +47,16 @@ use crate::ticket::Tickets;
 /// How long after its expiry an order's ticket still shows what became of it.
 const TICKET_AFTER_EXPIRY: TimeDelta = TimeDelta::days(30);
 
+/// Connections for reports.
+const REPORTS_MAX: u32 = 4;
+
 /// Everything a request or a job needs.
 #[derive(Debug)]
 pub struct App {
     pub config: Config,
     pub db: PgPool,
+    /// For what adds up many rows.
+    pub reports: PgPool,
     pub clock: Clock,
     pub fanout: Fanout,
     pub tickets: Tickets,
@@ -86,6 +91,7 @@ impl App {
         // one connection first: it says in one sentence what is wrong with the address
         drop(launcher::database::open(&config.database.url).await?);
         let db = db::connect(&config.database.url, config.database.connections_max).await.context("no connection to the database")?;
+        let reports = db::connect_for_reports(&config.database.url, REPORTS_MAX).await.context("no connection to the database")?;
         let outbox = Outbox::open(db.clone(), config.database.outbox.wish()).await.context("the outbox cannot be read")?;
         let clock = Clock::default();
         let keys = config.keys_dir();
@@ -124,22 +130,29 @@ impl App {
             ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),
             wallets: Wallets::new(db.clone()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), bank),
-            settlements: Settlements::new(db.clone(), clock.clone()),
+            settlements: Settlements::new(reports.clone(), clock.clone()),
             splits: Splits::new(db.clone(), clock.clone()),
-            periods: Periods::new(db.clone(), clock.clone()),
+            periods: Periods::new(reports.clone(), clock.clone()),
             books: Books::new(db.clone(), clock.clone()),
             transfers: Transfers::new(db.clone(), clock.clone()),
-            board: Board::new(db.clone(), clock.clone()),
-            proofs: Proofs::new(db.clone(), clock.clone()),
+            board: Board::new(reports.clone(), clock.clone()),
+            proofs: Proofs::new(reports.clone(), clock.clone()),
             outbox,
             webhooks,
             config: config.clone(),
             db,
+            reports,
             clock,
         });
         app.payments.remember_usage().await.context("the day's payments cannot be read")?;
         app.payments.follow_switches().await.context("the channels' switches cannot be read")?;
         Ok(app)
+    }
+
+    /// Lets go of the database once what runs has ended.
+    pub async fn close(&self) {
+        self.db.close().await;
+        self.reports.close().await;
     }
 
     /// The ticket of an order. The same order always has the same one.

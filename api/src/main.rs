@@ -128,7 +128,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             return cli::services::run(&config, lifetime, &command).await;
         }
         Command::Bench(Bench::Ledger(options)) => api::bench::ledger::run(&config, options).await?,
-        Command::Bench(Bench::Pay { seconds, callers, json }) => api::bench::pay::run(&config, seconds, callers, json).await?,
+        Command::Bench(Bench::Pay(options)) => api::bench::pay::run(&config, options).await?,
         Command::Bench(Bench::Channel { seconds, json }) => api::bench::channel::run(seconds, json)?,
         Command::Bench(Bench::Documents { count, callers, json }) => api::bench::documents::run(&config, count, callers, json)?,
         Command::Schema => print!("{}", api::graphql::sdl()),

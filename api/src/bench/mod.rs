@@ -5,6 +5,8 @@ pub mod channel;
 pub mod documents;
 pub mod ledger;
 pub mod pay;
+mod repo;
+mod server;
 
 use std::time::Duration;
 
@@ -15,18 +17,8 @@ use serde::Serialize;
 pub enum Bench {
     /// Transfers through the ledger engine, one at a time and in batches
     Ledger(ledger::Options),
-    /// Whole payments through the public HTTP API: order, start, signed notice, ledger, rollup
-    Pay {
-        /// How long to pay
-        #[arg(long, default_value_t = 10)]
-        seconds: u64,
-        /// Customers at a time
-        #[arg(long, default_value_t = 16)]
-        callers: usize,
-        /// One JSON object per line instead of words
-        #[arg(long)]
-        json: bool,
-    },
+    /// Whole payments through the public HTTP API: order, start, signed notice, ledger, split, rollup
+    Pay(pay::Options),
     /// Routing decisions, and the signatures of the channels' protocols
     Channel {
         /// How long each is measured

@@ -18,7 +18,7 @@ pub struct Arguments {
 pub async fn run(url: &str, arguments: Arguments) -> anyhow::Result<ExitCode> {
     // opened once for its sentence: the pool would only say that it timed out
     api::launcher::database::open(url).await?;
-    let db = wallet::base::db::connect(url, 2).await?;
+    let db = wallet::base::db::connect_for_reports(url, 2).await?;
     let started = Instant::now();
     let report = if arguments.incremental { wallet::check::marks::run(&db).await? } else { wallet::check::run(&db).await? };
     let seconds = started.elapsed().as_secs_f64();

@@ -343,7 +343,9 @@ impl PaymentMutation {
         let command = StartPayment { merchant, order, method, wallet, payer, return_url, idempotency_key, failed: None };
         match settle(app.payments.start(actor, command).await)? {
             Ok(attempt) => {
-                let order = CashierOrder::load(app, actor, book, order).await?;
+                // four reads that few ask for
+                let wanted = ctx.look_ahead().field("order").exists();
+                let order = if wanted { CashierOrder::load(app, actor, book, order).await? } else { None };
                 Ok(PaymentStartPayload { attempt: Some(AttemptNode(attempt)), order, user_errors: Vec::new() })
             }
             Err(user_errors) => Ok(PaymentStartPayload { attempt: None, order: None, user_errors }),

@@ -102,7 +102,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
         background.wait().await;
     })
     .await;
-    app.db.close().await;
+    app.close().await;
     match finished {
         Ok(()) => Ok(()),
         Err(_) => Err(anyhow!("some requests did not end within http.shutdown_grace_s ({} s)", grace.as_secs())),

@@ -20,7 +20,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
         let report = tokio::select! {
             // a look changes nothing but its own mark, at its end: it may be left at any moment
             () = stop.cancelled() => return,
-            report = marks::run_when_due(&app.db, PERIOD) => report,
+            report = marks::run_when_due(&app.reports, PERIOD) => report,
         };
         match report {
             Ok(None) => {}

@@ -108,7 +108,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     stop.cancelled().await;
     tracing::info!("stopping: finishing the jobs in hand");
     let finished = tokio::time::timeout(grace, tasks.wait()).await;
-    app.db.close().await;
+    app.close().await;
     finished.map_err(|_| {
         anyhow!("some jobs did not end within http.shutdown_grace_s ({} s); their leases run out and they are run again", grace.as_secs())
     })

@@ -33,6 +33,11 @@ impl Client {
         Ok(Self { token: Some(token), ..self.clone() })
     }
 
+    /// The access token. Secret.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// Reads one root field.
     pub async fn query(&self, field: &str, query: &str, variables: Value) -> Result<Value> {
         let mut request = self.http.post(format!("{}/graphql", self.base_url)).json(&json!({ "query": query, "variables": variables }));

@@ -145,12 +145,6 @@ async fn pay(customer: &Client, owner: &Client, stores: &[String], number: usize
     Ok(Sale { order: text(&created["order"]["id"])?, ticket, amount })
 }
 
-/// One payment from the order to the payer's page that shows it paid.
-pub async fn pay_through(customer: &Client, owner: &Client, stores: &[String], number: usize) -> Result<()> {
-    let sale = pay(customer, owner, stores, number, &json!({ "notices": 1, "delay_ms": 0 })).await?;
-    until_paid(customer, &sale.ticket).await
-}
-
 /// Waits until the payer's page shows that the order is paid.
 async fn until_paid(customer: &Client, ticket: &str) -> Result<()> {
     until(PAID_LIMIT, "the order is paid", || async {

@@ -14,9 +14,22 @@ const STATEMENT_TIMEOUT: &str = "15s";
 /// A connection that was used this short a time ago is taken to be alive.
 const IDLE_TRUSTED: Duration = Duration::from_secs(1);
 
-/// Opens a pool of at most `connections_max` connections as the application role.
+/// Ways to join that read whole tables. A plan is kept as long as its connection: made while a table was empty, it would go on reading all
+/// of what has become a million rows, until statistics are gathered. A command finds every row by its key, so it does without.
+const WHOLE_TABLES: [&str; 3] = ["enable_seqscan", "enable_hashjoin", "enable_mergejoin"];
+
+/// Opens a pool of at most `connections_max` connections as the application role, for statements that find their rows by key.
 pub async fn connect(url: &str, connections_max: u32) -> sqlx::Result<PgPool> {
-    let options: PgConnectOptions = url.parse::<PgConnectOptions>()?.application_name("haodian").options([
+    open(url.parse::<PgConnectOptions>()?.options(WHOLE_TABLES.map(|way| (way, "off"))), connections_max).await
+}
+
+/// Opens a pool for statements that add up many rows: apart, so that reports never take the connections of commands.
+pub async fn connect_for_reports(url: &str, connections_max: u32) -> sqlx::Result<PgPool> {
+    open(url.parse()?, connections_max).await
+}
+
+async fn open(options: PgConnectOptions, connections_max: u32) -> sqlx::Result<PgPool> {
+    let options = options.application_name("haodian").options([
         ("statement_timeout", STATEMENT_TIMEOUT),
         ("lock_timeout", "10s"),
         ("idle_in_transaction_session_timeout", "30s"),

@@ -102,6 +102,23 @@ pub async fn finish(db: &PgPool, job: JobId, worker: &str) -> sqlx::Result<()> {
     Ok(())
 }
 
+/// Ends the open jobs of these subjects, because what they were to find out is known. One statement; a worker that holds one finds it ended.
+pub async fn settle_in_tx(tx: &mut PgConnection, kind: &'static str, subjects: &[Uuid]) -> sqlx::Result<()> {
+    if subjects.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "UPDATE jobs SET state = 'DONE', finished_at = $3, lease_until = NULL, last_error = NULL
+         WHERE kind = $1 AND subject_id = ANY($2) AND state = 'READY'",
+        kind,
+        subjects,
+        Clock::wall()
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Puts a job back for `delay` later, e.g. because the outside has no final answer yet. Does not count as a failure.
 pub async fn again(db: &PgPool, job: JobId, worker: &str, delay: Duration) -> sqlx::Result<()> {
     let run_at = Clock::wall() + TimeDelta::from_std(delay).unwrap_or(TimeDelta::minutes(1));

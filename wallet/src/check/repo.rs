@@ -9,7 +9,9 @@ pub(super) async fn prepare_in_tx(tx: &mut PgConnection, everything: bool) -> sq
     sqlx::query_scalar!(
         r#"SELECT array_agg(set_config(name, value, true)) AS "set!"
            FROM (VALUES ('statement_timeout', '0'), ('plan_cache_mode', 'force_custom_plan'), ('work_mem', '64MB'), ('jit', 'off'),
-                        ('datestyle', 'ISO, YMD'), ('enable_nestloop', CASE WHEN $1 THEN 'off' ELSE 'on' END)) AS s (name, value)"#,
+                        ('datestyle', 'ISO, YMD'),
+                        ('enable_seqscan', 'on'), ('enable_hashjoin', 'on'), ('enable_mergejoin', 'on'),
+                        ('enable_nestloop', CASE WHEN $1 THEN 'off' ELSE 'on' END)) AS s (name, value)"#,
         everything
     )
     .fetch_one(tx)

@@ -10,11 +10,12 @@ use uuid::Uuid;
 
 use super::batch::{self, Batch};
 use super::rules::{self, AttemptStatus, Verdict, Word};
-use super::{Attempt, Outcome, PaymentError, Payments, repo, word_of};
+use super::{Attempt, Outcome, PaymentError, Payments, QUERY_JOB, repo, word_of};
 use crate::base::actor::Actor;
 use crate::base::db::retrying;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId};
 use crate::base::idempotency::{self, Claim, Scope};
+use crate::base::job;
 use crate::base::outbox;
 use crate::booking::Booking;
 use crate::channel::acquirer::{PaymentState, Spoken, TransferWord};
@@ -218,8 +219,11 @@ async fn apply_in_tx(
     if !repo::bind_in_tx(tx, &batch.bindings).await? {
         return Err(PaymentError::BoundMeanwhile);
     }
-    repo::update_in_tx(tx, &batch.attempts()).await?;
+    let changed = batch.attempts();
+    repo::update_in_tx(tx, &changed).await?;
     order::repo::update_in_tx(tx, &batch.orders()).await?;
+    let settled: Vec<Uuid> = changed.iter().filter(|attempt| !attempt.status.live()).map(|attempt| attempt.id.0).collect();
+    job::settle_in_tx(tx, QUERY_JOB, &settled).await?;
     if !batch.refunds.is_empty() {
         refund::insert_in_tx(tx, &batch.refunds).await?;
     }

@@ -3,8 +3,6 @@
 //! Ends with the ledger checker's rules about the books. Beside it: `bench-cala` runs cala-ledger on the same server.
 
 mod load;
-mod repo;
-mod server;
 mod workload;
 
 use std::sync::Arc;
@@ -16,10 +14,10 @@ use wallet::base::clock::Clock;
 use wallet::ledger::{self, BookKind, Command, Ledger, LedgerLimits};
 
 use super::Record;
+use super::server::{Database, Server};
 use crate::config::Config;
 use crate::launcher::supervisor;
 use load::{BOOKS, Books};
-use server::{Database, Server};
 use workload::Workload;
 
 /// Run before what is measured, and left out of it.

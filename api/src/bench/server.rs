@@ -20,7 +20,7 @@ const DURABLE: [&str; 3] = ["fsync", "synchronous_commit", "full_page_writes"];
 const TOLD: [&str; 5] = ["server_version", "shared_buffers", "max_wal_size", "checkpoint_timeout", "wal_compression"];
 
 /// Where the databases of a bench lie.
-pub(super) struct Server {
+pub(crate) struct Server {
     /// None: the server was given.
     own: Option<(Cluster, PathBuf)>,
     /// An address on it. Secret.
@@ -30,11 +30,11 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a private cluster in a folder of its own, unless a server is configured.
-    pub(super) async fn start(config: &Config) -> Result<Self> {
+    pub(crate) async fn start(config: &Config) -> Result<Self> {
         if !config.database.url.is_empty() {
             return Ok(Self { own: None, url: config.database.url.clone(), databases: 0 });
         }
-        let folder = config.data_dir.join(format!("bench-ledger-{}", std::process::id()));
+        let folder = config.data_dir.join(format!("bench-{}", std::process::id()));
         let account = account::for_servers()?;
         // the server's account passes through it; what is secret inside has a mode of its own
         std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&folder).context("the bench's folder could not be made")?;
@@ -61,8 +61,13 @@ impl Server {
         }
     }
 
+    /// The process of its own PostgreSQL.
+    pub(crate) fn postmaster(&self) -> Option<u32> {
+        self.own.as_ref().map(|(cluster, _)| cluster.pid())
+    }
+
     /// A new, migrated database.
-    pub(super) async fn database(&mut self) -> Result<Database> {
+    pub(crate) async fn database(&mut self) -> Result<Database> {
         self.databases += 1;
         let url = with_database(&self.url, &format!("haodian_bench_{}_{}", std::process::id(), self.databases))?;
         sqlx::Postgres::create_database(&url).await.context("the bench's own database could not be created")?;
@@ -76,7 +81,7 @@ impl Server {
     }
 
     /// Leaves nothing behind: what is left of its databases goes, and its own cluster with them.
-    pub(super) async fn stop(self) {
+    pub(crate) async fn stop(self) {
         if let Some((cluster, folder)) = self.own {
             cluster.stop().await;
             remove(&folder);
@@ -98,8 +103,9 @@ fn remove(folder: &Path) {
 }
 
 /// A database of a bench.
-pub(super) struct Database {
-    url: String,
+pub(crate) struct Database {
+    /// Its owner's address. Secret.
+    pub url: String,
     /// As the services see it.
     pub pool: sqlx::PgPool,
     /// As its owner.
@@ -116,21 +122,21 @@ impl Database {
         Ok(Self { url, pool, owner, counts_statements })
     }
 
-    pub(super) async fn counters(&mut self) -> Result<Counters> {
+    pub(crate) async fn counters(&mut self) -> Result<Counters> {
         Ok(repo::counters(&mut self.owner, self.counts_statements).await?)
     }
 
-    pub(super) async fn entries(&mut self) -> Result<i64> {
+    pub(crate) async fn entries(&mut self) -> Result<i64> {
         Ok(repo::entries(&mut self.owner).await?)
     }
 
     /// After loading, before measuring.
-    pub(super) async fn settle(&mut self) -> Result<()> {
+    pub(crate) async fn settle(&mut self) -> Result<()> {
         Ok(repo::settle(&mut self.owner).await?)
     }
 
     /// What figures depend on; an error when the server is not durable.
-    pub(super) async fn settings(&mut self) -> Result<serde_json::Value> {
+    pub(crate) async fn settings(&mut self) -> Result<serde_json::Value> {
         let found = repo::settings(&mut self.owner, &[&DURABLE[..], &TOLD[..]].concat()).await?;
         for (name, value) in &found {
             ensure!(!DURABLE.contains(&name.as_str()) || value == "on", "{name} is {value}: figures without durability mean nothing");
@@ -138,7 +144,7 @@ impl Database {
         Ok(found.into_iter().collect())
     }
 
-    pub(super) async fn drop(self) -> Result<()> {
+    pub(crate) async fn drop(self) -> Result<()> {
         self.pool.close().await;
         drop(self.owner);
         sqlx::Postgres::force_drop_database(&self.url).await.context("the bench's own database could not be dropped")

@@ -1,0 +1,92 @@
+//! What callers were told beside what the books say: every answered order is there with its amount, every confirmed one is paid, once.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::customer::Trace;
+use super::load::Played;
+use crate::seed::client::{Client, fen};
+
+/// Longest until what was confirmed is paid.
+const PAID_LIMIT: Duration = Duration::from_secs(90);
+
+/// Orders of one page.
+const PAGE: usize = 100;
+
+/// What the comparison found. Everything but `orders`, `paid` and `unanswered` must be zero.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, serde::Serialize)]
+pub(super) struct Comparison {
+    /// Answered with 2xx.
+    pub orders: usize,
+    /// Paid in the books.
+    pub paid: usize,
+    /// In the books although no answer came: a caller may try them again under their key.
+    pub unanswered: usize,
+    /// Answered with 2xx and not in the books.
+    pub missing: usize,
+    /// With another amount than was asked for.
+    pub amount_differs: usize,
+    /// Confirmed by the customer and not paid, or shown paid and not paid.
+    pub unpaid: usize,
+    /// Paid by more than one attempt.
+    pub paid_twice: usize,
+}
+
+impl Comparison {
+    pub(super) fn agrees(&self) -> bool {
+        Self { orders: 0, paid: 0, unanswered: 0, ..*self } == Self::default()
+    }
+}
+
+/// Reads the merchant's orders since `since` through the public API until everything confirmed is paid, or the time is over, and compares.
+pub(super) async fn compare(owner: &Client, merchant: &str, since: DateTime<Utc>, played: &[Played]) -> Result<Comparison> {
+    let deadline = Instant::now() + PAID_LIMIT;
+    loop {
+        let found = once(owner, merchant, since, played).await?;
+        if found.unpaid == 0 || Instant::now() > deadline {
+            return Ok(found);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn once(owner: &Client, merchant: &str, since: DateTime<Utc>, played: &[Played]) -> Result<Comparison> {
+    let told = |trace: &'_ Trace| trace.order.as_ref().map(|(id, minor)| (id.clone(), (*minor, trace.confirmed || trace.paid)));
+    let told: HashMap<String, (i64, bool)> = played.iter().filter_map(|p| told(&p.trace)).collect();
+    let mut found = Comparison { orders: told.len(), ..Comparison::default() };
+    let (mut seen, mut after) = (0, Value::Null);
+    // newest first, so what was there before comes after all of ours
+    'pages: loop {
+        let query =
+            "query($id: ID!, $first: Int!, $after: String) { node(id: $id) { ... on Merchant { orders(first: $first, after: $after) {
+            nodes { id status createdAt amount { amount } attempts { status } } pageInfo { hasNextPage endCursor } } } } }";
+        let page = owner.query("node", query, json!({ "id": merchant, "first": PAGE, "after": after })).await?;
+        let page = &page["orders"];
+        for order in page["nodes"].as_array().context("a page of orders")? {
+            if order["createdAt"].as_str().context("a time")?.parse::<DateTime<Utc>>()? < since {
+                break 'pages;
+            }
+            let Some((minor, paid)) = order["id"].as_str().and_then(|id| told.get(id)) else {
+                found.unanswered += 1;
+                continue;
+            };
+            seen += 1;
+            let is_paid = order["status"] == "PAID";
+            let successes = order["attempts"].as_array().into_iter().flatten().filter(|a| a["status"] == "SUCCEEDED").count();
+            found.paid += usize::from(is_paid);
+            found.amount_differs += usize::from(fen(&order["amount"]["amount"])? != *minor);
+            found.unpaid += usize::from(*paid && !is_paid);
+            found.paid_twice += usize::from(successes > 1);
+        }
+        if page["pageInfo"]["hasNextPage"] != true {
+            break;
+        }
+        after = page["pageInfo"]["endCursor"].clone();
+    }
+    found.missing = told.len() - seen;
+    Ok(found)
+}

@@ -1,0 +1,128 @@
+//! One payment as shop and customer see it: order, start, the payer's 确认支付 at the simulator, and the cashier's stream that says paid.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Longest one request may take, the cashier's stream included.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+const ORDER: &str = "mutation($input: OrderCreateInput!) { orderCreate(input: $input) { order { id ticket } userErrors { code } } }";
+const START: &str = "mutation($input: PaymentStartInput!) { paymentStart(input: $input) { attempt { payUrl } userErrors { code } } }";
+
+/// The steps that are timed.
+pub(super) const STEPS: [&str; 4] = ["order", "start", "confirm", "paid"];
+
+/// Who pays whom.
+#[derive(Clone, Debug)]
+pub(super) struct Shop {
+    pub base_url: String,
+    /// The owner's access token. Secret.
+    pub token: String,
+    pub stores: Vec<String>,
+    /// `parties` of a divided order.
+    pub parties: Value,
+    /// How many orders of a hundred are divided.
+    pub divided_percent: u8,
+}
+
+/// How far a payment came. What had a 2xx must be in the books.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trace {
+    /// The order's id, once `orderCreate` was answered, with its amount in fen.
+    pub order: Option<(String, i64)>,
+    /// The simulator took the customer's word.
+    pub confirmed: bool,
+    /// The cashier showed it paid.
+    pub paid: bool,
+    /// When each of [`STEPS`] ended.
+    pub ended: [Option<Instant>; 4],
+    pub error: Option<String>,
+}
+
+impl Shop {
+    /// Plays the `number`th payment.
+    pub(super) async fn pay(&self, http: &reqwest::Client, number: usize) -> Trace {
+        let mut trace = Trace::default();
+        if let Err(error) = self.play(http, number, &mut trace).await {
+            trace.error = Some(format!("{error:#}"));
+        }
+        trace
+    }
+
+    async fn play(&self, http: &reqwest::Client, number: usize, trace: &mut Trace) -> Result<()> {
+        let minor = 1_000 + i64::try_from(number).unwrap_or(0) * 37 % 90_000;
+        let mut input = json!({
+            "storeId": self.stores[number % self.stores.len()], "amount": format!("{}.{:02}", minor / 100, minor % 100),
+            "subject": format!("订单 {number}"), "idempotencyKey": Uuid::now_v7(),
+        });
+        // evenly spread over the numbers
+        if number * usize::from(self.divided_percent) % 100 < usize::from(self.divided_percent) {
+            input["productCode"] = "AGENT_COMMISSION".into();
+            input["parties"] = self.parties.clone();
+        }
+        let created = self.ask(http, Some(&self.token), "orderCreate", ORDER, input).await?;
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("a text was expected");
+        let ticket = text(&created["order"]["ticket"])?;
+        trace.order = Some((text(&created["order"]["id"])?, minor));
+        trace.ended[0] = Some(Instant::now());
+
+        let input = json!({ "ticket": ticket, "idempotencyKey": Uuid::now_v7() });
+        let started = self.ask(http, None, "paymentStart", START, input).await?;
+        let pay_url = text(&started["attempt"]["payUrl"]).context("the channel gave no payment page")?;
+        trace.ended[1] = Some(Instant::now());
+
+        // the page of the customer listens while they pay
+        let events = http.get(format!("{}/cashier/{ticket}/events", self.base_url)).timeout(REQUEST_TIMEOUT).send();
+        let confirm = async {
+            let answer = http.post(format!("{pay_url}/confirm")).json(&json!({ "notices": 1, "delay_ms": 0 })).send().await;
+            let status = answer.context("the payer's page did not answer")?.status();
+            ensure!(status.is_success() || status.is_redirection(), "the payer's page answered {status}");
+            anyhow::Ok(Instant::now())
+        };
+        let (events, confirmed) = tokio::join!(events, confirm);
+        trace.ended[2] = Some(confirmed?);
+        trace.confirmed = true;
+        let mut events = events.context("the cashier's stream did not open")?;
+        ensure!(events.status().is_success(), "the cashier's stream answered {}", events.status());
+        let mut seen = Vec::new();
+        while let Some(chunk) = events.chunk().await.context("the cashier's stream broke")? {
+            seen.extend_from_slice(&chunk);
+            if seen.windows(PAID.len()).any(|part| part == PAID) {
+                trace.ended[3] = Some(Instant::now());
+                trace.paid = true;
+                return Ok(());
+            }
+        }
+        bail!("the cashier's stream ended before the order was paid")
+    }
+
+    async fn ask(&self, http: &reqwest::Client, token: Option<&str>, field: &str, query: &str, input: Value) -> Result<Value> {
+        let body = json!({ "query": query, "variables": { "input": input } });
+        let mut request = http.post(format!("{}/graphql", self.base_url)).json(&body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.with_context(|| format!("{field}: no answer"))?;
+        let status = response.status();
+        let mut answer: Value = response.json().await.with_context(|| format!("{field}: {status} without JSON"))?;
+        if let Some(error) = answer["errors"].get(0) {
+            bail!("{field}: {status} {}", error["extensions"]["code"]);
+        }
+        let payload = answer["data"][field].take();
+        if let Some(error) = payload["userErrors"].get(0) {
+            bail!("{field}: {}", error["code"]);
+        }
+        Ok(payload)
+    }
+}
+
+/// What the stream says of a paid order.
+const PAID: &[u8] = br#""status":"PAID""#;
+
+/// A client that keeps as many connections as are in use.
+pub(super) fn client() -> Result<reqwest::Client> {
+    reqwest::Client::builder().timeout(REQUEST_TIMEOUT).pool_max_idle_per_host(usize::MAX).build().context("an HTTP client")
+}

@@ -1,0 +1,189 @@
+//! Whole payments through the public API: the shop makes an order, the customer starts to pay, confirms at the simulator's payer page, and
+//! the cashier's stream shows it paid. Between lie the channel's signed answers and notices, the ledger, the day's figures, and for a share
+//! of the orders their division among three merchants. Load generator, simulator and PostgreSQL run on this machine, with durability on.
+//!
+//! Ends with a comparison of every answer with the books, and with `haodian check`: figures of a system that loses money mean nothing.
+
+mod books;
+mod customer;
+mod load;
+mod stored;
+mod system;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use chrono::Utc;
+use serde_json::{Map, Value, json};
+
+use super::server::{Database, Server};
+use super::{Record, percentile};
+use crate::config::Config;
+use crate::graphql::id;
+use crate::launcher::supervisor;
+use crate::seed::client::Client;
+use crate::seed::report::Steps;
+use crate::seed::{application, papers, trade};
+use books::{Comparison, compare};
+use customer::{STEPS, Shop};
+use load::{Pace, Phase};
+use system::System;
+
+/// Played before what is measured, and left out of it.
+const WARM_UP: Duration = Duration::from_secs(3);
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct Options {
+    /// How long to pay, after a warm-up
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Payments begun per second, whatever becomes of the earlier ones; times count from when each was due
+    #[arg(long, conflicts_with = "callers")]
+    rate: Option<u32>,
+    /// Without a rate: customers who each begin the next payment after the last
+    #[arg(long, default_value_t = 64)]
+    callers: usize,
+    /// Paid orders stored before anything is measured
+    #[arg(long, default_value_t = 0)]
+    stored: usize,
+    /// How many orders of a hundred are divided among three merchants
+    #[arg(long, default_value_t = 10)]
+    divided: u8,
+    /// One JSON object per line instead of words
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the benchmark on a system of its own in a folder of its own, on its own PostgreSQL or a database of its own on the one given.
+pub async fn run(config: &Config, options: Options) -> Result<()> {
+    ensure!((1..=3600).contains(&options.seconds), "--seconds takes 1 to 3600");
+    ensure!((1..=1024).contains(&options.callers), "--callers takes 1 to 1024");
+    ensure!(options.rate.is_none_or(|rate| (1..=20_000).contains(&rate)), "--rate takes 1 to 20000");
+    ensure!(options.stored <= 20_000_000 && options.divided <= 100, "--stored takes up to 20000000 and --divided up to 100");
+    let mut server = Server::start(config).await?;
+    let folder = config.data_dir.join(format!("bench-pay-{}", std::process::id()));
+    let outcome = tokio::select! {
+        outcome = on(&mut server, &folder, config, &options) => outcome,
+        () = supervisor::stop_signal() => Err(anyhow::anyhow!("interrupted")),
+    };
+    server.stop().await;
+    let _ = std::fs::remove_dir_all(&folder);
+    outcome
+}
+
+async fn on(server: &mut Server, folder: &Path, config: &Config, options: &Options) -> Result<()> {
+    let mut database = server.database().await?;
+    let settings = database.settings().await?;
+    let mut system = System::start(folder, &database.url).await?;
+    let measured = measure(&system, &mut database, server.postmaster(), config, options).await;
+    let sound = system.check().await;
+    system.stop().await;
+    let (mut record, compared) = measured?;
+    let sound = sound?;
+    record.more.insert("settings".to_owned(), settings);
+    record.more.insert("check".to_owned(), json!(if sound { "all rules hold" } else { "VIOLATED" }));
+    record.print(options.json);
+    database.drop().await?;
+    ensure!(sound, "haodian check found a violation");
+    ensure!(compared.agrees(), "what callers were told differs from the books: {compared:?}");
+    Ok(())
+}
+
+async fn measure(
+    system: &System,
+    database: &mut Database,
+    postmaster: Option<u32>,
+    config: &Config,
+    options: &Options,
+) -> Result<(Record, Comparison)> {
+    let (owner, merchant, shop) = open_shop(&system.running.http, config, options.divided).await?;
+    if options.stored > 0 {
+        let (id, store) = id::store(&shop.stores[0].clone().into()).context("the id of a store")?;
+        stored::store(config, &database.pool, id, store, options.stored).await?;
+        database.settle().await?;
+    }
+    let (shop, pace) = (Arc::new(shop), options.rate.map_or(Pace::Closed(options.callers), Pace::Open));
+    let since = Utc::now();
+    let warm = load::play(&shop, pace, WARM_UP, 0).await?;
+    let before = (database.counters().await?, system.processor_times(postmaster));
+    let phase = load::play(&shop, pace, Duration::from_secs(options.seconds), warm.payments.len()).await?;
+    let after = (database.counters().await?, system.processor_times(postmaster));
+
+    let mut record = recorded(&phase, options);
+    let paid = phase.payments.iter().filter(|p| p.trace.paid).count().max(1);
+    let each = |count: i64| (count as f64 / paid as f64 * 10.0).round() / 10.0;
+    let statements = before.0.statements.zip(after.0.statements).map(|(before, after)| each(after - before));
+    record.more.insert("statements_per_payment".to_owned(), json!(statements));
+    record.more.insert("wal_bytes_per_payment".to_owned(), json!(each(after.0.wal_bytes - before.0.wal_bytes)));
+    let spent: BTreeMap<&String, f64> = after
+        .1
+        .iter()
+        .map(|(name, time)| {
+            let spent = time.saturating_sub(before.1.get(name).copied().unwrap_or_default());
+            (name, (spent.as_secs_f64() * 1e5 / paid as f64).round() / 100.0)
+        })
+        .collect();
+    record.more.insert("processor_ms_per_payment".to_owned(), json!(spent));
+
+    let mut played = warm.payments;
+    played.extend(phase.payments);
+    let compared = compare(&owner, &merchant, since, &played).await?;
+    record.more.insert("compared".to_owned(), json!(compared));
+    Ok((record, compared))
+}
+
+/// The figures of a phase.
+fn recorded(phase: &Phase, options: &Options) -> Record {
+    let took: Vec<Duration> = phase.payments.iter().filter_map(|p| p.took()).collect();
+    let paid = took.len();
+    let errors = phase.payments.len() - paid + phase.refused;
+    let callers = if options.rate.is_some() { 0 } else { options.callers };
+    let mut record = Record::new("pay", callers, took, phase.elapsed, errors);
+    let mut more = Map::new();
+    more.insert("loop".to_owned(), json!(if options.rate.is_some() { "open" } else { "closed" }));
+    more.insert("rate_asked_per_s".to_owned(), json!(options.rate));
+    more.insert("payments".to_owned(), json!(paid));
+    more.insert("not_begun".to_owned(), json!(phase.refused));
+    more.insert("divided_percent".to_owned(), json!(options.divided));
+    more.insert("stored_before".to_owned(), json!(options.stored));
+    let steps = STEPS.iter().enumerate().map(|(step, name)| {
+        let mut took: Vec<Duration> = phase.payments.iter().filter_map(|p| p.step(step)).collect();
+        took.sort_unstable();
+        let at = |share| (percentile(&took, share).as_secs_f64() * 1e5).round() / 100.0;
+        ((*name).to_owned(), json!({ "p50_ms": at(0.5), "p99_ms": at(0.99) }))
+    });
+    more.insert("steps".to_owned(), Value::Object(steps.collect()));
+    more.insert("cores".to_owned(), json!(std::thread::available_parallelism().map_or(0, usize::from)));
+    if let Some(error) = phase.payments.iter().find_map(|p| p.trace.error.as_ref()) {
+        more.insert("first_error".to_owned(), json!(error));
+    }
+    record.more = more;
+    record
+}
+
+/// Signs the merchant, and those whom it shares its divided orders with, and opens its stores.
+async fn open_shop(base_url: &str, config: &Config, divided_percent: u8) -> Result<(Client, String, Shop)> {
+    let anonymous = Client::anonymous(base_url)?;
+    let reviewer = anonymous.login("dev:reviewer:bench-reviewer").await?;
+    let papers = papers::make(config).await?;
+    let mut signed = Vec::new();
+    for name in ["bench", "bench-agent", "bench-broker"] {
+        let owner = anonymous.login(&format!("dev:owner:{name}")).await?;
+        let merchant =
+            application::sign(&owner, &reviewer, &papers, name, &mut Steps::silent()).await.with_context(|| format!("signing {name}"))?;
+        signed.push((owner, merchant));
+        if divided_percent == 0 {
+            break;
+        }
+    }
+    let parties = signed.iter().skip(1).zip(["AGENT", "BROKER"]).map(|((_, id), role)| json!({ "role": role, "merchantId": id })).collect();
+    let (owner, merchant) = signed.swap_remove(0);
+    let stores = trade::open_stores(&owner, &merchant).await?;
+    let token = owner.token().context("the owner is logged in")?.to_owned();
+    // a session reads which merchants are its own when a request comes in: no new login is needed
+    let shop = Shop { base_url: base_url.to_owned(), token, stores, parties, divided_percent };
+    Ok((owner, merchant, shop))
+}
