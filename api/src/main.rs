@@ -129,6 +129,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Bench(Bench::Ledger(options)) => api::bench::ledger::run(&config, options).await?,
         Command::Bench(Bench::Pay(options)) => api::bench::pay::run(&config, options).await?,
+        Command::Bench(Bench::Failover(options)) => api::bench::pay::failover::run(&config, options).await?,
         Command::Bench(Bench::Channel { seconds, json }) => api::bench::channel::run(seconds, json)?,
         Command::Bench(Bench::Documents { count, callers, json }) => api::bench::documents::run(&config, count, callers, json)?,
         Command::Schema => print!("{}", api::graphql::sdl()),

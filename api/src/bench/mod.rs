@@ -19,6 +19,8 @@ pub enum Bench {
     Ledger(ledger::Options),
     /// Whole payments through the public HTTP API: order, start, signed notice, ledger, split, rollup
     Pay(pay::Options),
+    /// Payments by WeChat while the line to it is cut and put back: what the customers notice, and what the books say
+    Failover(pay::failover::Options),
     /// Routing decisions, and the signatures of the channels' protocols
     Channel {
         /// How long each is measured

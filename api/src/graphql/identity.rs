@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use merchant::identity::{IdentityError, User};
 use wallet::base::actor::Role;
 
-use super::error::{Rejection, UserError, internal, invalid, required, settle};
+use super::error::{Rejection, UserError, busy, internal, invalid, required, settle};
 use super::id::GlobalId;
 use super::merchant::MerchantNode;
 use super::{actor, app, caller};
@@ -21,7 +21,8 @@ impl Rejection for IdentityError {
                 UserError::new("AUTH_ROLE_FIXED", format!("该名字已以 {} 身份登录过，请换一个名字", role.as_str())).at("code")
             }
             Self::NoSession => UserError::new("AUTH_NO_SESSION", "登录已失效，请重新登录"),
-            Self::Random | Self::Database(_) => return None,
+            Self::Busy { retry_after } => busy(*retry_after),
+            Self::CutShort | Self::Random | Self::Database(_) => return None,
         })
     }
 }

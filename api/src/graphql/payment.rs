@@ -194,7 +194,7 @@ impl CashierOrder {
         let Some(order) = visible(app.orders.get(actor, book.merchant(), order).await)? else { return Ok(None) };
         let merchant = required(app.merchants.get(&Actor::System, order.merchant).await)?;
         let store = required(app.merchants.store(&Actor::System, order.store).await)?;
-        let attempts = app.payments.of_orders(&[(order.merchant, order.id)]).await.map_err(|e| internal(&e))?;
+        let attempts = app.payments.of_order(order.merchant, order.id).await.map_err(|e| internal(&e))?;
         // a success outranks whatever came after it
         let attempt = attempts.iter().find(|a| a.status == AttemptStatus::Succeeded).or(attempts.last()).cloned();
         Ok(Some(Self { order, merchant_name: merchant.name, store_name: store.name, attempt }))

@@ -90,7 +90,7 @@ async fn state(edge: &Edge, book: BookId, order: OrderId) -> Result<OrderState, 
         Err(wallet::order::OrderError::NotFound) => return Err(Problem::not_found("找不到该订单，请检查支付链接是否完整")),
         Err(error) => return Err(Problem::failed(&error)),
     };
-    let attempts = edge.app.payments.of_orders(&[(merchant, order)]).await.map_err(|error| Problem::failed(&error))?;
+    let attempts = edge.app.payments.of_order(merchant, order).await.map_err(|error| Problem::failed(&error))?;
     let latest = attempts.iter().max_by_key(|attempt| (attempt.sent_at, attempt.id));
     Ok(OrderState { status: found.status.as_str(), attempt_status: latest.map(|attempt| attempt.status.as_str()) })
 }

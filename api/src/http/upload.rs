@@ -9,6 +9,7 @@ use ai::image::ImageError;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use merchant::identity::IdentityError;
 use merchant::onboarding::{Attach, ClaimInput, OnboardingError};
 use serde_json::json;
 use tracing::Instrument;
@@ -89,6 +90,7 @@ async fn authenticate(edge: &Edge, headers: &HeaderMap) -> Result<Actor, Problem
     match edge.app.identity.authenticate(token).await {
         Ok(Some(actor)) => Ok(actor),
         Ok(None) => Err(Problem::unauthenticated()),
+        Err(IdentityError::Busy { .. }) => Err(Problem::busy()),
         Err(error) => {
             tracing::error!(error = %chain(&error), "a caller could not be authenticated");
             Err(Problem::internal())

@@ -18,6 +18,7 @@ use wallet::base::actor::{Actor, Role};
 use wallet::base::audit;
 use wallet::base::clock::Clock;
 use wallet::base::id::UserId;
+use wallet::base::reads::Reads;
 
 pub use error::IdentityError;
 
@@ -78,6 +79,7 @@ pub struct Identity {
     db: PgPool,
     clock: Clock,
     development: DevelopmentLogin,
+    reading: Reads<Vec<u8>, Actor, IdentityError>,
 }
 
 /// The code login of development (`dev:owner:alice`): it can only be had where it is allowed.
@@ -86,7 +88,12 @@ pub struct DevelopmentCodes<'a>(&'a Identity);
 
 impl Identity {
     pub fn new(db: PgPool, clock: Clock, development: DevelopmentLogin) -> Self {
-        Self { db, clock, development }
+        let stored = db.clone();
+        let reading = Reads::new("session_read", move |hashes: Vec<Vec<u8>>| {
+            let db = stored.clone();
+            async move { Ok(repo::find_actors(&db, &hashes, Clock::wall()).await?) }
+        });
+        Self { db, clock, development, reading }
     }
 
     /// The development login, where it is allowed.
@@ -99,12 +106,12 @@ impl Identity {
         self.development().ok_or(IdentityError::LoginOff)?.login(code).await
     }
 
-    /// The person behind a token, with the merchants they own; none when the session is unknown, expired or ended. One query.
+    /// The person behind a token, with the merchants they own; none when the session is unknown, expired or ended. One query, shared with whoever asks at the same time.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Actor>, IdentityError> {
         if !plausible(token) {
             return Ok(None);
         }
-        Ok(repo::find_actor(&self.db, &hash(token), Clock::wall()).await?)
+        Ok(self.reading.get(hash(token)).await?)
     }
 
     /// Ends the session of a token. `NoSession` when it was not live.

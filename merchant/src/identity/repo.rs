@@ -1,5 +1,7 @@
 //! SQL of people and sessions.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use wallet::base::actor::{Actor, Role};
@@ -53,22 +55,21 @@ pub(super) async fn insert_session_in_tx(
     Ok(())
 }
 
-/// The person of a live session with the merchants they own. One query, since every request makes it.
-pub(super) async fn find_actor(db: &PgPool, token_hash: &[u8], at: DateTime<Utc>) -> sqlx::Result<Option<Actor>> {
-    let row = sqlx::query!(
-        r#"SELECT u.user_id, u.role AS "role: Role",
-                  COALESCE(ARRAY_AGG(m.merchant_id) FILTER (WHERE m.merchant_id IS NOT NULL), '{}') AS "merchants!: Vec<MerchantId>"
+/// The people of live sessions by the hashes of their tokens, with the merchants they own. One query, since every request makes it.
+pub(super) async fn find_actors(db: &PgPool, token_hashes: &[Vec<u8>], at: DateTime<Utc>) -> sqlx::Result<HashMap<Vec<u8>, Actor>> {
+    let rows = sqlx::query!(
+        r#"SELECT s.token_hash, u.user_id, u.role AS "role: Role",
+                  ARRAY(SELECT m.merchant_id FROM merchants m WHERE m.owner_id = u.user_id) AS "merchants!: Vec<MerchantId>"
            FROM sessions s
            JOIN users u ON u.user_id = s.user_id
-           LEFT JOIN merchants m ON m.owner_id = u.user_id
-           WHERE s.token_hash = $1 AND s.revoked_at IS NULL AND s.expires_at > $2
-           GROUP BY u.user_id"#,
-        token_hash,
+           WHERE s.token_hash = ANY($1) AND s.revoked_at IS NULL AND s.expires_at > $2"#,
+        token_hashes,
         at
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(row.map(|r| Actor::Person { id: UserId(r.user_id), role: r.role, merchants: r.merchants }))
+    let actor = |id, role, merchants| Actor::Person { id: UserId(id), role, merchants };
+    Ok(rows.into_iter().map(|r| (r.token_hash, actor(r.user_id, r.role, r.merchants))).collect())
 }
 
 /// Ends a session. True when it was live.

@@ -89,16 +89,9 @@ pub async fn claim(db: &PgPool, worker: &str, kinds: &[&str], lease: Duration, l
         .collect())
 }
 
-/// Marks a job done, if this worker still holds it.
+/// Ends a job, if this worker still holds it. What was done stands where it was done: a job that has ended leaves no row.
 pub async fn finish(db: &PgPool, job: JobId, worker: &str) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE jobs SET state = 'DONE', finished_at = $3, lease_until = NULL, last_error = NULL WHERE job_id = $1 AND leased_by = $2 AND state = 'READY'",
-        job.0,
-        worker,
-        Clock::wall()
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("DELETE FROM jobs WHERE job_id = $1 AND leased_by = $2 AND state = 'READY'", job.0, worker).execute(db).await?;
     Ok(())
 }
 
@@ -107,15 +100,7 @@ pub async fn settle_in_tx(tx: &mut PgConnection, kind: &'static str, subjects: &
     if subjects.is_empty() {
         return Ok(());
     }
-    sqlx::query!(
-        "UPDATE jobs SET state = 'DONE', finished_at = $3, lease_until = NULL, last_error = NULL
-         WHERE kind = $1 AND subject_id = ANY($2) AND state = 'READY'",
-        kind,
-        subjects,
-        Clock::wall()
-    )
-    .execute(tx)
-    .await?;
+    sqlx::query!("DELETE FROM jobs WHERE kind = $1 AND subject_id = ANY($2) AND state = 'READY'", kind, subjects).execute(tx).await?;
     Ok(())
 }
 

@@ -11,3 +11,4 @@ pub mod job;
 pub mod money;
 pub mod outbox;
 pub mod page;
+pub mod reads;

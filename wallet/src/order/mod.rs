@@ -29,6 +29,7 @@ use crate::base::clock::Clock;
 use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
 use crate::base::money::Money;
 use crate::base::page::{FIRST_MAX, Page};
+use crate::base::reads::Reads;
 use crate::product::{Frozen, Products};
 use crate::split::rule::Share;
 
@@ -110,6 +111,7 @@ pub struct Orders {
     db: PgPool,
     clock: Clock,
     creation: Batcher<Creation>,
+    reading: Reads<(MerchantId, OrderId), Order, OrderError>,
 }
 
 impl Orders {
@@ -120,7 +122,12 @@ impl Orders {
 
     pub fn selling(db: PgPool, clock: Clock, products: Products) -> Self {
         let creation = Batcher::new("order_create", batcher::COMMANDS, Creation { db: db.clone(), clock: clock.clone(), products });
-        Self { db, clock, creation }
+        let stored = db.clone();
+        let reading = Reads::new("order_read", move |ids: Vec<(MerchantId, OrderId)>| {
+            let db = stored.clone();
+            async move { Ok(repo::by_ids(&db, &ids).await?.into_iter().map(|order| ((order.merchant, order.id), order)).collect()) }
+        });
+        Self { db, clock, creation, reading }
     }
 
     /// Makes an order for a store of a signed merchant. Only the merchant's owner and the platform may.
@@ -160,7 +167,8 @@ impl Orders {
     }
 
     async fn fetch(&self, merchant: MerchantId, order: OrderId) -> Result<Order, OrderError> {
-        self.by_ids(&[(merchant, order)]).await?.pop().ok_or(OrderError::NotFound)
+        let found = self.reading.get((merchant, order)).await?.ok_or(OrderError::NotFound)?;
+        Ok(seen(found, self.clock.now()))
     }
 }
 

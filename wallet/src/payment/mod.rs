@@ -17,6 +17,7 @@ pub mod rules;
 mod start;
 pub mod success;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -35,6 +36,7 @@ use crate::base::batcher::{self, Batcher};
 use crate::base::clock::Clock;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
 use crate::base::money::Money;
+use crate::base::reads::Reads;
 use crate::channel::Channels;
 use crate::channel::acquirer::{Asked, Invitation, Method, PaymentState, PaymentWord, Wallet};
 use crate::channel::inbox::{self, Inbox};
@@ -119,6 +121,7 @@ pub struct Payments {
     preparation: Batcher<Preparation>,
     recording: Batcher<Recording>,
     inbox: Batcher<Inbox>,
+    reading: Reads<(MerchantId, OrderId), Vec<Attempt>, PaymentError>,
 }
 
 impl Payments {
@@ -128,11 +131,23 @@ impl Payments {
         let query_after = TimeDelta::from_std(query_after).unwrap_or(TimeDelta::seconds(5));
         let preparation =
             Preparation { db: db.clone(), clock: clock.clone(), channels: channels.clone(), routing: routing.clone(), query_after };
+        let stored = db.clone();
+        let reading = Reads::new("attempts_read", move |orders: Vec<(MerchantId, OrderId)>| {
+            let db = stored.clone();
+            async move {
+                let mut found: HashMap<_, Vec<Attempt>> = HashMap::new();
+                for attempt in repo::of_orders(&db, &orders).await? {
+                    found.entry((attempt.merchant, attempt.order)).or_default().push(attempt);
+                }
+                Ok(found)
+            }
+        });
         let recording = Recording { db: db.clone(), clock: clock.clone() };
         Self {
             preparation: Batcher::new("payment_prepare", batcher::COMMANDS, preparation),
             recording: Batcher::new("payment_record", batcher::COMMANDS, recording),
             inbox: Batcher::new("payment_notice", inbox::LIMITS, Inbox { db: db.clone() }),
+            reading,
             db,
             clock,
             channels,
@@ -148,6 +163,11 @@ impl Payments {
     /// Attempts by id, for loaders that have checked who asks. Missing ones are left out; no order is promised.
     pub async fn by_ids(&self, ids: &[(MerchantId, AttemptId)]) -> Result<Vec<Attempt>, PaymentError> {
         Ok(repo::by_ids(&self.db, ids).await?)
+    }
+
+    /// Attempts of one order, for whoever has checked who asks; oldest first.
+    pub async fn of_order(&self, merchant: MerchantId, order: OrderId) -> Result<Vec<Attempt>, PaymentError> {
+        Ok(self.reading.get((merchant, order)).await?.unwrap_or_default())
     }
 
     /// Attempts of orders, for loaders that have checked who asks; oldest first.

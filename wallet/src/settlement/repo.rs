@@ -8,7 +8,13 @@ use super::rules::{DueDay, Release};
 use crate::base::id::{AccountId, BatchId, BookId};
 use crate::base::money::Currency;
 
+/// Entries of an account that are looked at to see whether anything is due.
+const OLDEST: i64 = 64;
+
 /// Books after `after` that booked pending money before `today` which no batch has covered, in id order.
+///
+/// Entries are booked in the order of their days but around midnight, so the oldest few that no batch has covered tell; all of them
+/// would be a whole day's payments at every look. A book whose first [`OLDEST`] are of today and a later one of yesterday waits a day.
 pub(super) async fn due_books(
     db: &PgPool,
     currency: Currency,
@@ -30,16 +36,21 @@ pub(super) async fn due_books(
            AND COALESCE(last.day + 1 < $2, true)
            AND EXISTS (
                SELECT 1
-               FROM entries e
-               JOIN postings p USING (book_id, posting_id)
-               WHERE e.book_id = a.book_id AND e.account_id = a.account_id AND e.seq > COALESCE(last.cutoff_seq, 0)
-                 AND p.kind <> 'SETTLEMENT_RELEASE' AND p.accounting_date < $2)
+               FROM (SELECT p.accounting_date
+                     FROM entries e
+                     JOIN postings p USING (book_id, posting_id)
+                     WHERE e.book_id = a.book_id AND e.account_id = a.account_id AND e.seq > COALESCE(last.cutoff_seq, 0)
+                       AND p.kind <> 'SETTLEMENT_RELEASE'
+                     ORDER BY e.seq
+                     LIMIT $5) AS oldest
+               WHERE oldest.accounting_date < $2)
          ORDER BY a.book_id
          LIMIT $4",
         currency.as_str(),
         today,
         after.map_or(Uuid::nil(), |b| b.0),
-        limit
+        limit,
+        OLDEST
     )
     .fetch_all(db)
     .await?;

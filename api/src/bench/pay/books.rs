@@ -18,7 +18,7 @@ const PAID_LIMIT: Duration = Duration::from_secs(90);
 const PAGE: usize = 100;
 
 /// What the comparison found. Everything but `orders`, `paid` and `unanswered` must be zero.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, serde::Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Debug, serde::Serialize)]
 pub(super) struct Comparison {
     /// Answered with 2xx.
     pub orders: usize,
@@ -34,11 +34,23 @@ pub(super) struct Comparison {
     pub unpaid: usize,
     /// Paid by more than one attempt.
     pub paid_twice: usize,
+    /// All tries to pay.
+    #[serde(skip)]
+    pub tries: Vec<Try>,
+}
+
+/// A try to pay.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Try {
+    pub channel: String,
+    pub status: String,
+    pub sent_at: DateTime<Utc>,
 }
 
 impl Comparison {
     pub(super) fn agrees(&self) -> bool {
-        Self { orders: 0, paid: 0, unanswered: 0, ..*self } == Self::default()
+        [self.missing, self.amount_differs, self.unpaid, self.paid_twice] == [0; 4]
     }
 }
 
@@ -63,7 +75,7 @@ async fn once(owner: &Client, merchant: &str, since: DateTime<Utc>, played: &[Pl
     'pages: loop {
         let query =
             "query($id: ID!, $first: Int!, $after: String) { node(id: $id) { ... on Merchant { orders(first: $first, after: $after) {
-            nodes { id status createdAt amount { amount } attempts { status } } pageInfo { hasNextPage endCursor } } } } }";
+            nodes { id status createdAt amount { amount } attempts { channel status sentAt } } pageInfo { hasNextPage endCursor } } } } }";
         let page = owner.query("node", query, json!({ "id": merchant, "first": PAGE, "after": after })).await?;
         let page = &page["orders"];
         for order in page["nodes"].as_array().context("a page of orders")? {
@@ -76,7 +88,9 @@ async fn once(owner: &Client, merchant: &str, since: DateTime<Utc>, played: &[Pl
             };
             seen += 1;
             let is_paid = order["status"] == "PAID";
-            let successes = order["attempts"].as_array().into_iter().flatten().filter(|a| a["status"] == "SUCCEEDED").count();
+            let tries: Vec<Try> = serde_json::from_value(order["attempts"].clone()).context("tries to pay")?;
+            let successes = tries.iter().filter(|a| a.status == "SUCCEEDED").count();
+            found.tries.extend(tries);
             found.paid += usize::from(is_paid);
             found.amount_differs += usize::from(fen(&order["amount"]["amount"])? != *minor);
             found.unpaid += usize::from(*paid && !is_paid);

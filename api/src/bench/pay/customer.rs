@@ -10,15 +10,28 @@ use uuid::Uuid;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 const ORDER: &str = "mutation($input: OrderCreateInput!) { orderCreate(input: $input) { order { id ticket } userErrors { code } } }";
-const START: &str = "mutation($input: PaymentStartInput!) { paymentStart(input: $input) { attempt { payUrl } userErrors { code } } }";
+const START: &str =
+    "mutation($input: PaymentStartInput!) { paymentStart(input: $input) { attempt { invitation { content } } userErrors { code } } }";
 
 /// The steps that are timed.
 pub(super) const STEPS: [&str; 4] = ["order", "start", "confirm", "paid"];
+
+/// How the customers pay.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    /// On the page of whichever channel takes every wallet.
+    AnyPage,
+    /// With WeChat, by a code.
+    WechatCode,
+}
 
 /// Who pays whom.
 #[derive(Clone, Debug)]
 pub(super) struct Shop {
     pub base_url: String,
+    /// Where the simulator is.
+    pub sim_url: String,
+    pub way: Way,
     /// The owner's access token. Secret.
     pub token: String,
     pub stores: Vec<String>,
@@ -69,15 +82,22 @@ impl Shop {
         trace.order = Some((text(&created["order"]["id"])?, minor));
         trace.ended[0] = Some(Instant::now());
 
-        let input = json!({ "ticket": ticket, "idempotencyKey": Uuid::now_v7() });
+        let mut input = json!({ "ticket": ticket, "idempotencyKey": Uuid::now_v7() });
+        if self.way == Way::WechatCode {
+            input["wallet"] = "WECHAT".into();
+            input["method"] = "NATIVE".into();
+        }
         let started = self.ask(http, None, "paymentStart", START, input).await?;
-        let pay_url = text(&started["attempt"]["payUrl"]).context("the channel gave no payment page")?;
+        let invited = text(&started["attempt"]["invitation"]["content"]).context("the channel invited nobody")?;
+        // codes and pages of the simulator end with the number of the payment there
+        let transaction = invited.rsplit(['/', '=']).next().unwrap_or_default();
         trace.ended[1] = Some(Instant::now());
 
         // the page of the customer listens while they pay
         let events = http.get(format!("{}/cashier/{ticket}/events", self.base_url)).timeout(REQUEST_TIMEOUT).send();
         let confirm = async {
-            let answer = http.post(format!("{pay_url}/confirm")).json(&json!({ "notices": 1, "delay_ms": 0 })).send().await;
+            let answer =
+                http.post(format!("{}/pay/{transaction}/confirm", self.sim_url)).json(&json!({ "notices": 1, "delay_ms": 0 })).send().await;
             let status = answer.context("the payer's page did not answer")?.status();
             ensure!(status.is_success() || status.is_redirection(), "the payer's page answered {status}");
             anyhow::Ok(Instant::now())

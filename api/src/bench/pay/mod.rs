@@ -6,6 +6,7 @@
 
 mod books;
 mod customer;
+pub mod failover;
 mod load;
 mod stored;
 mod system;
@@ -28,7 +29,7 @@ use crate::seed::client::Client;
 use crate::seed::report::Steps;
 use crate::seed::{application, papers, trade};
 use books::{Comparison, compare};
-use customer::{STEPS, Shop};
+use customer::{STEPS, Shop, Way};
 use load::{Pace, Phase};
 use system::System;
 
@@ -63,10 +64,23 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
     ensure!((1..=1024).contains(&options.callers), "--callers takes 1 to 1024");
     ensure!(options.rate.is_none_or(|rate| (1..=20_000).contains(&rate)), "--rate takes 1 to 20000");
     ensure!(options.stored <= 20_000_000 && options.divided <= 100, "--stored takes up to 20000000 and --divided up to 100");
+    run_on_its_own(config, options.json, async |bench: &mut Bench| measure(bench, config, &options).await).await
+}
+
+/// A system with its database, for one run.
+struct Bench {
+    system: System,
+    database: Database,
+    /// The process of its PostgreSQL, where that is its own.
+    postmaster: Option<u32>,
+}
+
+/// Measures on a system of its own in a folder of its own, and judges the books at the end.
+async fn run_on_its_own(config: &Config, json: bool, measure: impl AsyncFnOnce(&mut Bench) -> Result<(Record, Comparison)>) -> Result<()> {
     let mut server = Server::start(config).await?;
     let folder = config.data_dir.join(format!("bench-pay-{}", std::process::id()));
     let outcome = tokio::select! {
-        outcome = on(&mut server, &folder, config, &options) => outcome,
+        outcome = on(&mut server, &folder, json, measure) => outcome,
         () = supervisor::stop_signal() => Err(anyhow::anyhow!("interrupted")),
     };
     server.stop().await;
@@ -74,32 +88,35 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
     outcome
 }
 
-async fn on(server: &mut Server, folder: &Path, config: &Config, options: &Options) -> Result<()> {
+async fn on(
+    server: &mut Server,
+    folder: &Path,
+    json: bool,
+    measure: impl AsyncFnOnce(&mut Bench) -> Result<(Record, Comparison)>,
+) -> Result<()> {
     let mut database = server.database().await?;
     let settings = database.settings().await?;
-    let mut system = System::start(folder, &database.url).await?;
-    let measured = measure(&system, &mut database, server.postmaster(), config, options).await;
+    let system = System::start(folder, &database.url).await?;
+    let mut bench = Bench { system, database, postmaster: server.postmaster() };
+    let measured = measure(&mut bench).await;
+    let Bench { mut system, database, .. } = bench;
     let sound = system.check().await;
     system.stop().await;
     let (mut record, compared) = measured?;
     let sound = sound?;
     record.more.insert("settings".to_owned(), settings);
     record.more.insert("check".to_owned(), json!(if sound { "all rules hold" } else { "VIOLATED" }));
-    record.print(options.json);
+    record.print(json);
     database.drop().await?;
     ensure!(sound, "haodian check found a violation");
     ensure!(compared.agrees(), "what callers were told differs from the books: {compared:?}");
     Ok(())
 }
 
-async fn measure(
-    system: &System,
-    database: &mut Database,
-    postmaster: Option<u32>,
-    config: &Config,
-    options: &Options,
-) -> Result<(Record, Comparison)> {
-    let (owner, merchant, shop) = open_shop(&system.running.http, config, options.divided).await?;
+async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Result<(Record, Comparison)> {
+    let Bench { system, database, postmaster } = bench;
+    let postmaster = *postmaster;
+    let (owner, merchant, shop) = open_shop(system, config, options.divided, Way::AnyPage).await?;
     if options.stored > 0 {
         let (id, store) = id::store(&shop.stores[0].clone().into()).context("the id of a store")?;
         stored::store(config, &database.pool, id, store, options.stored).await?;
@@ -112,7 +129,10 @@ async fn measure(
     let phase = load::play(&shop, pace, Duration::from_secs(options.seconds), warm.payments.len()).await?;
     let after = (database.counters().await?, system.processor_times(postmaster));
 
-    let mut record = recorded(&phase, options);
+    let callers = if options.rate.is_some() { 0 } else { options.callers };
+    let mut record = recorded("pay", &phase, options.rate, callers);
+    record.more.insert("divided_percent".to_owned(), json!(options.divided));
+    record.more.insert("stored_before".to_owned(), json!(options.stored));
     let paid = phase.payments.iter().filter(|p| p.trace.paid).count().max(1);
     let each = |count: i64| (count as f64 / paid as f64 * 10.0).round() / 10.0;
     let statements = before.0.statements.zip(after.0.statements).map(|(before, after)| each(after - before));
@@ -136,19 +156,16 @@ async fn measure(
 }
 
 /// The figures of a phase.
-fn recorded(phase: &Phase, options: &Options) -> Record {
+fn recorded(workload: &'static str, phase: &Phase, rate: Option<u32>, callers: usize) -> Record {
     let took: Vec<Duration> = phase.payments.iter().filter_map(|p| p.took()).collect();
     let paid = took.len();
     let errors = phase.payments.len() - paid + phase.refused;
-    let callers = if options.rate.is_some() { 0 } else { options.callers };
-    let mut record = Record::new("pay", callers, took, phase.elapsed, errors);
+    let mut record = Record::new(workload, callers, took, phase.elapsed, errors);
     let mut more = Map::new();
-    more.insert("loop".to_owned(), json!(if options.rate.is_some() { "open" } else { "closed" }));
-    more.insert("rate_asked_per_s".to_owned(), json!(options.rate));
+    more.insert("loop".to_owned(), json!(if rate.is_some() { "open" } else { "closed" }));
+    more.insert("rate_asked_per_s".to_owned(), json!(rate));
     more.insert("payments".to_owned(), json!(paid));
     more.insert("not_begun".to_owned(), json!(phase.refused));
-    more.insert("divided_percent".to_owned(), json!(options.divided));
-    more.insert("stored_before".to_owned(), json!(options.stored));
     let steps = STEPS.iter().enumerate().map(|(step, name)| {
         let mut took: Vec<Duration> = phase.payments.iter().filter_map(|p| p.step(step)).collect();
         took.sort_unstable();
@@ -165,7 +182,8 @@ fn recorded(phase: &Phase, options: &Options) -> Record {
 }
 
 /// Signs the merchant, and those whom it shares its divided orders with, and opens its stores.
-async fn open_shop(base_url: &str, config: &Config, divided_percent: u8) -> Result<(Client, String, Shop)> {
+async fn open_shop(system: &System, config: &Config, divided_percent: u8, way: Way) -> Result<(Client, String, Shop)> {
+    let base_url = &system.running.http;
     let anonymous = Client::anonymous(base_url)?;
     let reviewer = anonymous.login("dev:reviewer:bench-reviewer").await?;
     let papers = papers::make(config).await?;
@@ -184,6 +202,7 @@ async fn open_shop(base_url: &str, config: &Config, divided_percent: u8) -> Resu
     let stores = trade::open_stores(&owner, &merchant).await?;
     let token = owner.token().context("the owner is logged in")?.to_owned();
     // a session reads which merchants are its own when a request comes in: no new login is needed
-    let shop = Shop { base_url: base_url.to_owned(), token, stores, parties, divided_percent };
+    let (base_url, sim_url) = (base_url.clone(), system.running.sim.clone());
+    let shop = Shop { base_url, sim_url, way, token, stores, parties, divided_percent };
     Ok((owner, merchant, shop))
 }

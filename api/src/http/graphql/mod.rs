@@ -15,6 +15,7 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use merchant::identity::IdentityError;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use wallet::base::actor::Actor;
@@ -97,6 +98,7 @@ async fn authenticate(edge: &Edge, headers: &HeaderMap) -> Result<(Option<Actor>
     match edge.app.identity.authenticate(token).await {
         Ok(Some(actor)) => Ok((Some(actor), Some(token.to_owned()))),
         Ok(None) => Err(Fault::unauthenticated()),
+        Err(IdentityError::Busy { .. }) => Err(Fault::busy()),
         Err(error) => {
             tracing::error!(error = %chain(&error), "a caller could not be authenticated");
             Err(Fault::internal())
