@@ -238,6 +238,11 @@ pub fn order_topic(order: wallet::base::id::OrderId) -> String {
     format!("order:{order}")
 }
 
+/// The topic of a person's sessions: something ended one of them.
+pub fn person_topic(person: wallet::base::id::UserId) -> String {
+    format!("person:{person}")
+}
+
 /// Which topics an event wakes: `order.paid` wakes `order:<id>` of its subject, and what its payload says it belongs to: a refund's order,
 /// a document's application.
 pub fn topics_of(event: &outbox::Stored) -> Vec<String> {

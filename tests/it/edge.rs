@@ -1,12 +1,8 @@
 //! The HTTP edge as a client meets it: forms, limits, statuses, headers, health, and an orderly stop.
 
-use std::time::Duration;
-
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
-use tests::{Caller, Confirm, TestApp, database, eventually, text};
-
-const LIMIT: Duration = Duration::from_secs(15);
+use tests::{Caller, TestApp, text};
 
 /// Posts bytes to `/graphql` with the given headers.
 async fn post(app: &TestApp, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> Response {
@@ -238,63 +234,6 @@ async fn tickets_and_tokens_stay_out_of_the_logs() {
     let served = app.logs().into_iter().find(|(name, _)| *name == "serve").unwrap().1;
     assert!(served.contains("/cashier/{ticket}"), "the route is logged in place of the path");
     app.finish().await;
-}
-
-#[tokio::test]
-async fn without_redis_the_twin_carries_the_news() {
-    let app = TestApp::start_on(database().await, &[("REDIS_URL", "")]).await;
-    let shop = app.signed_merchant().await;
-    let order = app.order(&shop, "12.50").await;
-    let mut line = get(&app, &format!("/cashier/{}/events", order.ticket)).await;
-    let started = app.start_payment(&order).await;
-    app.confirm(&started, Confirm::default()).await;
-    let paid = async {
-        let mut heard = String::new();
-        while let Some(chunk) = line.chunk().await.unwrap() {
-            heard.push_str(&String::from_utf8_lossy(&chunk));
-            if heard.contains(r#""status":"PAID""#) {
-                return;
-            }
-        }
-    };
-    // well before the line would look for itself
-    tokio::time::timeout(Duration::from_secs(10), paid).await.expect("the line tells of the payment");
-    drop(line);
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn an_order_has_a_bounded_number_of_lines() {
-    let app = TestApp::start().await;
-    let shop = app.signed_merchant().await;
-    let order = app.order(&shop, "12.50").await;
-    let path = format!("/cashier/{}/events", order.ticket);
-    let mut open = Vec::new();
-    let refused = loop {
-        let line = get(&app, &path).await;
-        if line.status() != 200 {
-            break line;
-        }
-        open.push(line);
-        assert!(open.len() <= 64, "no bound");
-    };
-    assert_eq!(refused.status(), 503);
-    assert_eq!(refused.headers()[header::RETRY_AFTER], "1");
-    drop(open);
-    eventually(LIMIT, "a closed line gives its place back", || async { (get(&app, &path).await.status() == 200).then_some(()) }).await;
-    app.finish().await;
-}
-
-#[tokio::test]
-async fn a_stop_ends_open_lines_in_good_order() {
-    let app = TestApp::start().await;
-    let shop = app.signed_merchant().await;
-    let order = app.order(&shop, "12.50").await;
-    let mut line = get(&app, &format!("/cashier/{}/events", order.ticket)).await;
-    assert!(line.chunk().await.unwrap().is_some(), "the present state comes first");
-    // finish stops the server by SIGTERM and asserts that it ends with 0 in time
-    app.finish().await;
-    while line.chunk().await.expect("the line ends, it does not break").is_some() {}
 }
 
 #[tokio::test]

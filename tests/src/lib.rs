@@ -10,6 +10,7 @@ mod process;
 mod route;
 mod shop;
 mod state;
+mod stream;
 mod wait;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use process::{Folder, Process, free_port, haodian_bin};
 pub use route::routing;
 pub use shop::{Confirm, OrderHandle, PAY_LIMIT, Shop, Started, key, order_of, text};
 pub use state::State;
+pub use stream::{Ended, HEARD_LIMIT, Line, Socket};
 pub use wait::{eventually, eventually_blocked};
 
 /// The root of the repository.

@@ -9,6 +9,7 @@ use super::error::{Rejection, UserError, busy, internal, invalid, required, sett
 use super::id::GlobalId;
 use super::merchant::MerchantNode;
 use super::{actor, app, caller};
+use crate::fanout::person_topic;
 
 impl Rejection for IdentityError {
     fn user_error(&self) -> Option<UserError> {
@@ -125,10 +126,14 @@ impl IdentityMutation {
     /// Ends the session of the token this request came with.
     #[graphql(complexity = "super::MUTATION_COST + child_complexity")]
     async fn logout(&self, ctx: &Context<'_>) -> async_graphql::Result<LogoutPayload> {
-        actor(ctx)?;
+        let person = actor(ctx)?.user();
         let token = caller(ctx).token.as_deref().unwrap_or_default();
         let user_errors = match app(ctx).identity.logout(token).await {
-            Ok(()) => Vec::new(),
+            Ok(()) => {
+                // what still watches with this token ends now and not at its next look
+                app(ctx).fanout.publish(&person.map(person_topic).into_iter().collect::<Vec<_>>()).await;
+                Vec::new()
+            }
             Err(error) => vec![error.user_error().ok_or_else(|| internal(&error))?],
         };
         Ok(LogoutPayload { user_errors })

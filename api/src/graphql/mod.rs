@@ -19,10 +19,12 @@ pub mod payment;
 pub mod period;
 pub mod product;
 pub mod proof;
+mod qr;
 pub mod refund;
 pub mod review;
 pub mod sandbox;
 pub mod split;
+mod subscription;
 pub mod wallet;
 pub mod webhook;
 
@@ -32,7 +34,7 @@ use std::sync::Arc;
 use ::wallet::base::actor::{Actor, Role};
 use ::wallet::base::id::MerchantId;
 use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextPrepareRequest};
-use async_graphql::{Context, EmptySubscription, MergedObject, Request, ServerResult};
+use async_graphql::{Context, MergedObject, Request, ServerResult};
 
 use crate::app::App;
 
@@ -92,11 +94,11 @@ pub struct Mutation(
     sandbox::SandboxMutation,
 );
 
-pub type Schema = async_graphql::Schema<Query, Mutation, EmptySubscription>;
+pub type Schema = async_graphql::Schema<Query, Mutation, subscription::OrderSubscription>;
 
 /// The schema over the services of `app`, with the limits every document has to keep.
 pub fn schema(app: Arc<App>) -> Schema {
-    let mut builder = Schema::build(Query::default(), Mutation::default(), EmptySubscription)
+    let mut builder = Schema::build(Query::default(), Mutation::default(), subscription::OrderSubscription)
         .limit_depth(DEPTH_MAX)
         .limit_complexity(COMPLEXITY_MAX)
         .limit_directives(DIRECTIVES_MAX)
@@ -109,7 +111,7 @@ pub fn schema(app: Arc<App>) -> Schema {
 
 /// The schema as text, kept in `api/schema.graphql`.
 pub fn sdl() -> String {
-    let schema = Schema::build(Query::default(), Mutation::default(), EmptySubscription).finish();
+    let schema = Schema::build(Query::default(), Mutation::default(), subscription::OrderSubscription).finish();
     schema.sdl_with_options(async_graphql::SDLExportOptions::new().sorted_fields().sorted_arguments().sorted_enum_items())
 }
 

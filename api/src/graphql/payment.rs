@@ -1,6 +1,6 @@
 //! Payments: attempts, the cashier's view of an order, and starting to pay.
 
-use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use wallet::base::actor::Actor;
@@ -13,8 +13,9 @@ use super::error::{Rejection, UserError, busy, coded, idempotency, internal, inv
 use super::id::{self, GlobalId};
 use super::money::MoneyNode;
 use super::order::OrderStatusName;
-use super::{MUTATION_COST, actor, app, own};
+use super::{MUTATION_COST, actor, app, own, qr};
 use crate::app::App;
+use crate::fanout::order_topic;
 
 impl Rejection for PaymentError {
     fn user_error(&self) -> Option<UserError> {
@@ -111,10 +112,18 @@ pub enum InvitationKind {
 
 /// How the customer is brought to pay (拉起支付).
 #[derive(SimpleObject, Debug)]
-#[graphql(name = "PayInvitation")]
+#[graphql(name = "PayInvitation", complex)]
 pub struct InvitationNode {
     kind: InvitationKind,
     content: String,
+}
+
+#[ComplexObject]
+impl InvitationNode {
+    /// The code as an SVG image, where there is one to scan.
+    async fn qr(&self) -> Option<String> {
+        (self.kind == InvitationKind::Code).then(|| qr::svg(&self.content)).flatten()
+    }
 }
 
 impl InvitationNode {
@@ -181,7 +190,7 @@ impl AttemptNode {
 }
 
 /// What the holder of an order's ticket may see.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CashierOrder {
     order: Order,
     merchant_name: String,
@@ -190,14 +199,25 @@ pub struct CashierOrder {
 }
 
 impl CashierOrder {
-    async fn load(app: &App, actor: &Actor, book: BookId, order: OrderId) -> async_graphql::Result<Option<Self>> {
+    pub async fn load(app: &App, actor: &Actor, book: BookId, order: OrderId) -> async_graphql::Result<Option<Self>> {
         let Some(order) = visible(app.orders.get(actor, book.merchant(), order).await)? else { return Ok(None) };
         let merchant = required(app.merchants.get(&Actor::System, order.merchant).await)?;
         let store = required(app.merchants.store(&Actor::System, order.store).await)?;
+        let attempt = Self::latest(app, &order).await?;
+        Ok(Some(Self { order, merchant_name: merchant.name, store_name: store.name, attempt }))
+    }
+
+    /// The same order as it stands now; what its merchant and store are called is not asked again.
+    pub async fn again(&self, app: &App, actor: &Actor) -> async_graphql::Result<Option<Self>> {
+        let Some(order) = visible(app.orders.get(actor, self.order.merchant, self.order.id).await)? else { return Ok(None) };
+        let attempt = Self::latest(app, &order).await?;
+        Ok(Some(Self { order, attempt, ..self.clone() }))
+    }
+
+    async fn latest(app: &App, order: &Order) -> async_graphql::Result<Option<Attempt>> {
         let attempts = app.payments.of_order(order.merchant, order.id).await.map_err(|e| internal(&e))?;
         // a success outranks whatever came after it
-        let attempt = attempts.iter().find(|a| a.status == AttemptStatus::Succeeded).or(attempts.last()).cloned();
-        Ok(Some(Self { order, merchant_name: merchant.name, store_name: store.name, attempt }))
+        Ok(attempts.iter().find(|a| a.status == AttemptStatus::Succeeded).or(attempts.last()).cloned())
     }
 }
 
@@ -269,7 +289,7 @@ impl PaymentQuery {
     }
 }
 
-fn ticket_error(error: crate::ticket::TicketError) -> async_graphql::Error {
+pub fn ticket_error(error: crate::ticket::TicketError) -> async_graphql::Error {
     match error {
         crate::ticket::TicketError::Invalid => coded("AUTH_TICKET_INVALID", "付款链接无效，请向商家重新索取"),
         crate::ticket::TicketError::Expired => coded("AUTH_TICKET_EXPIRED", "付款链接已过期，请向商家重新索取"),
@@ -343,6 +363,9 @@ impl PaymentMutation {
         let command = StartPayment { merchant, order, method, wallet, payer, return_url, idempotency_key, failed: None };
         match settle(app.payments.start(actor, command).await)? {
             Ok(attempt) => {
+                // no event tells of a start: whoever watches hears it from here, and nobody waits for that
+                let fanout = app.fanout.clone();
+                tokio::spawn(async move { fanout.publish(&[order_topic(order)]).await });
                 // four reads that few ask for
                 let wanted = ctx.look_ahead().field("order").exists();
                 let order = if wanted { CashierOrder::load(app, actor, book, order).await? } else { None };

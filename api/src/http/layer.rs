@@ -102,7 +102,9 @@ pub async fn protect(request: Request, next: Next) -> Response {
 ///
 /// Servers and command lines send neither header.
 pub async fn refuse_foreign_pages(State(public_url): State<Arc<str>>, request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) || from_here(request.headers(), &public_url) {
+    // a socket is opened by GET and then said anything through
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !request.headers().contains_key(header::UPGRADE);
+    if reads || from_here(request.headers(), &public_url) {
         return next.run(request).await;
     }
     Problem::new(StatusCode::FORBIDDEN, "PERM_ORIGIN", "不接受来自其他网站页面的请求，请在本站页面操作").into_response()

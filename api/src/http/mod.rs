@@ -44,7 +44,7 @@ pub(crate) use problem::chain;
 /// Uploads that are read at the same time: 16 of 15 MiB are 240 MiB.
 const UPLOADS_MAX: usize = 16;
 
-/// Open event streams.
+/// Open subscriptions.
 const STREAMS_MAX: usize = 2_048;
 
 /// Notices that are taken in at the same time.
@@ -58,6 +58,7 @@ pub struct Edge {
     runner: Runner,
     uploads: Gate,
     streams: Gate,
+    sockets: Gate,
     notices: Gate,
     /// Wakes the inbox processor.
     inbox: Arc<Notify>,
@@ -125,6 +126,7 @@ fn edge(app: Arc<App>, tasks: TaskTracker, stop: CancellationToken) -> Edge {
         runner: Runner { gate: Gate::new("graphql", graphql::OPERATIONS_MAX), tasks, time_max },
         uploads: Gate::new("uploads", UPLOADS_MAX),
         streams: Gate::new("streams", STREAMS_MAX),
+        sockets: Gate::new("sockets", graphql::socket::SOCKETS_MAX),
         notices: Gate::new("notices", NOTICES_MAX),
         inbox: Arc::new(Notify::new()),
         stop,
@@ -136,13 +138,12 @@ fn edge(app: Arc<App>, tasks: TaskTracker, stop: CancellationToken) -> Edge {
 fn router(edge: Edge) -> Router {
     let public_url: Arc<str> = edge.app.config.http.public_url.as_str().into();
     let mut router = Router::new()
-        .route("/graphql", post(graphql::post).fallback(graphql::method_not_allowed))
+        .route("/graphql", post(graphql::post).get(graphql::socket::open).fallback(graphql::method_not_allowed))
         .route("/uploads", post(upload::post))
         .route("/documents/{id}/image", get(image::get))
         .route("/notices/{channel}", post(notice::acquirer))
         .route("/notices/bank", post(notice::bank))
         .route("/cashier/{ticket}", get(cashier::page))
-        .route("/cashier/{ticket}/events", get(cashier::events))
         .route("/review", get(pages::review))
         .route("/assets/{*path}", get(pages::asset))
         .merge(health::routes());

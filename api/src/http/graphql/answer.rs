@@ -52,18 +52,23 @@ impl Fault {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", INTERNAL_MESSAGE)
     }
 
-    /// The refusal as an answer.
-    pub fn render(self, format: Format, request_id: &str) -> Response {
-        let retry_after_s = self.retry_after_ms.map(|ms| ms.div_ceil(1_000));
-        let mut error = ServerError::new(self.message, None);
-        error.locations = self.locations;
+    /// The refusal as GraphQL errors: one.
+    pub fn errors(&self, request_id: &str) -> [ServerError; 1] {
+        let mut error = ServerError::new(self.message.as_ref(), None);
+        error.locations.clone_from(&self.locations);
         let extensions = error.extensions.get_or_insert_default();
         extensions.set("code", self.code);
         extensions.set("requestId", request_id);
         if let Some(ms) = self.retry_after_ms {
             extensions.set("retryAfterMs", ms);
         }
-        let body = Document { errors: &[error], data: None, extensions: &BTreeMap::new() };
+        [error]
+    }
+
+    /// The refusal as an answer.
+    pub fn render(self, format: Format, request_id: &str) -> Response {
+        let retry_after_s = self.retry_after_ms.map(|ms| ms.div_ceil(1_000));
+        let body = Document { errors: &self.errors(request_id), data: None, extensions: &BTreeMap::new() };
         let mut response = write(self.status, format, &body);
         let headers = response.headers_mut();
         if let Some(seconds) = retry_after_s {
@@ -177,8 +182,17 @@ fn own_words(code: &str) -> Option<&'static str> {
 
 /// The executed response as an answer.
 pub fn render(response: &GraphQlResponse, outcome: Outcome, format: Format) -> Response {
+    write(outcome.status(), format, &document(response, outcome))
+}
+
+/// The executed response as JSON text.
+pub fn text(response: &GraphQlResponse, outcome: Outcome) -> String {
+    serde_json::to_string(&document(response, outcome)).expect("GraphQL values serialise")
+}
+
+fn document(response: &GraphQlResponse, outcome: Outcome) -> Document<'_> {
     let data = (outcome != Outcome::Refused).then_some(&response.data);
-    write(outcome.status(), format, &Document { errors: &response.errors, data, extensions: &response.extensions })
+    Document { errors: &response.errors, data, extensions: &response.extensions }
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,8 @@
 
 mod answer;
 mod request;
+pub mod socket;
+mod subscribe;
 
 use std::time::{Duration, Instant};
 
@@ -44,10 +46,12 @@ pub struct Runner {
     pub time_max: Duration,
 }
 
-/// `POST /graphql`.
+/// `POST /graphql`: a query or a mutation and its answer, or a subscription and its events.
 pub async fn post(State(edge): State<Edge>, Extension(id): Extension<RequestId>, request: Request) -> Response {
+    let events = request::wants_events(request.headers());
     let format = match request::negotiate(request.headers()) {
         Ok(format) => format,
+        Err(_) if events => Format::GraphQl,
         Err(fault) => return fault.render(Format::GraphQl, &id.0),
     };
     let (parts, body) = request.into_parts();
@@ -60,6 +64,13 @@ pub async fn post(State(edge): State<Edge>, Extension(id): Extension<RequestId>,
         Err(fault) => return fault.render(format, &id.0),
     };
     let caller = Caller { actor, token, request_id: id.0.to_string() };
+    if operation.kind == OperationType::Subscription {
+        if events {
+            return subscribe::events(&edge, operation, caller).await;
+        }
+        let message = "订阅请以 Accept: text/event-stream 发送，或通过 WebSocket（graphql-transport-ws）";
+        return Fault::new(StatusCode::NOT_ACCEPTABLE, "INPUT_ACCEPT", message).render(format, &id.0);
+    }
     run(&edge.runner, &edge.schema, operation, caller, format).await
 }
 
@@ -92,9 +103,11 @@ async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Operation, 
 
 /// The caller by bearer token; nobody without one. A token that is not good is refused, so that a client notices and logs in again.
 async fn authenticate(edge: &Edge, headers: &HeaderMap) -> Result<(Option<Actor>, Option<String>), Fault> {
-    let Some(token) = super::bearer(headers).map_err(|_| Fault::unauthenticated())? else {
-        return Ok((None, None));
-    };
+    identify(edge, super::bearer(headers).map_err(|_| Fault::unauthenticated())?).await
+}
+
+async fn identify(edge: &Edge, token: Option<&str>) -> Result<(Option<Actor>, Option<String>), Fault> {
+    let Some(token) = token else { return Ok((None, None)) };
     match edge.app.identity.authenticate(token).await {
         Ok(Some(actor)) => Ok((Some(actor), Some(token.to_owned()))),
         Ok(None) => Err(Fault::unauthenticated()),

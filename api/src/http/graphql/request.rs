@@ -66,6 +66,12 @@ pub fn negotiate(headers: &HeaderMap) -> Result<Format, Fault> {
     }
 }
 
+/// Whether the caller asks for server-sent events, by name.
+pub fn wants_events(headers: &HeaderMap) -> bool {
+    let ranges = headers.get_all(header::ACCEPT).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+    ranges.filter_map(|range| range.split(';').next()).any(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
 /// Lets JSON in and nothing else: forms and multipart are what a foreign page could send without asking.
 pub fn content_type(headers: &HeaderMap) -> Result<(), Fault> {
     let given = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
@@ -97,15 +103,22 @@ pub struct Operation {
     pub root_field: String,
 }
 
-/// Reads `{query, operationName, variables}`.
+fn bad(message: &'static str) -> Fault {
+    Fault::new(StatusCode::BAD_REQUEST, "INPUT_REQUEST", message)
+}
+
+/// Reads the body of a request.
 pub fn parse(body: &[u8]) -> Result<Operation, Fault> {
-    let bad = |message: &'static str| Fault::new(StatusCode::BAD_REQUEST, "INPUT_REQUEST", message);
-    let mut parameters = match serde_json::from_slice(body) {
-        Ok(Value::Object(parameters)) => parameters,
-        Ok(Value::Array(_)) => return Err(bad("不支持批量请求，请每次只发送一个操作")),
-        Ok(_) => return Err(bad("请求体应为一个 JSON 对象，含 query、variables、operationName")),
-        Err(_) => return Err(bad("请求体不是有效的 JSON，请检查格式与编码")),
-    };
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(parameters)) => operation(parameters),
+        Ok(Value::Array(_)) => Err(bad("不支持批量请求，请每次只发送一个操作")),
+        Ok(_) => Err(bad("请求体应为一个 JSON 对象，含 query、variables、operationName")),
+        Err(_) => Err(bad("请求体不是有效的 JSON，请检查格式与编码")),
+    }
+}
+
+/// Reads `{query, operationName, variables}`.
+pub fn operation(mut parameters: Map<String, Value>) -> Result<Operation, Fault> {
     let query = match parameters.remove("query") {
         Some(Value::String(query)) if !query.trim().is_empty() => query,
         Some(Value::String(_)) | None => return Err(bad("缺少 query，请在请求体中给出 GraphQL 文档")),
@@ -139,8 +152,11 @@ pub fn parse(body: &[u8]) -> Result<Operation, Fault> {
     limit_selections(&document)?;
     let operation = pick(&document, operation_name.as_deref())?;
     let kind = operation.ty;
-    if kind == OperationType::Subscription {
-        return Err(bad("不支持订阅，请使用事件流地址"));
+    // a stream has one subject; the library would mix the answers of several
+    if kind == OperationType::Subscription
+        && !matches!(&operation.selection_set.node.items[..], [one] if matches!(one.node, Selection::Field(_)))
+    {
+        return Err(bad("一个订阅须恰好有一个根字段，请分开订阅"));
     }
     let root_field = root_field(&document, &operation.selection_set.node).unwrap_or_default().to_owned();
     let mut request = async_graphql::Request::new(query).variables(Variables::from_json(variables));
@@ -311,7 +327,8 @@ mod tests {
             (r#"{"query":"{ a }","extensions":7}"#, "INPUT_REQUEST"),
             (r#"{"query":"{ a }","operationName":"b"}"#, "INPUT_REQUEST"),
             (r#"{"query":"query a { a } query b { b }"}"#, "INPUT_REQUEST"),
-            (r#"{"query":"subscription { a }"}"#, "INPUT_REQUEST"),
+            (r#"{"query":"subscription { a b }"}"#, "INPUT_REQUEST"),
+            (r#"{"query":"subscription { ...f } fragment f on Subscription { a }"}"#, "INPUT_REQUEST"),
             (r#"{"query":"{ a "}"#, "INPUT_SYNTAX"),
             (r#"{"query":"{ ...f } fragment f on Query { ...g } fragment g on Query { a ...f }"}"#, "INPUT_DOCUMENT"),
             (&doubling, "LIMIT_COMPLEXITY"),
@@ -335,6 +352,7 @@ mod tests {
             (r#"{"query":"query a { a } query b { b }","operationName":"b","variables":{"x":[[1]]}}"#, OperationType::Query, "b"),
             (r#"{"query":"{ ...f } fragment f on Query { node }","variables":null}"#, OperationType::Query, "node"),
             (r#"{"query":"{ ...nowhere }"}"#, OperationType::Query, ""),
+            (r#"{"query":"subscription { orderChanged { id } }"}"#, OperationType::Subscription, "orderChanged"),
         ];
         for (body, kind, root) in cases {
             let operation = parse(body.as_bytes()).unwrap();
