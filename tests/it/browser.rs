@@ -17,6 +17,16 @@ async fn a_customer_pays_in_the_browser_and_sees_the_order_turn_paid_by_itself()
 }
 
 #[tokio::test]
+async fn a_customer_changes_the_way_to_pay_and_pays_by_code_once() {
+    let app = TestApp::start().await;
+    let shop = app.signed_merchant().await;
+    let (order, other) = (app.order(&shop, "12.50").await, app.order(&shop, "12.50").await);
+    drive("ways.mjs", &[&order.cashier_url, &other.cashier_url, app.sim_url()]).await;
+    assert_eq!(app.wallet(&shop).await.0, "24.90");
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn a_reviewer_decides_a_task_in_the_browser() {
     let app = TestApp::start().await;
     let owner = app.owner().await;

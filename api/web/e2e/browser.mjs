@@ -11,6 +11,56 @@ const ARGS = [
   '--disable-sync',
 ]
 
+/** A phone of today: its size, its touch, its name. */
+export const PHONE = {
+  viewport: { width: 390, height: 844 },
+  deviceScaleFactor: 2,
+  isMobile: true,
+  hasTouch: true,
+  userAgent: 'Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36',
+}
+
+/** Makes the page as slow as a cheap phone on a poor line (1.6 Mbit/s, 150 ms, a quarter of the processor); the answer undoes it. */
+export async function slowed(page) {
+  const devtools = await page.context().newCDPSession(page)
+  const line = (latency, bits) => ({ offline: false, latency, downloadThroughput: bits, uploadThroughput: bits })
+  await devtools.send('Network.enable')
+  await devtools.send('Network.emulateNetworkConditions', line(150, 200_000))
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: 4 })
+  return async () => {
+    await devtools.send('Network.emulateNetworkConditions', line(0, -1))
+    await devtools.send('Emulation.setCPUThrottlingRate', { rate: 1 })
+    await devtools.detach()
+  }
+}
+
+/** The texts of a page that stand out from their ground by less than 4.5 to 1, and whether it is wider than its window. */
+export async function illegible(page) {
+  return await page.evaluate(() => {
+    const parse = (color) => (color.match(/[\d.]+/g) ?? []).map(Number)
+    const light = ([r, g, b]) => {
+      const [x, y, z] = [r, g, b].map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+      return 0.2126 * x + 0.7152 * y + 0.0722 * z
+    }
+    const ground = (element) => {
+      for (let at = element; at; at = at.parentElement) {
+        const color = parse(getComputedStyle(at).backgroundColor)
+        if (color.length && color[3] !== 0) return color
+      }
+      return [255, 255, 255]
+    }
+    const told = []
+    for (const element of document.querySelectorAll('#app *')) {
+      const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim())
+      if (!own || !element.checkVisibility() || element.closest(':disabled')) continue
+      const [a, b] = [light(parse(getComputedStyle(element).color)), light(ground(element))].sort((x, y) => y - x)
+      if ((a + 0.05) / (b + 0.05) < 4.5) told.push(element.textContent.trim())
+    }
+    if (document.documentElement.scrollWidth > innerWidth) told.push(`the page is ${document.documentElement.scrollWidth} px wide`)
+    return told
+  })
+}
+
 /**
  * Splits the command line into positional arguments and `--name=value` options.
  * @returns {{positional: string[], options: Record<string, string>}}

@@ -1,6 +1,6 @@
 // Pays one order as a customer would, on a phone's screen: node cashier.mjs URL [SCREENSHOT] [--amount=¥12.50] [--limit-ms=30000]
 // The cashier stays open in its tab and must turn to 支付成功 by itself while the payment happens in another.
-import { commandLine, expect, Failed, run, step } from './browser.mjs'
+import { commandLine, expect, Failed, PHONE, run, slowed, step } from './browser.mjs'
 
 const {
   positional: [url, screenshot],
@@ -11,9 +11,9 @@ if (!url) {
   process.exit(2)
 }
 const limit = Number(options['limit-ms'] ?? 30_000)
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true }
 
 await run(PHONE, screenshot, async (page, context) => {
+  const normal = await slowed(page)
   const opened = Date.now()
   await step('the cashier page did not open', page.goto(url, { timeout: limit }))
   const amount = page.locator('[data-test=amount]')
@@ -24,6 +24,8 @@ await run(PHONE, screenshot, async (page, context) => {
   if (options.amount) expect(text === options.amount, `the amount is shown as ${text} instead of ${options.amount}`)
   expect(await amount.isVisible(), 'the amount is not visible')
   const firstPaint = await page.evaluate(() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? null)
+
+  await normal()
 
   let loads = 0
   page.on('framenavigated', (frame) => frame === page.mainFrame() && loads++)

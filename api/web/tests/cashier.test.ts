@@ -1,10 +1,15 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest'
-import { parseChange } from '../src/cashier/live'
 import { payable, paymentKey, retireKey } from '../src/cashier/payment'
-import { type CashierEvent, type CashierOrder, type CashierState, fold, INITIAL, leftMs, phaseOf } from '../src/cashier/state'
-import { WORDS } from '../src/cashier/words'
+import { type Attempt, type CashierEvent, type CashierOrder, type CashierState, fold, INITIAL, leftMs, phaseOf } from '../src/cashier/state'
+import { appOf, homeWallet, offered, onPhone, signOf } from '../src/cashier/ways'
+import { waitingDetail, WORDS } from '../src/cashier/words'
+import { events } from '../src/shared/stream'
 
 const NOW = Date.parse('2026-11-21T01:00:00Z')
+
+function tried(status: string, more: Partial<Attempt> = {}): Attempt {
+  return { status, wallet: 'ALIPAY', payUrl: 'http://pay.example/1', errorCode: null, invitation: { kind: 'URL', qr: null }, ...more }
+}
 
 function order(status: string, attempt?: string, more: Partial<CashierOrder> = {}): CashierOrder {
   return {
@@ -16,7 +21,8 @@ function order(status: string, attempt?: string, more: Partial<CashierOrder> = {
     expiresAt: '2026-11-21T01:15:00Z',
     paidAt: status === 'PAID' ? '2026-11-21T01:02:00Z' : null,
     serverTime: '2026-11-21T01:00:00Z',
-    attempt: attempt ? { status: attempt, payUrl: 'http://pay.example/1', errorCode: null } : null,
+    attempt: attempt ? tried(attempt) : null,
+    ways: [{ wallet: 'ALIPAY', methods: ['PAGE', 'WAP', 'NATIVE'] }],
     ...more,
   }
 }
@@ -53,7 +59,7 @@ describe('what the page says', () => {
   })
 
   test('an attempt that has no page to pay on yet is being processed', () => {
-    const attempt = { status: 'SENT', payUrl: null, errorCode: null }
+    const attempt = tried('SENT', { payUrl: null, invitation: null })
     expect(phase(after(answered(order('PAYING', 'SENT', { attempt }))))).toBe('processing')
   })
 
@@ -93,33 +99,67 @@ describe('the press of the button', () => {
   })
 })
 
-describe('pushed changes', () => {
-  test('turn the page at once, before the order is read anew', () => {
-    const waiting = after(answered(order('PAYING', 'USER_PENDING')))
-    expect(phase(fold(waiting, { kind: 'announced', status: 'PAID', attemptStatus: 'SUCCEEDED' }))).toBe('paid')
+test('what is final never turns back on a late answer', () => {
+  const paid = after(answered(order('PAYING', 'USER_PENDING')), answered(order('PAID', 'SUCCEEDED')))
+  expect(phase(paid)).toBe('paid')
+  expect(phase(fold(paid, answered(order('PAYING', 'USER_PENDING'))))).toBe('paid')
+  expect(phase(fold(paid, answered(order('CLOSED'))))).toBe('paid')
+})
+
+describe('the ways to pay', () => {
+  const all = [
+    { wallet: 'WECHAT', methods: ['PAGE', 'WAP', 'IN_APP', 'NATIVE'] },
+    { wallet: 'ALIPAY', methods: ['PAGE', 'WAP', 'NATIVE'] },
+    { wallet: 'UNIONPAY', methods: ['WAP', 'IN_APP', 'NATIVE', 'BARCODE'] },
+    { wallet: 'ECNY', methods: ['IN_APP', 'NATIVE'] },
+    { wallet: 'BANK', methods: ['PAGE'] },
+  ]
+  const of = (ways: typeof all, phone: boolean, home: string | null = null) => offered(ways, phone, home).map(({ wallet, method }) => `${wallet} ${method}`)
+
+  test('a computer shows codes and pages, a phone goes to the wallet where it can', () => {
+    expect(of(all, false)).toEqual(['WECHAT NATIVE', 'ALIPAY NATIVE', 'UNIONPAY NATIVE', 'ECNY NATIVE', 'BANK PAGE'])
+    expect(of(all, true)).toEqual(['WECHAT WAP', 'ALIPAY WAP', 'UNIONPAY NATIVE', 'ECNY NATIVE', 'BANK PAGE'])
   })
 
-  test('what is final never turns back on a late answer', () => {
-    const paid = after(answered(order('PAYING', 'USER_PENDING')), { kind: 'announced', status: 'PAID', attemptStatus: 'SUCCEEDED' })
-    expect(phase(fold(paid, answered(order('PAYING', 'USER_PENDING'))))).toBe('paid')
-    expect(phase(fold(paid, { kind: 'announced', status: 'PAYING', attemptStatus: 'SENT' }))).toBe('paid')
-    expect(fold(paid, answered(order('PAID', 'SUCCEEDED'))).order?.paidAt).toBe('2026-11-21T01:02:00Z')
+  test('only what is open now is offered, and nothing this page cannot do', () => {
+    expect(of([], true)).toEqual([])
+    expect(of([{ wallet: 'WECHAT', methods: ['IN_APP', 'BARCODE'] }], true)).toEqual([])
+    expect(of([{ wallet: 'WECHAT', methods: ['WAP'] }], false)).toEqual([])
   })
 
-  test('before the order is known they change nothing', () => {
-    expect(phase(after({ kind: 'announced', status: 'PAID', attemptStatus: null }))).toBe('loading')
+  test('inside a wallet\'s own app it stands first', () => {
+    expect(of(all, true, 'ALIPAY')[0]).toBe('ALIPAY WAP')
+    expect(homeWallet('Mozilla/5.0 (iPhone) MicroMessenger/8.0')).toBe('WECHAT')
+    expect(homeWallet('Mozilla/5.0 (Linux; Android 14) AlipayClient/10.5')).toBe('ALIPAY')
+    expect(homeWallet('Mozilla/5.0 (X11; Linux x86_64)')).toBeNull()
+    expect([onPhone('Mozilla/5.0 (Linux; Android 14) Mobile'), onPhone('Mozilla/5.0 (X11; Linux x86_64)')]).toEqual([true, false])
+  })
+
+  test('a wallet of tomorrow is offered without a name of its own', () => {
+    expect(of([{ wallet: 'MOON', methods: ['NATIVE'] }], false)).toEqual(['MOON NATIVE'])
+    expect([signOf('MOON').name, appOf('MOON'), appOf(null)]).toEqual(['其他方式', '手机钱包', '手机钱包'])
   })
 
   test.each([
-    ['{"status":"PAID","attemptStatus":"SUCCEEDED"}', { status: 'PAID', attemptStatus: 'SUCCEEDED' }],
-    ['{"status":"CREATED","attemptStatus":null}', { status: 'CREATED', attemptStatus: null }],
-    ['{"status":"CREATED"}', { status: 'CREATED', attemptStatus: null }],
-    ['{"status":7}', null],
-    ['null', null],
-    ['nonsense', null],
-  ])('%s is read as %o', (data, change) => {
-    expect(parseChange(data)).toEqual(change)
+    ['CODE', '<svg/>', false, '请打开支付宝扫一扫付款'],
+    ['CODE', '<svg/>', true, '请用另一部手机的支付宝扫码'],
+    ['CODE', null, false, '请换一种支付方式'],
+    ['CALL', null, true, '请换一种支付方式'],
+    ['WAIT', null, false, '请在支付宝 App 中确认付款'],
+    ['URL', null, true, '请在打开的支付页完成付款'],
+  ])('an invitation %s %s is told with what to do', (kind, qr, onAPhone, words) => {
+    expect(waitingDetail(tried('USER_PENDING', { invitation: { kind, qr } }), onAPhone)).toContain(words)
   })
+})
+
+test('events are read whole, whatever the pieces they come in', () => {
+  const text = ': \n\nevent: next\ndata: {"a":1}\n\n:\n\nevent: complete\ndata: \n\n'
+  for (let cut = 0; cut <= text.length; cut++) {
+    const first = events(text.slice(0, cut))
+    const second = events(first.rest + text.slice(cut))
+    expect([...first.events, ...second.events]).toEqual([{ name: 'next', data: '{"a":1}' }, { name: 'complete', data: '' }])
+    expect(second.rest).toBe('')
+  }
 })
 
 test('the time left is counted on the server\'s clock', () => {
@@ -129,6 +169,7 @@ test('the time left is counted on the server\'s clock', () => {
 })
 
 describe('the idempotency key', () => {
+  const CODE = { wallet: 'WECHAT', method: 'NATIVE' }
   const kept = new Map<string, string>()
   const store = {
     getItem: (key: string) => kept.get(key) ?? null,
@@ -139,17 +180,24 @@ describe('the idempotency key', () => {
   beforeEach(() => kept.clear())
 
   test('is the same for one ticket until it is retired', () => {
-    const key = paymentKey(store, 'a')
+    const key = paymentKey(store, 'a', CODE)
     expect(key).toMatch(UUID)
-    expect(paymentKey(store, 'a')).toBe(key)
-    expect(paymentKey(store, 'b')).not.toBe(key)
+    expect(paymentKey(store, 'a', CODE)).toBe(key)
+    expect(paymentKey(store, 'b', CODE)).not.toBe(key)
     retireKey(store, 'a')
-    expect(paymentKey(store, 'a')).not.toBe(key)
+    expect(paymentKey(store, 'a', CODE)).not.toBe(key)
+  })
+
+  test('is another one in another way, and on the way back', () => {
+    const first = paymentKey(store, 'a', CODE)
+    const other = paymentKey(store, 'a', { wallet: 'ALIPAY', method: 'NATIVE' })
+    expect(other).not.toBe(first)
+    expect([first, other]).not.toContain(paymentKey(store, 'a', CODE))
   })
 
   test('is made where randomUUID does not exist', () => {
     vi.stubGlobal('crypto', { getRandomValues: (bytes: Uint8Array) => bytes.fill(0xff) })
-    expect(paymentKey(store, 'a')).toBe('ffffffff-ffff-4fff-bfff-ffffffffffff')
+    expect(paymentKey(store, 'a', CODE)).toBe('ffffffff-ffff-4fff-bfff-ffffffffffff')
     vi.unstubAllGlobals()
   })
 })

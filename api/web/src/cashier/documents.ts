@@ -11,15 +11,22 @@ const ORDER = `fragment OrderParts on CashierOrder {
   expiresAt
   paidAt
   serverTime
-  attempt { status payUrl errorCode }
+  attempt { status wallet payUrl errorCode invitation { kind qr } }
+  ways { wallet methods }
 }`
 
 export const CASHIER = document<{ cashier: CashierOrder | null }, { ticket: string }>(
   `query Cashier($ticket: String!) { cashier(ticket: $ticket) { ...OrderParts } }\n${ORDER}`,
 )
 
+export const CASHIER_CHANGED = document<{ cashierChanged: CashierOrder }, { ticket: string }>(
+  `subscription CashierChanged($ticket: String!) { cashierChanged(ticket: $ticket) { ...OrderParts } }\n${ORDER}`,
+)
+
 export interface PaymentStartInput {
   ticket: string
+  wallet: string
+  method: string
   idempotencyKey: string
 }
 

@@ -1,25 +1,27 @@
-// Keeps the page true without a reload: pushed events while the stream is open, a question every two seconds while it is not, and
+// Keeps the page true without a reload: pushed states while the stream is open, a question every two seconds while it is not, and
 // one whenever the payer comes back to the page.
+import { subscribe } from '../shared/stream'
+import { CASHIER_CHANGED } from './documents'
+import type { CashierOrder } from './state'
 
 const POLL_MS = 2_000
-/** With the stream open, a slow question still covers a proxy that holds events back. */
+/** With the stream open, a slow question still covers a proxy that holds events back, and tells which ways are open now. */
 const POLL_BEHIND_STREAM_MS = 10_000
 const REOPEN_MS = 5_000
 
 export interface LiveHandlers {
-  /** A pushed change; the order should then be read anew. */
-  announced(status: string, attemptStatus: string | null): void
+  /** The order as it stands now. */
+  told(order: CashierOrder): void
   /** Time to read the order. */
   ask(): void
 }
 
 /** Watches one order until the returned function is called. */
 export function watchOrder(ticket: string, handlers: LiveHandlers): () => void {
-  let stream: EventSource | undefined
+  let stream: AbortController | undefined
+  let streaming = false
   let poll: ReturnType<typeof setTimeout> | undefined
   let reopen: ReturnType<typeof setTimeout> | undefined
-
-  const streaming = () => stream?.readyState === EventSource.OPEN
 
   function schedule(): void {
     clearTimeout(poll)
@@ -28,60 +30,53 @@ export function watchOrder(ticket: string, handlers: LiveHandlers): () => void {
         handlers.ask()
         schedule()
       },
-      streaming() ? POLL_BEHIND_STREAM_MS : POLL_MS,
+      streaming ? POLL_BEHIND_STREAM_MS : POLL_MS,
     )
   }
 
-  function open(): void {
+  async function open(): Promise<void> {
     clearTimeout(reopen)
-    stream?.close()
-    stream = new EventSource(`/cashier/${encodeURIComponent(ticket)}/events`)
-    stream.addEventListener('order', (event) => {
-      const change = parseChange((event as MessageEvent<string>).data)
-      if (change) handlers.announced(change.status, change.attemptStatus)
-      handlers.ask()
-    })
-    stream.onopen = schedule
-    stream.onerror = () => {
-      // The browser reconnects by itself, except after an answer that was no event stream.
-      if (stream?.readyState === EventSource.CLOSED) {
-        clearTimeout(reopen)
-        reopen = setTimeout(open, REOPEN_MS)
+    stream?.abort()
+    const mine = (stream = new AbortController())
+    try {
+      for await (const { cashierChanged } of subscribe(CASHIER_CHANGED, { ticket }, mine.signal)) {
+        if (stream !== mine) return
+        streaming = true
+        schedule()
+        handlers.told(cashierChanged)
       }
-      schedule()
+    } catch {
+      // whatever it was: the questions go on, and the next stream is tried in a while
     }
+    if (stream !== mine || mine.signal.aborted) return
+    streaming = false
+    schedule()
+    reopen = setTimeout(() => void open(), REOPEN_MS)
   }
 
   function returned(): void {
     if (document.visibilityState !== 'visible') return
     handlers.ask()
-    if (stream?.readyState === EventSource.CLOSED) open()
+    if (!streaming) void open()
+  }
+
+  // Taken from the back-forward cache, a page finds its stream cut without having been told.
+  function shown(event: PageTransitionEvent): void {
+    if (event.persisted) streaming = false
+    returned()
   }
 
   document.addEventListener('visibilitychange', returned)
-  window.addEventListener('pageshow', returned)
+  window.addEventListener('pageshow', shown)
   window.addEventListener('online', returned)
-  open()
+  void open()
   schedule()
   return () => {
     document.removeEventListener('visibilitychange', returned)
-    window.removeEventListener('pageshow', returned)
+    window.removeEventListener('pageshow', shown)
     window.removeEventListener('online', returned)
     clearTimeout(poll)
     clearTimeout(reopen)
-    stream?.close()
+    stream?.abort()
   }
-}
-
-/** The data of an `order` event; null when it is not one this page understands. */
-export function parseChange(data: string): { status: string; attemptStatus: string | null } | null {
-  let value: unknown
-  try {
-    value = JSON.parse(data)
-  } catch {
-    return null
-  }
-  if (typeof value !== 'object' || value === null || !('status' in value) || typeof value.status !== 'string') return null
-  const attemptStatus = 'attemptStatus' in value && typeof value.attemptStatus === 'string' ? value.attemptStatus : null
-  return { status: value.status, attemptStatus }
 }

@@ -1,17 +1,18 @@
-// The press of the button: one idempotency key per ticket until the channel has settled the attempt, so that a press after a lost
-// answer finds the first attempt and never starts a second one.
+// The press of the button: one idempotency key per ticket and way until the channel has settled the attempt, so that a press after a
+// lost answer finds the first attempt and never starts a second one. Another way is another payment, and so is the first one after it.
+import type { Way } from './ways'
 
 /** The part of `sessionStorage` this needs. */
 export type KeyStore = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>
 
 const slot = (ticket: string) => `haodian.pay.${ticket}`
 
-/** The key of the payment under way for this ticket; made and remembered at the first press. */
-export function paymentKey(store: KeyStore, ticket: string): string {
-  const remembered = store.getItem(slot(ticket))
-  if (remembered) return remembered
+/** The key of the payment under way for this ticket in this way; made and remembered at the first press. */
+export function paymentKey(store: KeyStore, ticket: string, { wallet, method }: Way): string {
+  const [way, remembered] = (store.getItem(slot(ticket)) ?? '').split(' ')
+  if (remembered && way === `${wallet}.${method}`) return remembered
   const fresh = newKey()
-  store.setItem(slot(ticket), fresh)
+  store.setItem(slot(ticket), `${wallet}.${method} ${fresh}`)
   return fresh
 }
 

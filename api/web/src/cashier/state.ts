@@ -1,6 +1,7 @@
 // What the cashier knows and what it may therefore say: a pure fold over answers, and a pure reading of it. Two rules matter.
 // A payment is never called failed unless the channel said so, and what is final never turns back on a late answer.
 import type { Money } from '../shared/format'
+import type { PayWay } from './ways'
 
 /** The order (支付订单) as its payer sees it. Statuses are open text: a newer server may know more of them. */
 export interface CashierOrder {
@@ -12,7 +13,19 @@ export interface CashierOrder {
   expiresAt: string
   paidAt: string | null
   serverTime: string
-  attempt: { status: string; payUrl: string | null; errorCode: string | null } | null
+  attempt: Attempt | null
+  /** The wallets that can pay it now. */
+  ways: PayWay[]
+}
+
+/** The attempt that paid, or the latest (支付尝试). */
+export interface Attempt {
+  status: string
+  wallet: string | null
+  payUrl: string | null
+  errorCode: string | null
+  /** What the payer is shown, once the channel has told: `qr` is an image of the code to scan. */
+  invitation: { kind: string; qr: string | null } | null
 }
 
 export interface CashierState {
@@ -32,7 +45,6 @@ export interface CashierState {
 export type CashierEvent =
   | { kind: 'answered'; order: CashierOrder | null; nowMs: number }
   | { kind: 'unreachable' }
-  | { kind: 'announced'; status: string; attemptStatus: string | null }
   | { kind: 'startPressed' }
   | { kind: 'startAnswered'; order: CashierOrder | null; notice: string; nowMs: number }
   | { kind: 'startUnanswered' }
@@ -69,8 +81,6 @@ export function fold(state: CashierState, event: CashierEvent): CashierState {
       return withOrder(state, event.order, event.nowMs)
     case 'unreachable':
       return { ...state, online: false }
-    case 'announced':
-      return announced(state, event.status, event.attemptStatus)
     case 'startPressed':
       return { ...state, starting: true, notice: '' }
     case 'startAnswered': {
@@ -91,14 +101,6 @@ function withOrder(state: CashierState, order: CashierOrder | null, nowMs: numbe
   const clockOffsetMs = Number.isNaN(serverMs) ? state.clockOffsetMs : serverMs - nowMs
   if (settled(state.order) && state.order?.status !== order.status) return { ...known, clockOffsetMs }
   return { ...known, order, clockOffsetMs }
-}
-
-/** A pushed change carries statuses only; the full order follows by query. */
-function announced(state: CashierState, status: string, attemptStatus: string | null): CashierState {
-  const order = state.order
-  if (!order || settled(order)) return { ...state, online: true }
-  const attempt = attemptStatus === null ? order.attempt : { payUrl: null, errorCode: null, ...order.attempt, status: attemptStatus }
-  return { ...state, online: true, order: { ...order, status, attempt } }
 }
 
 /** Nothing more will happen to this order that its payer should wait for. */
@@ -140,7 +142,7 @@ function unpaidPhase(order: CashierOrder, late: boolean): Phase {
     case 'SENT':
     case 'USER_PENDING':
       // The payer's own page may still be open: late is not lost.
-      return order.attempt?.payUrl && !late ? 'waiting' : 'processing'
+      return order.attempt?.invitation && !late ? 'waiting' : 'processing'
     default:
       return 'processing'
   }
