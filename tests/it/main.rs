@@ -15,6 +15,7 @@ mod edge;
 mod fanout;
 mod harness;
 mod idempotency;
+mod jeepay_lessons;
 mod jobs;
 mod launcher;
 mod ledger_check;

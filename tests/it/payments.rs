@@ -26,24 +26,6 @@ async fn a_payment_makes_its_order_paid_and_the_net_amount_pending() {
 }
 
 #[tokio::test]
-async fn a_duplicate_notice_posts_once() {
-    let app = TestApp::start().await;
-    let shop = app.signed_merchant().await;
-    let order = app.order(&shop, ORDER).await;
-    app.pay_with(&order, Confirm { notices: 3, delay_ms: 0 }).await;
-    // The channel sends the same notice again: it is counted, and nothing else.
-    eventually(PAY_LIMIT, "all three notices came", async || {
-        let deliveries: Option<i64> =
-            sqlx::query_scalar("SELECT sum(deliveries)::bigint FROM notices").fetch_one(app.owner_db()).await.unwrap();
-        (deliveries == Some(3)).then_some(())
-    })
-    .await;
-    app.drained().await;
-    assert_eq!(app.wallet(&shop).await.0, NET);
-    app.finish().await;
-}
-
-#[tokio::test]
 async fn a_payment_without_notice_is_resolved_by_a_query_and_its_late_notice_changes_nothing() {
     let app = TestApp::start().await;
     let shop = app.signed_merchant().await;

@@ -9,17 +9,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// What is read of an attempt.
-const ATTEMPT: &str = "attempt { id status channel wallet method invitation { kind content } }";
+pub const ATTEMPT: &str = "attempt { id status channel wallet method invitation { kind content } }";
 
 /// Starts a payment as a customer who has nothing but the ticket.
-async fn start(app: &TestApp, order: &OrderHandle, wallet: Option<&str>, method: &str) -> Value {
+pub async fn start(app: &TestApp, order: &OrderHandle, wallet: Option<&str>, method: &str) -> Value {
     let payer = matches!(method, "IN_APP" | "BARCODE").then_some("6220835931895481430");
     let input = json!({ "ticket": order.ticket, "wallet": wallet, "method": method, "payer": payer, "idempotencyKey": key() });
     app.done(&Caller::nobody(), "paymentStart", input, ATTEMPT).await["attempt"].clone()
 }
 
 /// Opens what the customer was shown, as the channel's app would, and confirms.
-async fn confirm(app: &TestApp, attempt: &Value) {
+pub async fn confirm(app: &TestApp, attempt: &Value) {
     let content = text(&attempt["invitation"]["content"]);
     let inside = |field: &str| text(&serde_json::from_str::<Value>(&content).expect("parameters are JSON")[field]);
     let transaction = match (attempt["channel"].as_str().unwrap_or_default(), attempt["invitation"]["kind"].as_str().unwrap_or_default()) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{Caller, Confirm, Ended, OrderHandle, Process, Socket, TestApp, database, eventually, free_port, key};
+use tests::{Caller, Confirm, Ended, OrderHandle, Socket, TestApp, database, eventually, key};
 use tokio_tungstenite::tungstenite::Message;
 
 const ORDER: &str = "subscription($id: ID!) { orderChanged(orderId: $id) { status attempts { status } refunds { status } } }";
@@ -23,25 +23,10 @@ fn paid(data: &Value) -> bool {
     data["orderChanged"]["status"] == "PAID" || data["cashierChanged"]["status"] == "PAID"
 }
 
-/// A second server of the same system, with its address.
-async fn another_server(app: &TestApp) -> (Process, String) {
-    let address = format!("127.0.0.1:{}", free_port());
-    let mut command = app.command("serve");
-    command.env("HAODIAN_HTTP__LISTEN", &address);
-    let process = Process::spawn("serve", &mut command, &app.data_dir().join("another.log"));
-    let url = format!("http://{address}");
-    eventually(LIMIT, "the other server is ready", async || {
-        let answer = app.http().get(format!("{url}/readyz")).send().await.ok()?;
-        answer.status().is_success().then_some(())
-    })
-    .await;
-    (process, url)
-}
-
 #[tokio::test]
 async fn a_change_is_told_to_the_merchant_and_the_payer_by_every_process_as_the_states_it_leads_to() {
     let app = TestApp::start().await;
-    let (other, url) = another_server(&app).await;
+    let (other, url) = app.another_server().await;
     let shop = app.signed_merchant().await;
     let order = app.order(&shop, "12.50").await;
 

@@ -182,6 +182,21 @@ impl TestApp {
         eventually(START_LIMIT, "work says that it works", async || (self.log_lines("work") > lines).then_some(())).await;
     }
 
+    /// A second server of the same system, with its address. Whoever asks for it stops it.
+    pub async fn another_server(&self) -> (Process, String) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = self.command("serve");
+        command.env("HAODIAN_HTTP__LISTEN", &address);
+        let process = Process::spawn("serve", &mut command, &self.folder.path().join("another.log"));
+        let url = format!("http://{address}");
+        eventually(START_LIMIT, "the other server is ready", async || {
+            let answer = self.http.get(format!("{url}/readyz")).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+        (process, url)
+    }
+
     /// `kill -9` of the server: no goodbye to clients, database or queue.
     pub fn kill9_serve(&self) {
         let process = self.processes().serve.take();

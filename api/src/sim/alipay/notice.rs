@@ -22,12 +22,14 @@ pub struct Notices(pub Arc<Hand>);
 
 impl Front for Notices {
     fn notice(&self, notice_id: &str, about: About<'_>, now: DateTime<Utc>) -> String {
-        let mut params = match about {
-            About::Payment(payment) => trade(payment, None),
-            About::Refund(refund, payment) => trade(payment, Some(refund)),
+        let (mut params, merchant) = match about {
+            About::Payment(payment) => (trade(payment, None), &payment.request.merchant_no),
+            About::Refund(refund, payment) => (trade(payment, Some(refund)), &payment.request.merchant_no),
             // Alipay is asked for no payouts, so it tells of none
-            About::Payout(_) => Params::new(),
+            About::Payout(payout) => (Params::new(), &payout.merchant_no),
         };
+        // a trade of the one application is paid to its account; a lie names another's, under the same key
+        let seller = if merchant == APP_ID { SELLER_ID.to_owned() } else { format!("208800{merchant}") };
         let common = [
             ("notify_id", notice_id),
             ("notify_type", "trade_status_sync"),
@@ -35,7 +37,7 @@ impl Front for Notices {
             ("notify_time", &time_text(Clock::wall())),
             ("app_id", APP_ID),
             ("auth_app_id", APP_ID),
-            ("seller_id", SELLER_ID),
+            ("seller_id", &seller),
             ("charset", "utf-8"),
             ("version", "1.0"),
             ("sign_type", "RSA2"),
