@@ -243,10 +243,14 @@ pub fn person_topic(person: wallet::base::id::UserId) -> String {
     format!("person:{person}")
 }
 
-/// Which topics an event wakes: `order.paid` wakes `order:<id>` of its subject, and what its payload says it belongs to: a refund's order,
-/// a document's application.
+/// Events that are about the order of their subject, by the first word of their kind.
+const ABOUT_ORDERS: [&str; 3] = ["marketing", "payment", "split"];
+
+/// Which topics an event wakes: `order.paid` and `payment.failed` wake `order:<id>` of their subject, others what their payload says they
+/// belong to, too: a refund's order, a document's application.
 pub fn topics_of(event: &outbox::Stored) -> Vec<String> {
     let noun = event.kind.split('.').next().unwrap_or_default();
+    let noun = if ABOUT_ORDERS.contains(&noun) { "order" } else { noun };
     let mut topics = vec![format!("{noun}:{}", event.subject)];
     for (field, owner) in [("orderId", "order"), ("application_id", "application")] {
         if let Some(id) = event.payload.get(field).and_then(|id| id.as_str()).filter(|_| noun != owner) {
@@ -271,6 +275,8 @@ mod tests {
         let cases = [
             (event("order.paid", serde_json::json!({})), vec![format!("order:{subject}")]),
             (event("order.paid", serde_json::json!({ "orderId": subject })), vec![format!("order:{subject}")]),
+            (event("payment.failed", serde_json::json!({})), vec![format!("order:{subject}")]),
+            (event("split.line_succeeded", serde_json::json!({})), vec![format!("order:{subject}")]),
             (
                 event("refund.succeeded", serde_json::json!({ "orderId": order })),
                 vec![format!("refund:{subject}"), format!("order:{order}")],

@@ -65,6 +65,19 @@ async fn a_change_is_told_to_the_merchant_and_the_payer_by_every_process_as_the_
 }
 
 #[tokio::test]
+async fn a_payment_that_came_to_nothing_is_heard_of_like_one_that_did_not() {
+    let app = TestApp::start().await;
+    let shop = app.signed_merchant().await;
+    let order = app.order(&shop, "12.50").await;
+    let mut line = app.line(&Caller::nobody(), CASHIER, by(&order)).await;
+    let started = app.start_payment(&order).await;
+    app.decline(&started, "PAYER_DECLINED").await;
+    while line.next().await.expect("the line goes on").1["data"]["cashierChanged"]["attempt"]["status"] != "FAILED" {}
+    drop(line);
+    app.finish().await;
+}
+
+#[tokio::test]
 async fn without_redis_the_twin_carries_the_news() {
     let app = TestApp::start_on(database().await, &[("REDIS_URL", "")]).await;
     let shop = app.signed_merchant().await;
