@@ -26,7 +26,6 @@ mod delivery;
 mod endpoint;
 mod error;
 mod payload;
-mod repo;
 pub mod rules;
 mod send;
 pub mod sign;

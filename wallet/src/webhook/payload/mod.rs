@@ -3,11 +3,13 @@
 //! `object` is what the event is about as it stands when the message is written, which may be later than the event: a message
 //! `order.created` may show an order that is paid by then. `facts` are the event's own and never change.
 
+pub mod repo;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::repo::Subjects;
+use self::repo::Subjects;
 use super::rules::{self, Noun};
 use super::{Naming, Outside};
 use crate::base::clock::shanghai;
@@ -157,7 +159,7 @@ fn time(at: DateTime<Utc>) -> String {
 mod tests {
     use std::collections::HashMap;
 
-    use super::super::repo::OrderNow;
+    use super::repo::OrderNow;
     use super::*;
     use crate::order::OrderStatus;
 

@@ -1,5 +1,7 @@
 //! Deliveries going out: claimed by lease, signed, sent, stored.
 
+mod repo;
+
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -7,10 +9,10 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::address::{self, Guard};
+use super::endpoint;
 use super::rules::{self, ATTEMPTS_MAX, PING};
 use super::{
     DeliveryStatus, EndpointStatus, Outcome, Outside, PER_ENDPOINT_MAX, PausedFor, Reach, SigningKey, UrlFault, WebhookError, Webhooks,
-    repo,
 };
 use crate::base::actor::Actor;
 use crate::base::audit;
@@ -81,7 +83,7 @@ impl Webhooks {
         let lease = repo::Lease { worker, now, until: now + LEASE };
         let claimed = repo::claim_in_tx(&mut tx, &endpoints, &lease, each).await?;
         let places: Vec<_> = endpoints.iter().map(|e| (e.book, e.endpoint)).collect();
-        let keys = repo::keys(&mut tx, &places).await?;
+        let keys = endpoint::repo::keys(&mut tx, &places).await?;
         let claimed: Vec<Claimed> = claimed
             .into_iter()
             .filter_map(|c| {
@@ -166,7 +168,7 @@ impl Webhooks {
         let mut endpoint = self.endpoint_in_tx(tx, merchant, claimed.endpoint).await?;
         (endpoint.status, endpoint.paused_for) = (EndpointStatus::Paused, Some(PausedFor::Failing));
         endpoint.updated_at = now;
-        repo::update_endpoint_in_tx(tx, &endpoint).await?;
+        endpoint::repo::update_endpoint_in_tx(tx, &endpoint).await?;
         let detail = json!({ "merchantId": merchant, "failingSince": since });
         audit::record_in_tx(tx, &Actor::System, "webhook.paused", claimed.endpoint.0, detail, now).await?;
         let payload = json!({ "version": 1, "failingSince": since });

@@ -1,13 +1,16 @@
 //! Endpoints and their keys, as their owner keeps them.
 
+pub mod repo;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::delivery;
 use super::rules::{self, OVERLAP_HOURS_MAX};
-use super::{Endpoint, EndpointStatus, PausedFor, SigningKey, WebhookError, Webhooks, repo};
+use super::{Endpoint, EndpointStatus, PausedFor, SigningKey, WebhookError, Webhooks};
 use crate::base::actor::Actor;
 use crate::base::clock::Clock;
 use crate::base::id::{EndpointId, MerchantId};
@@ -138,7 +141,7 @@ impl Webhooks {
         repo::update_endpoint_in_tx(&mut tx, &after).await?;
         repo::end_keys_in_tx(&mut tx, merchant.book(), id, now).await?;
         repo::forget_keys_in_tx(&mut tx, merchant.book(), id).await?;
-        repo::cancel_in_tx(&mut tx, merchant.book(), id, now).await?;
+        delivery::repo::cancel_in_tx(&mut tx, merchant.book(), id, now).await?;
         audit::record_in_tx(&mut tx, actor, "webhook.endpoint_deleted", id.0, detail(&after), now).await?;
         tx.commit().await?;
         Ok(after)

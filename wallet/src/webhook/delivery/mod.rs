@@ -1,5 +1,7 @@
 //! Deliveries: events become them, people read them and have them sent again.
 
+pub mod repo;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -8,9 +10,10 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::endpoint;
 use super::payload::{self, Envelope, Message};
 use super::rules::{self, Change, Noun, PING};
-use super::{Attempt, Delivery, DeliveryStatus, Endpoint, EndpointStatus, Naming, WebhookError, Webhooks, repo};
+use super::{Attempt, Delivery, DeliveryStatus, Endpoint, EndpointStatus, Naming, WebhookError, Webhooks};
 use crate::base::actor::Actor;
 use crate::base::audit;
 use crate::base::clock::Clock;
@@ -70,12 +73,12 @@ impl Handler for FanOut {
     async fn handle(&self, tx: &mut PgConnection, events: &[Stored]) -> Result<(), Failure> {
         let told: Vec<(&Stored, Noun)> = events.iter().filter_map(|event| Some((event, rules::noun(&event.kind)?))).collect();
         let books: Vec<BookId> = told.iter().map(|(event, _)| event.book).collect();
-        let endpoints = if books.is_empty() { Vec::new() } else { repo::listening_in_tx(tx, &books).await? };
-        let mut by_book: BTreeMap<BookId, Vec<&repo::Listening>> = BTreeMap::new();
+        let endpoints = if books.is_empty() { Vec::new() } else { endpoint::repo::listening_in_tx(tx, &books).await? };
+        let mut by_book: BTreeMap<BookId, Vec<&endpoint::repo::Listening>> = BTreeMap::new();
         for endpoint in &endpoints {
             by_book.entry(endpoint.book).or_default().push(endpoint);
         }
-        let hears = |endpoint: &repo::Listening, event: &Stored| {
+        let hears = |endpoint: &endpoint::repo::Listening, event: &Stored| {
             rules::wants(&endpoint.kinds, &event.kind) && !rules::precedes(event.id, endpoint.created_at)
         };
         let heard: Vec<(&Stored, Noun)> =
@@ -83,8 +86,8 @@ impl Handler for FanOut {
         if heard.is_empty() {
             return Ok(());
         }
-        let subjects = repo::subjects(tx, &heard.iter().map(|(e, noun)| (*noun, e.book, e.subject)).collect::<Vec<_>>()).await?;
-        let times = repo::times(tx, &heard.iter().map(|(e, _)| (e.book, e.id)).collect::<Vec<_>>()).await?;
+        let subjects = payload::repo::subjects(tx, &heard.iter().map(|(e, noun)| (*noun, e.book, e.subject)).collect::<Vec<_>>()).await?;
+        let times = payload::repo::times(tx, &heard.iter().map(|(e, _)| (e.book, e.id)).collect::<Vec<_>>()).await?;
         let (now, wall) = (self.clock.now(), Clock::wall());
         let mut deliveries = Vec::new();
         for (event, _) in heard {
@@ -186,7 +189,7 @@ impl Webhooks {
         let book = delivery.merchant.book();
         let message = Message::again(sent, delivery.event, book, &delivery.kind, delivery.subject, delivery.created_at);
         let noun = rules::noun(&delivery.kind).unwrap_or(Noun::Ping);
-        let subjects = repo::subjects(connection, &[(noun, book, delivery.subject)]).await?;
+        let subjects = payload::repo::subjects(connection, &[(noun, book, delivery.subject)]).await?;
         let body = message.body(Envelope { delivery: id, resend_of }, &subjects, self.naming, self.clock.now());
         Ok((message, body))
     }
@@ -240,7 +243,7 @@ impl Webhooks {
         let message =
             Message { event: id.0, book, kind: PING.to_owned(), subject: endpoint.0, occurred_at: self.clock.now(), facts: json!({}) };
         let envelope = Envelope { delivery: id, resend_of: None };
-        let body = message.body(envelope, &repo::Subjects::default(), self.naming, self.clock.now());
+        let body = message.body(envelope, &payload::repo::Subjects::default(), self.naming, self.clock.now());
         let ping = fresh(id, endpoint, &message, &body, None, wall);
         self.write_in_tx(&mut tx, actor, "webhook.tested", scope, &ping).await?;
         tx.commit().await?;
@@ -278,7 +281,7 @@ impl Webhooks {
 
     /// Locks an endpoint that something may be sent to now.
     async fn open_endpoint_in_tx(&self, tx: &mut PgConnection, merchant: MerchantId, id: EndpointId) -> Result<Endpoint, WebhookError> {
-        repo::lock_endpoint_in_tx(tx, merchant.book(), id).await?;
+        endpoint::repo::lock_endpoint_in_tx(tx, merchant.book(), id).await?;
         let endpoint = self.endpoint_in_tx(tx, merchant, id).await?;
         match endpoint.status {
             EndpointStatus::Active => Ok(endpoint),
