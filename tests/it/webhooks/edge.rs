@@ -1,6 +1,7 @@
 //! Webhooks as a merchant has them: through the public API, with processes that may be killed.
 
-use tests::{Answer, Caller, TestApp, key, text};
+use tests::{Answer, Caller, TestApp, key, order_of, text};
+use wallet::webhook::rules::KINDS;
 
 use super::receiver::Mood;
 use super::*;
@@ -72,6 +73,74 @@ async fn a_merchant_is_told_of_a_payment_and_sees_what_was_told() {
     assert_eq!(listed(&app, &shop.owner, &shop.merchant).await, json!([]));
     app.keep_secret("/haodian?shop=1");
     app.finish().await;
+}
+
+/// The first message of a kind.
+async fn told(receiver: &Receiver, kind: &str) -> Value {
+    eventually(LIMIT, &format!("the receiver has heard of {kind}"), async || {
+        receiver.heard().iter().map(|heard| heard.json()).find(|message| message["kind"] == kind)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_merchant_is_told_what_is_released_divided_and_brought_back() {
+    let app = TestApp::start().await;
+    let shop = app.signed_merchant().await;
+    let agent = app.signed_merchant_of(app.stranger().await, "居间代理", "6222020200001129999").await;
+    let receiver = Receiver::open().await;
+    made(&app, &shop.owner, &shop.merchant, &receiver, json!([])).await;
+
+    let held = app.order_of_product(&shop, "RENOVATION_STAGES", "1000.00").await;
+    app.pay(&held).await;
+    let by_payer = json!({ "ticket": held.ticket, "stage": "开工", "idempotencyKey": key() });
+    app.done(&Caller::nobody(), "orderRelease", by_payer, "release { amount { amount } }").await;
+    let by_merchant = json!({ "orderId": held.id, "stage": "开工", "idempotencyKey": key() });
+    app.done(&shop.owner, "orderRelease", by_merchant, "release { amount { amount } }").await;
+    assert_eq!(told(&receiver, "order.release_confirmed").await["object"]["id"], held.id);
+    let released = told(&receiver, "order.released").await;
+    let amount = |text: &str| json!({ "amount": text, "currency": "CNY" });
+    assert_eq!((&released["facts"]["stage"], &released["facts"]["amount"]), (&json!("开工"), &amount("298.86")), "{released}");
+    assert_eq!((&released["facts"]["held"], &released["object"]["id"]), (&amount("697.34"), &json!(held.id)), "{released}");
+
+    let parties = json!([{ "role": "AGENT", "merchantId": agent.merchant }, { "role": "BROKER", "merchantId": agent.merchant }]);
+    let input = json!({ "storeId": shop.stores[0], "amount": "100.00", "subject": "居间服务", "productCode": "AGENT_COMMISSION",
+        "parties": parties, "idempotencyKey": key() });
+    let divided = order_of(&app.mutate(&shop.owner, "orderCreate", input, "order { id ticket cashierUrl }").await);
+    app.pay(&divided).await;
+    let part = told(&receiver, "split.line_succeeded").await;
+    assert_eq!((&part["object"]["id"], &part["facts"]["receiverId"]), (&json!(divided.id), &json!(agent.merchant)), "{part}");
+    assert_eq!((&part["facts"]["role"], &part["facts"]["amount"]), (&json!("AGENT"), &amount("39.84")), "{part}");
+    told(&receiver, "split.finished").await;
+    let back = json!({ "orderId": divided.id, "amount": "2.50", "idempotencyKey": key() });
+    app.done(&shop.owner, "splitReturn", back, "splitReturn { doneAt }").await;
+    let returned = told(&receiver, "split.returned").await;
+    assert_eq!(returned["facts"]["amount"], amount("2.50"), "{returned}");
+    assert!(returned["facts"]["returnId"].is_string() && returned["facts"].get("referenceId").is_none(), "{returned}");
+    app.keep_secret("/haodian?shop=1");
+    app.finish().await;
+}
+
+#[test]
+fn every_kind_that_merchants_are_told_of_is_one_that_happens() {
+    let mut sources = String::new();
+    for folder in ["wallet/src", "merchant/src"] {
+        read(&tests::repository().join(folder), &mut sources);
+    }
+    let unknown: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).filter(|kind| !sources.contains(&format!("\"{kind}\""))).collect();
+    assert_eq!(unknown, Vec::<&str>::new(), "nothing appends these");
+}
+
+/// The sources below a folder, without what this area says of the kinds itself.
+fn read(folder: &std::path::Path, sources: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read(&path, sources);
+        } else if path.file_name().is_some_and(|name| name != "rules.rs" || !folder.ends_with("webhook")) {
+            sources.push_str(&std::fs::read_to_string(&path).unwrap_or_default());
+        }
+    }
 }
 
 #[tokio::test]

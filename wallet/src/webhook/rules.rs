@@ -41,22 +41,35 @@ pub enum Noun {
     Ping,
 }
 
-/// Every kind of event that merchants are told of. A new one is a line here and, if it is about something new, an arm in `payload.rs`.
-pub const KINDS: [(&str, Noun); 15] = [
+/// Every kind of event that merchants are told of. A new one is a line here and, if it is about something new, an arm in `payload`.
+pub const KINDS: &[(&str, Noun)] = &[
     ("application.approved", Noun::Application),
     ("application.needs_correction", Noun::Application),
     ("merchant.signed", Noun::Merchant),
     ("order.closed", Noun::Order),
     ("order.created", Noun::Order),
     ("order.paid", Noun::Order),
+    ("order.release_confirmed", Noun::Order),
+    ("order.released", Noun::Order),
     ("payment.failed", Noun::Order),
     ("payment.surplus", Noun::Order),
     ("refund.failed", Noun::Refund),
     ("refund.succeeded", Noun::Refund),
     ("settlement.released", Noun::Settlement),
+    ("split.finished", Noun::Order),
+    ("split.line_failed", Noun::Order),
+    ("split.line_returned", Noun::Order),
+    ("split.line_succeeded", Noun::Order),
+    ("split.partial", Noun::Order),
+    ("split.planned", Noun::Order),
+    ("split.return_accepted", Noun::Order),
+    ("split.returned", Noun::Order),
+    ("split.succeeded", Noun::Order),
     ("store.opened", Noun::Store),
     ("webhook.paused", Noun::Endpoint),
+    ("withdrawal.credited_back", Noun::Withdrawal),
     ("withdrawal.failed", Noun::Withdrawal),
+    ("withdrawal.returned", Noun::Withdrawal),
     ("withdrawal.succeeded", Noun::Withdrawal),
 ];
 
@@ -239,6 +252,9 @@ mod tests {
         assert!(wants(&[], "order.paid") && wants(&["order.paid".to_owned()], "order.paid"));
         assert!(!wants(&["order.paid".to_owned()], "order.closed"));
         assert!(KINDS.is_sorted_by(|a, b| a.0 < b.0), "kinds stand in the order of their names");
+        let guide = include_str!("RECEIVING.md");
+        let unnamed: Vec<_> = KINDS.iter().map(|(kind, _)| *kind).filter(|kind| !guide.contains(&format!("`{kind}`"))).collect();
+        assert_eq!(unnamed, Vec::<&str>::new(), "RECEIVING.md names each");
     }
 
     #[test]

@@ -77,9 +77,7 @@ pub struct WebhookEndpointCreateInput {
     merchant_id: ID,
     /// Begins with https:// and leads to the public Internet, at most 512 characters.
     url: String,
-    /// Kinds of events to be told of; empty: all. `application.approved`, `application.needs_correction`, `merchant.signed`, `order.closed`,
-    /// `order.created`, `order.paid`, `payment.failed`, `payment.surplus`, `refund.failed`, `refund.succeeded`, `settlement.released`,
-    /// `store.opened`, `webhook.paused`, `withdrawal.failed`, `withdrawal.succeeded`.
+    /// Kinds of events to be told of, such as `order.paid`, as the guide for receivers lists them; empty: all, those that come to be too.
     #[graphql(default, validator(max_items = 100))]
     kinds: Vec<String>,
     idempotency_key: Uuid,

@@ -69,6 +69,17 @@ impl Message {
     }
 }
 
+/// Amounts of payloads, in minor units there, and what they are called outside.
+const AMOUNTS: [(&str, &str); 7] = [
+    ("amountMinor", "amount"),
+    ("feeMinor", "fee"),
+    ("heldMinor", "held"),
+    ("ownMinor", "own"),
+    ("releasedMinor", "released"),
+    ("remainderMinor", "remainder"),
+    ("returnedMinor", "returned"),
+];
+
 /// The parts of an event's payload that are its own and may leave the house. What is not named here stays inside.
 pub fn facts(book: BookId, payload: &Value, naming: Naming) -> Value {
     let mut facts = Map::new();
@@ -76,13 +87,21 @@ pub fn facts(book: BookId, payload: &Value, naming: Naming) -> Value {
     if let Some(attempt) = text("attemptId").and_then(|id| id.parse().ok()) {
         facts.insert("attemptId".to_owned(), naming(Outside::Attempt(book, AttemptId(attempt))).into());
     }
-    for name in ["channel", "errorCode", "day"] {
+    if let Some(receiver) = text("receiverId").and_then(|id| id.parse().ok()) {
+        facts.insert("receiverId".to_owned(), naming(Outside::Merchant(MerchantId(receiver))).into());
+    }
+    for name in ["lineId", "returnId"] {
+        if let Some(id) = text(name).and_then(|id| id.parse::<Uuid>().ok()) {
+            facts.insert(name.to_owned(), id.simple().to_string().into());
+        }
+    }
+    for name in ["channel", "errorCode", "day", "productCode", "role", "stage"] {
         if let Some(value) = text(name) {
             facts.insert(name.to_owned(), value.into());
         }
     }
     let currency = text("currency").and_then(|c| c.parse::<Currency>().ok());
-    for (inside, outside) in [("amountMinor", "amount"), ("feeMinor", "fee"), ("releasedMinor", "released")] {
+    for (inside, outside) in AMOUNTS {
         if let (Some(minor), Some(currency)) = (text(inside).and_then(|minor| minor.parse().ok()), currency) {
             facts.insert(outside.to_owned(), money(Money { minor, currency }));
         }
@@ -229,7 +248,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_body_and_what_is_gone_is_still_named() {
         let book = BookId(Uuid::from_u128(1));
-        for (kind, noun) in rules::KINDS.into_iter().chain([(rules::PING, Noun::Ping)]) {
+        for &(kind, noun) in rules::KINDS.iter().chain(&[(rules::PING, Noun::Ping)]) {
             let message = Message {
                 event: Uuid::nil(),
                 book,
@@ -242,5 +261,20 @@ mod tests {
             let body = message.body(envelope, &Subjects::default(), naming, DateTime::UNIX_EPOCH);
             assert_eq!((&body["kind"], body["object"].is_null()), (&json!(kind), noun == Noun::Ping), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_split_is_told_with_who_has_it_and_nothing_of_the_inside() {
+        let (book, line, receiver) = (BookId(Uuid::from_u128(1)), Uuid::from_u128(0xAB), Uuid::from_u128(7));
+        let payload = json!({
+            "version": 1, "lineId": line, "role": "AGENT", "receiverId": receiver, "amountMinor": "1000", "returnedMinor": "250",
+            "currency": "CNY", "errorCode": null, "rounds": 1, "jobId": Uuid::nil()
+        });
+        let amount = |text: &str| json!({ "amount": text, "currency": "CNY" });
+        let expected = json!({
+            "lineId": "000000000000000000000000000000ab", "role": "AGENT", "receiverId": "M", "amount": amount("10.00"),
+            "returned": amount("2.50")
+        });
+        assert_eq!(facts(book, &payload, naming), expected);
     }
 }
