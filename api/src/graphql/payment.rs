@@ -193,42 +193,27 @@ impl AttemptNode {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CashierOrder {
     order: Order,
-    merchant_name: String,
-    store_name: String,
     attempt: Option<Attempt>,
 }
 
 impl CashierOrder {
     pub async fn load(app: &App, actor: &Actor, book: BookId, order: OrderId) -> async_graphql::Result<Option<Self>> {
         let Some(order) = visible(app.orders.get(actor, book.merchant(), order).await)? else { return Ok(None) };
-        let merchant = required(app.merchants.get(&Actor::System, order.merchant).await)?;
-        let store = required(app.merchants.store(&Actor::System, order.store).await)?;
-        let attempt = Self::latest(app, &order).await?;
-        Ok(Some(Self { order, merchant_name: merchant.name, store_name: store.name, attempt }))
-    }
-
-    /// The same order as it stands now; what its merchant and store are called is not asked again.
-    pub async fn again(&self, app: &App, actor: &Actor) -> async_graphql::Result<Option<Self>> {
-        let Some(order) = visible(app.orders.get(actor, self.order.merchant, self.order.id).await)? else { return Ok(None) };
-        let attempt = Self::latest(app, &order).await?;
-        Ok(Some(Self { order, attempt, ..self.clone() }))
-    }
-
-    async fn latest(app: &App, order: &Order) -> async_graphql::Result<Option<Attempt>> {
         let attempts = app.payments.of_order(order.merchant, order.id).await.map_err(|e| internal(&e))?;
         // a success outranks whatever came after it
-        Ok(attempts.iter().find(|a| a.status == AttemptStatus::Succeeded).or(attempts.last()).cloned())
+        let attempt = attempts.iter().find(|a| a.status == AttemptStatus::Succeeded).or(attempts.last()).cloned();
+        Ok(Some(Self { order, attempt }))
     }
 }
 
 #[Object]
 impl CashierOrder {
-    async fn merchant_name(&self) -> &str {
-        &self.merchant_name
+    async fn merchant_name(&self, ctx: &Context<'_>) -> async_graphql::Result<String> {
+        Ok(required(app(ctx).merchants.get(&Actor::System, self.order.merchant).await)?.name)
     }
 
-    async fn store_name(&self) -> &str {
-        &self.store_name
+    async fn store_name(&self, ctx: &Context<'_>) -> async_graphql::Result<String> {
+        Ok(required(app(ctx).merchants.store(&Actor::System, self.order.store).await)?.name)
     }
 
     async fn subject(&self) -> &str {

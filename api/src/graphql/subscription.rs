@@ -121,14 +121,8 @@ impl Seer {
 
 /// What a stream shows of an order. Two that are equal are one to whoever watches.
 trait Sight: Clone + PartialEq + Send + Sync + 'static {
-    /// The order as it stands; `last` is what was seen before. `None`: the actor may not see it.
-    fn look(
-        app: &App,
-        actor: &Actor,
-        book: BookId,
-        order: OrderId,
-        last: Option<&Self>,
-    ) -> impl Future<Output = async_graphql::Result<Option<Self>>> + Send;
+    /// The order as it stands. `None`: the actor may not see it.
+    fn look(app: &App, actor: &Actor, book: BookId, order: OrderId) -> impl Future<Output = async_graphql::Result<Option<Self>>> + Send;
 }
 
 /// What the merchant's people see: the fields of an order that are read later are as new as this.
@@ -140,7 +134,7 @@ struct OrderState {
 }
 
 impl Sight for OrderState {
-    async fn look(app: &App, actor: &Actor, book: BookId, order: OrderId, _: Option<&Self>) -> async_graphql::Result<Option<Self>> {
+    async fn look(app: &App, actor: &Actor, book: BookId, order: OrderId) -> async_graphql::Result<Option<Self>> {
         let Some(order) = visible(app.orders.get(actor, book.merchant(), order).await)? else { return Ok(None) };
         let key = [(order.merchant, order.id)];
         let attempts = app.payments.of_orders(&key).await.map_err(|error| internal(&error))?;
@@ -150,11 +144,8 @@ impl Sight for OrderState {
 }
 
 impl Sight for CashierOrder {
-    async fn look(app: &App, actor: &Actor, book: BookId, order: OrderId, last: Option<&Self>) -> async_graphql::Result<Option<Self>> {
-        match last {
-            Some(last) => last.again(app, actor).await,
-            None => Self::load(app, actor, book, order).await,
-        }
+    async fn look(app: &App, actor: &Actor, book: BookId, order: OrderId) -> async_graphql::Result<Option<Self>> {
+        Self::load(app, actor, book, order).await
     }
 }
 
@@ -223,7 +214,7 @@ impl<S: Sight> Live<S> {
     async fn look(&self) -> Result<S, Blind> {
         let failed = || Blind::Failed(coded("INTERNAL", "系统繁忙，请稍后重试；若仍失败，请把 requestId 告诉客服"));
         let actor = self.seer.now(&self.app, self.book, self.order).await.map_err(Blind::Refused)?.ok_or_else(failed)?;
-        let seen = S::look(&self.app, &actor, self.book, self.order, self.told.as_ref()).await.map_err(Blind::Failed)?;
+        let seen = S::look(&self.app, &actor, self.book, self.order).await.map_err(Blind::Failed)?;
         seen.ok_or_else(|| Blind::Refused(no_order()))
     }
 }

@@ -13,6 +13,8 @@ const ORDER: &str = "mutation($input: OrderCreateInput!) { orderCreate(input: $i
 const START: &str =
     "mutation($input: PaymentStartInput!) { paymentStart(input: $input) { attempt { invitation { content } } userErrors { code } } }";
 
+const WATCH: &str = "subscription($ticket: String!) { cashierChanged(ticket: $ticket) { status } }";
+
 /// The steps that are timed.
 pub(super) const STEPS: [&str; 4] = ["order", "start", "confirm", "paid"];
 
@@ -94,7 +96,8 @@ impl Shop {
         trace.ended[1] = Some(Instant::now());
 
         // the page of the customer listens while they pay
-        let events = http.get(format!("{}/cashier/{ticket}/events", self.base_url)).timeout(REQUEST_TIMEOUT).send();
+        let watched = json!({ "query": WATCH, "variables": { "ticket": ticket } });
+        let events = http.post(format!("{}/graphql", self.base_url)).header("accept", "text/event-stream").json(&watched).send();
         let confirm = async {
             let answer =
                 http.post(format!("{}/pay/{transaction}/confirm", self.sim_url)).json(&json!({ "notices": 1, "delay_ms": 0 })).send().await;
