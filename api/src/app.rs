@@ -23,8 +23,8 @@ use wallet::base::outbox::Outbox;
 use wallet::base::{audit, db};
 use wallet::book::Books;
 use wallet::book::transfer::Transfers;
-use wallet::channel::sandbox::sign::{Signer, Verifier};
-use wallet::channel::sandbox::{BANK_KEY, Link, PLATFORM_KEY, SandboxBank};
+use wallet::channel::sandbox::PLATFORM_KEY;
+use wallet::channel::sandbox::sign::Signer;
 use wallet::ledger::{Ledger, LedgerLimits, Wallets};
 use wallet::order::{Order, Orders};
 use wallet::payment::Payments;
@@ -101,15 +101,7 @@ impl App {
         let signer = Arc::new(Signer::load(PLATFORM_KEY, &keys.join("platform.pk8")).context("the platform's signing key cannot be read")?);
         let channels = channel::connect(config, &signer, &clock)?;
         let routing = channel::routing(config, &channels, &clock)?;
-        let bank = Verifier::load(BANK_KEY, &keys.join("bank.pub")).context("the public key bank.pub cannot be read")?;
-        let bank = SandboxBank::new(Link::try_new(
-            &config.channel.sandbox_url,
-            signer,
-            bank,
-            &config.channel.merchant_no,
-            &format!("{}/notices/bank", config.http.public_url),
-            Duration::from_millis(config.channel.timeout_ms),
-        )?);
+        let payouts = channel::payouts(config, &signer)?;
         let products = crate::products::load(&config.products.dir)?;
         let products = Products::publish(&db, products).await.context("the payment products cannot be stored")?;
         let query_after = Duration::from_millis(config.channel.query_after_ms);
@@ -129,7 +121,7 @@ impl App {
             refunds: Refunds::new(db.clone(), clock.clone(), channels, query_after),
             ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),
             wallets: Wallets::new(db.clone()),
-            withdrawals: Withdrawals::new(db.clone(), clock.clone(), bank),
+            withdrawals: Withdrawals::new(db.clone(), clock.clone(), payouts),
             settlements: Settlements::new(reports.clone(), clock.clone()),
             splits: Splits::new(db.clone(), clock.clone()),
             periods: Periods::new(reports.clone(), clock.clone()),

@@ -7,15 +7,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use wallet::base::clock::Clock;
 use wallet::channel::acquirer::Acquirer;
+use wallet::channel::payout::{PayoutRail, Rails};
 use wallet::channel::sandbox::sign::{Signer, Verifier};
-use wallet::channel::sandbox::{ACQUIRER_KEY, Link, SandboxAcquirer};
-use wallet::channel::{Channels, SANDBOX, alipay, ecny, unionpay, wechat};
+use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, Link, SandboxAcquirer, SandboxBank};
+use wallet::channel::{Channels, SANDBOX, SANDBOX_BANK, alipay, bank, ecny, unionpay, wechat};
 use wallet::order::rules::LIFETIME;
 use wallet::payment::Routing;
 use wallet::routing::candidate::{Payee, Table};
 use wallet::routing::{CustodyAccount, PayeeEntity};
 
-use crate::config::Config;
+use crate::config::{Config, PayoutChannel};
 
 /// The table that is built in.
 pub const ROUTES: &str = include_str!("../../routes.toml");
@@ -30,11 +31,26 @@ pub fn connect(config: &Config, platform: &Arc<Signer>, clock: &Clock) -> anyhow
             alipay::ALIPAY => alipay(config, clock)?,
             unionpay::NAME => unionpay(config)?,
             ecny::NAME => ecny(config)?,
-            _ => bail!("channel.connected names {name}; known are SANDBOX, WECHAT_PAY, ALIPAY, UNIONPAY and ECNY"),
+            bank::NAME => Arc::new(bank::Bank::new(bank_link(config, bank::NAME)?)),
+            _ => bail!("channel.connected names {name}; known are SANDBOX, WECHAT_PAY, ALIPAY, UNIONPAY, ECNY and BANK"),
         };
         acquirers.push(connected);
     }
     Ok(Channels::new(acquirers))
+}
+
+/// The banks that pay withdrawals out. The sandbox's is always there, direct bank where it is used for anything.
+pub fn payouts(config: &Config, platform: &Arc<Signer>) -> anyhow::Result<Rails> {
+    let chosen = config.payout.channel;
+    let sandbox: Arc<dyn PayoutRail> = Arc::new(sandbox_bank(config, platform)?);
+    if chosen == PayoutChannel::Sandbox && !config.channel.connected.iter().any(|name| name == bank::NAME) {
+        return Ok(Rails::new(sandbox, []));
+    }
+    let direct: Arc<dyn PayoutRail> = Arc::new(bank::DirectBank::new(bank_link(config, bank::RAIL)?));
+    Ok(match chosen {
+        PayoutChannel::Sandbox => Rails::new(sandbox, [direct]),
+        PayoutChannel::Bank => Rails::new(direct, [sandbox]),
+    })
 }
 
 /// The router over the connected acquirers.
@@ -84,6 +100,27 @@ fn sandbox(config: &Config, platform: &Arc<Signer>) -> anyhow::Result<Arc<dyn Ac
     let link =
         Link::try_new(&channel.sandbox_url, platform.clone(), acquirer, &channel.merchant_no, &notices(config, SANDBOX), timeout(config))?;
     Ok(Arc::new(SandboxAcquirer::new(link)))
+}
+
+fn sandbox_bank(config: &Config, platform: &Arc<Signer>) -> anyhow::Result<SandboxBank> {
+    let bank = Verifier::load(BANK_KEY, &config.keys_dir().join("bank.pub")).context("the public key bank.pub cannot be read")?;
+    let (channel, notices) = (&config.channel, notices(config, SANDBOX_BANK));
+    Ok(SandboxBank::new(Link::try_new(&channel.sandbox_url, platform.clone(), bank, &channel.merchant_no, &notices, timeout(config))?))
+}
+
+/// The line to the bank, for collecting or for paying out: what differs is where it tells the result.
+pub fn bank_link(config: &Config, name: &str) -> anyhow::Result<bank::Link> {
+    let ours = &config.channel.bank;
+    let link = bank::Link::try_new(&bank::Agreement {
+        base_url: &address(config, &ours.url, ""),
+        merchant_no: &ours.merchant_no,
+        terms: ours.terms(),
+        private_key_pem: &key(config, "bank.key.pem")?,
+        bank_key_pem: &key(config, "bank.gateway.pub.pem")?,
+        notify_url: &notices(config, name),
+        timeout: timeout(config),
+    });
+    link.context("channel.bank")
 }
 
 fn wechat_pay(config: &Config, clock: &Clock) -> anyhow::Result<Arc<dyn Acquirer>> {
@@ -169,7 +206,7 @@ mod tests {
         crate::launcher::keys::ensure(&config.keys_dir()).unwrap();
         let (clock, platform) = (Clock::default(), platform(&config));
         let channels = connect(&config, &platform, &clock).unwrap();
-        assert_eq!(channels.names(), ["ALIPAY", "ECNY", "SANDBOX", "UNIONPAY", "WECHAT_PAY"]);
+        assert_eq!(channels.names(), ["ALIPAY", "BANK", "ECNY", "SANDBOX", "UNIONPAY", "WECHAT_PAY"]);
         let table: Table = toml::from_str(ROUTES).unwrap();
         let routed = routing(&config, &channels, &clock).unwrap();
         assert_eq!(routed.router().routes().candidates(), table.candidates, "each candidate offers what its channel offers");
@@ -181,7 +218,7 @@ mod tests {
 
         config.channel.connected = vec!["PAYPAL".to_owned()];
         let told = connect(&config, &platform, &clock).unwrap_err().to_string();
-        assert_eq!(told, "channel.connected names PAYPAL; known are SANDBOX, WECHAT_PAY, ALIPAY, UNIONPAY and ECNY");
+        assert_eq!(told, "channel.connected names PAYPAL; known are SANDBOX, WECHAT_PAY, ALIPAY, UNIONPAY, ECNY and BANK");
         config.channel.connected = vec!["ECNY".to_owned()];
         std::fs::remove_file(config.keys_dir().join("ecny.key.pem")).unwrap();
         let told = connect(&config, &platform, &clock).unwrap_err().to_string();

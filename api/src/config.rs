@@ -9,8 +9,10 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use wallet::base::idempotency::KEPT_DAYS_MIN;
 use wallet::base::outbox::Form;
+use wallet::channel::bank::sign::{Dialect, Terms};
+use wallet::channel::bank::wire::Charset;
 
-use crate::sim::{alipay, ecny, unionpay, wechat};
+use crate::sim::{alipay, bank, ecny, unionpay, wechat};
 
 /// Everything a process of 好店 can be told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +26,7 @@ pub struct Config {
     pub database: Database,
     pub redis: Redis,
     pub channel: Channel,
+    pub payout: Payout,
     pub products: Products,
     pub sim: Sim,
     pub work: Work,
@@ -107,7 +110,7 @@ pub struct Channel {
     pub timeout_ms: u64,
     /// Milliseconds after which a payment without a notice is asked for.
     pub query_after_ms: u64,
-    /// The acquirers that payments may go to: SANDBOX, WECHAT_PAY, ALIPAY, UNIONPAY, ECNY.
+    /// The acquirers that payments may go to: SANDBOX, WECHAT_PAY, ALIPAY, UNIONPAY, ECNY, BANK.
     pub connected: Vec<String>,
     /// A routing table in the form of `routes.toml`. Empty: the built-in one.
     pub routes: PathBuf,
@@ -118,6 +121,7 @@ pub struct Channel {
     pub alipay: Alipay,
     pub unionpay: UnionPay,
     pub ecny: Ecny,
+    pub bank: Bank,
 }
 
 /// WeChat Pay as a direct merchant. Keys: `wechat.key.pem`, `wechat.api.key`.
@@ -164,8 +168,46 @@ pub struct Ecny {
     pub merchant_no: String,
 }
 
+/// Direct bank (银企直连). Keys: `bank.key.pem`, `bank.gateway.pub.pem`, SM2.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bank {
+    /// Empty: the simulator.
+    pub url: String,
+    /// Our customer number there.
+    pub merchant_no: String,
+    /// The user id that both sides sign under; of the corporate dialect.
+    pub user_id: String,
+    pub dialect: Dialect,
+    pub charset: Charset,
+}
+
+impl Bank {
+    /// What both sides have agreed on.
+    pub fn terms(&self) -> Terms {
+        Terms { dialect: self.dialect, user_id: self.user_id.clone(), charset: self.charset }
+    }
+}
+
 /// Whom UnionPay's message certificates name.
 pub const UNIONPAY_COMPANY: &str = "中国银联股份有限公司";
+
+/// Who pays withdrawals out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payout {
+    /// Takes the withdrawals that are requested from now on. What was asked of the other goes on there.
+    pub channel: PayoutChannel,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PayoutChannel {
+    /// The sandbox's bank.
+    Sandbox,
+    /// Direct bank, as `channel.bank` says.
+    Bank,
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -268,7 +310,7 @@ impl Default for Config {
                 merchant_no: "1900000001".to_owned(),
                 timeout_ms: 3_000,
                 query_after_ms: 5_000,
-                connected: ["SANDBOX", "WECHAT_PAY", "ALIPAY", "UNIONPAY", "ECNY"].map(str::to_owned).to_vec(),
+                connected: ["SANDBOX", "WECHAT_PAY", "ALIPAY", "UNIONPAY", "ECNY", "BANK"].map(str::to_owned).to_vec(),
                 routes: PathBuf::new(),
                 payee_entity: "PLATFORM".to_owned(),
                 custody_account: "CUSTODY".to_owned(),
@@ -286,7 +328,15 @@ impl Default for Config {
                     company: UNIONPAY_COMPANY.to_owned(),
                 },
                 ecny: Ecny { url: String::new(), merchant_no: ecny::MERCHANT_NO.to_owned() },
+                bank: Bank {
+                    url: String::new(),
+                    merchant_no: bank::MERCHANT_NO.to_owned(),
+                    user_id: bank::USER_ID.to_owned(),
+                    dialect: Dialect::Corporate,
+                    charset: Charset::Gbk,
+                },
             },
+            payout: Payout { channel: PayoutChannel::Sandbox },
             products: Products { dir: PathBuf::new() },
             sim: Sim { listen: SocketAddr::from(([127, 0, 0, 1], 8090)), profile: "calm".to_owned() },
             work: Work { listen: String::new(), transfer_alarm_s: 60 },
@@ -346,6 +396,7 @@ impl Config {
                 ("ALIPAY", "alipay", &channel.alipay.url),
                 ("UNIONPAY", "unionpay", &channel.unionpay.url),
                 ("ECNY", "ecny", &channel.ecny.url),
+                ("BANK", "bank", &channel.bank.url),
             ];
             // without an address of its own a channel would be the simulator
             if let Some((name, section, _)) =
@@ -353,6 +404,10 @@ impl Config {
             {
                 let told = format!("channel.{section}.url is needed in production, or leave {name} out of channel.connected");
                 return Err(ConfigError::Invalid(told));
+            }
+            if self.payout.channel == PayoutChannel::Bank && channel.bank.url.is_empty() {
+                let told = "channel.bank.url is needed in production, or set payout.channel to sandbox";
+                return Err(ConfigError::Invalid(told.to_owned()));
             }
         }
         if !(1..=500).contains(&self.database.connections_max) {
@@ -448,6 +503,13 @@ mod tests {
         );
         config.channel.wechat.url = "https://api.mch.weixin.qq.com".to_owned();
         config.channel.connected = vec!["WECHAT_PAY".to_owned()];
+        config.validate().unwrap();
+        config.payout.channel = PayoutChannel::Bank;
+        assert_eq!(
+            config.validate().unwrap_err().to_string(),
+            "configuration: channel.bank.url is needed in production, or set payout.channel to sandbox"
+        );
+        config.channel.bank.url = "https://bank.example".to_owned();
         config.validate().unwrap();
     }
 }

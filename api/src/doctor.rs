@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::config::Config;
+use crate::channel;
+use crate::config::{Config, PayoutChannel};
 use crate::launcher::supervisor::Running;
 use crate::launcher::{account, cluster, database, keys, port, process, redis};
 
@@ -56,6 +57,7 @@ async fn look(config: &Config) -> Vec<Finding> {
         of("data folder", Need::Run, data_folder(config)),
         of("disk space", Need::Run, disk(&config.data_dir)),
         of("keys", Need::Run, key_files(config)),
+        of("payouts", Need::Run, payouts(config)),
         of("ports", Need::Run, ports(config)),
         of("database", Need::Run, database_state(config).await),
         of("CJK font", Need::Run, file(FONT, "specimens of the demo are drawn with it")),
@@ -142,6 +144,21 @@ fn key_files(config: &Config) -> Look {
         Some(problem) if config.development() => Err(repair(problem, format!("chmod -R go= {} && haodian up", dir.display()))),
         Some(problem) => Err(repair(problem, format!("restore {} from the backup", dir.display()))),
     }
+}
+
+/// Who pays withdrawals out, and whether its keys can be used.
+fn payouts(config: &Config) -> Look {
+    let bank = &config.channel.bank;
+    if config.payout.channel == PayoutChannel::Sandbox {
+        return Ok(format!("sandbox bank at {}", config.channel.sandbox_url));
+    }
+    if !config.keys_dir().exists() && config.development() {
+        return Ok("direct bank, once the first haodian up has made its keys".to_owned());
+    }
+    let link = channel::bank_link(config, wallet::channel::bank::RAIL);
+    link.map_err(|e| repair(format!("direct bank: {e:#}"), "correct channel.bank, bank.key.pem or bank.gateway.pub.pem"))?;
+    let at = if bank.url.is_empty() { "the simulator" } else { bank.url.as_str() };
+    Ok(format!("direct bank, {} in {}, at {at}", bank.dialect.name(), bank.charset.name()))
 }
 
 fn ports(config: &Config) -> Look {

@@ -200,7 +200,7 @@ async fn a_notice_nobody_signed_is_refused_and_leaves_nothing() {
     let forged = json!({ "notice_id": "1", "kind": "PAYMENT", "status": "SUCCEEDED" }).to_string();
     let signed: &[(&str, &str)] =
         &[("x-sandbox-key", "acquirer"), ("x-sandbox-timestamp", "1"), ("x-sandbox-nonce", "n"), ("x-sandbox-signature", "AAAA")];
-    for path in ["/notices/sandbox", "/notices/bank"] {
+    for path in ["/notices/sandbox", "/notices/sandbox_bank"] {
         for headers in [&[][..], signed] {
             let mut request = app.http().post(format!("{}{path}", app.url())).body(forged.clone());
             for (name, value) in headers {

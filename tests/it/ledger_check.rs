@@ -35,6 +35,7 @@ const CORRUPTIONS: &[(&str, &str, &[&str])] = &[
     ("a release of another amount", "UPDATE settlement_batches SET released_minor = released_minor + 1", &["T1"]),
     ("a day released early", "UPDATE settlement_batches SET day = day + 30", &["T4"]),
     ("a withdrawal of another amount", "UPDATE withdrawals SET amount_minor = amount_minor + 1", &["W3"]),
+    ("a withdrawal of another bank", "UPDATE withdrawals SET bank = 'DIRECT_BANK'", &["W9"]),
     ("a withdrawal paid and not paid", "UPDATE withdrawals SET status = 'SUBMITTED', resolved_at = NULL", &["W3", "W8"]),
     ("an order that nobody asked for", "DELETE FROM idempotency_keys WHERE entity_id = (SELECT order_id FROM orders LIMIT 1)", &["L6"]),
     ("an accepted request without its order", "INSERT INTO idempotency_keys (tenant_id, operation, key, request_hash, entity_id, response, created_at)

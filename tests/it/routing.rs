@@ -20,19 +20,7 @@ pub async fn start(app: &TestApp, order: &OrderHandle, wallet: Option<&str>, met
 
 /// Opens what the customer was shown, as the channel's app would, and confirms.
 pub async fn confirm(app: &TestApp, attempt: &Value) {
-    let content = text(&attempt["invitation"]["content"]);
-    let inside = |field: &str| text(&serde_json::from_str::<Value>(&content).expect("parameters are JSON")[field]);
-    let transaction = match (attempt["channel"].as_str().unwrap_or_default(), attempt["invitation"]["kind"].as_str().unwrap_or_default()) {
-        ("WECHAT_PAY", "CODE") => content.trim_start_matches("weixin://wxpay/bizpayurl?pr=").to_owned(),
-        ("WECHAT_PAY", "CALL") => inside("package").trim_start_matches("prepay_id=wx").to_owned(),
-        ("UNIONPAY", "CALL") => inside("tn"),
-        ("ALIPAY", _) => {
-            let opened = app.http().get(&content).send().await.expect("the gateway answers");
-            opened.url().path().rsplit('/').next().expect("a path has an end").to_owned()
-        }
-        _ => content.rsplit('/').next().expect("an address has an end").to_owned(),
-    };
-    let url = format!("{}/pay/{transaction}/confirm", app.sim_url());
+    let url = format!("{}/confirm", app.payer_page(attempt).await);
     let answer = app.http().post(&url).json(&json!({ "notices": 1 })).send().await.expect("the simulator answers");
     assert!(answer.status().is_success(), "{url}: {}", answer.status());
 }
@@ -53,6 +41,8 @@ async fn every_channel_takes_money_in_its_own_protocol_and_gives_it_back() {
         (Some("UNIONPAY"), "NATIVE", "UNIONPAY", "CODE"),
         (Some("UNIONPAY"), "WAP", "UNIONPAY", "CALL"),
         (Some("ECNY"), "NATIVE", "ECNY", "CODE"),
+        (Some("BANK"), "PAGE", "BANK", "URL"),
+        (Some("BANK"), "NATIVE", "BANK", "CODE"),
         (None, "NATIVE", "SANDBOX", "CODE"),
         (None, "PAGE", "SANDBOX", "URL"),
     ];
@@ -71,8 +61,8 @@ async fn every_channel_takes_money_in_its_own_protocol_and_gives_it_back() {
     for order in &orders {
         app.until_order(order, "PAID").await;
     }
-    // ten orders of 10.00, each less 0.04
-    assert_eq!(pending(&app, &shop).await, "99.60");
+    // twelve orders of 10.00, each less 0.04
+    assert_eq!(pending(&app, &shop).await, "119.52");
 
     for order in &orders {
         let input = json!({ "orderId": order.id, "amount": "10.00", "reason": "退货", "idempotencyKey": key() });
@@ -87,6 +77,33 @@ async fn every_channel_takes_money_in_its_own_protocol_and_gives_it_back() {
         .await;
     }
     assert_eq!(pending(&app, &shop).await, "0.00");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_bank_of_the_other_dialect_takes_money_gives_it_back_and_pays_it_out() {
+    let settings =
+        [("HAODIAN_CHANNEL__BANK__DIALECT", "acquiring"), ("HAODIAN_CHANNEL__BANK__CHARSET", "UTF-8"), ("HAODIAN_PAYOUT__CHANNEL", "bank")];
+    let app = TestApp::start_on(database().await, &settings).await;
+    let shop = app.signed_merchant_yesterday().await;
+    let orders = [app.order(&shop, "10.00").await, app.order(&shop, "100.00").await];
+    for order in &orders {
+        let attempt = start(&app, order, Some("BANK"), "PAGE").await;
+        assert_eq!(attempt["channel"], "BANK");
+        confirm(&app, &attempt).await;
+        app.until_order(order, "PAID").await;
+    }
+    let input = json!({ "orderId": orders[0].id, "amount": "10.00", "reason": "退货", "idempotencyKey": key() });
+    app.done(&shop.owner, "refundRequest", input, "refund { id }").await;
+    app.play_today().await;
+    let operator = app.operator().await;
+    app.done(&operator, "settlementRun", Value::Null, "released").await;
+    eventually(PAY_LIMIT, "yesterday is released", async || (app.wallet(&shop).await.1 == "99.62").then_some(())).await;
+    let input = json!({ "merchantId": shop.merchant, "amount": "99.62", "currency": "CNY", "idempotencyKey": key() });
+    app.done(&shop.owner, "withdrawalRequest", input, "withdrawal { id }").await;
+    app.drained().await;
+    let told: Vec<String> = sqlx::query_scalar("SELECT DISTINCT channel FROM notices ORDER BY channel").fetch_all(app.db()).await.unwrap();
+    assert_eq!(told, ["BANK", "DIRECT_BANK"], "payments and the refund are told to the one, the payout to the other");
     app.finish().await;
 }
 
@@ -178,7 +195,7 @@ async fn a_channel_that_dies_loses_no_order_and_charges_nobody_twice() {
     let why = "query($id: ID!) { paymentRoute(attemptId: $id) }";
     let why = app.read(&operator, "paymentRoute", why, json!({ "id": attempt["id"] })).await;
     let said: Vec<String> = why.as_array().unwrap().iter().map(text).collect();
-    assert_eq!(said.len(), 5, "one for each candidate");
+    assert_eq!(said.len(), 6, "one for each candidate");
     assert!(said.iter().any(|s| s.starts_with("AGGREGATOR (SANDBOX) was chosen: it is healthy")), "{said:?}");
 
     // back again: what was silent is closed there, and nobody paid it

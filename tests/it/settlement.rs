@@ -1,7 +1,7 @@
 //! From pending to the merchant's bank account: T+1 release, withdrawals that the bank pays and refuses, the daily board.
 
 use serde_json::{Value, json};
-use tests::{Answer, Caller, PAY_LIMIT, Shop, TestApp, eventually, key, text};
+use tests::{Answer, Caller, PAY_LIMIT, Shop, TestApp, database, eventually, key, text};
 
 #[tokio::test]
 async fn yesterdays_money_is_released_and_todays_is_not() {
@@ -72,6 +72,33 @@ async fn a_withdrawal_that_the_bank_refuses_gives_the_money_back() {
     let ended = until_final(&app, &shop.owner, &text(&requested["withdrawal"]["id"])).await;
     assert_eq!((&ended["status"], &ended["errorCode"]), (&json!("FAILED"), &json!("ACCOUNT_CLOSED")));
     assert_eq!(app.wallet(&shop).await, ("0.00".into(), "99.62".into(), "0.00".into()));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_paid_by_the_bank_it_was_requested_through_and_what_comes_back_is_the_merchants_again() {
+    let app = TestApp::start_on(database().await, &[("HAODIAN_PAYOUT__CHANNEL", "bank")]).await;
+    let shop = app.signed_merchant_yesterday().await;
+    app.pay(&app.order(&shop, "100.00").await).await;
+    released(&app, &shop, "99.62").await;
+    let requested = app.done(&shop.owner, "withdrawalRequest", withdrawal(&shop, "40.00"), "withdrawal { id }").await;
+    let paid = until_final(&app, &shop.owner, &text(&requested["withdrawal"]["id"])).await;
+    assert_eq!(paid["status"], "SUCCEEDED");
+
+    // 退票: told after it had succeeded
+    let back = "about = \"退票\"\nseed = 1\n[party.directbank.business]\npayout_return = 10000\nafter_ms = [300, 300]\n";
+    app.http().post(format!("{}/control/profile", app.sim_url())).body(back).send().await.unwrap().error_for_status().unwrap();
+    let requested = app.done(&shop.owner, "withdrawalRequest", withdrawal(&shop, "59.62"), "withdrawal { id }").await;
+    let id = text(&requested["withdrawal"]["id"]);
+    eventually(PAY_LIMIT, "the money is the merchant's again", async || {
+        let query = "query($id: ID!) { node(id: $id) { ... on Withdrawal { status } } }";
+        (app.read(&shop.owner, "node", query, json!({ "id": id })).await["status"] == "CREDITED_BACK").then_some(())
+    })
+    .await;
+    assert_eq!(app.wallet(&shop).await, ("0.00".into(), "59.62".into(), "0.00".into()));
+    let cash: Vec<(String, i64)> =
+        sqlx::query_as("SELECT subject, balance_minor FROM accounts WHERE kind = 'BANK_CASH'").fetch_all(app.owner_db()).await.unwrap();
+    assert_eq!(cash, [("DIRECT_BANK".to_owned(), -4_000)], "what each bank has paid stands apart");
     app.finish().await;
 }
 

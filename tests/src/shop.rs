@@ -166,6 +166,24 @@ impl TestApp {
         assert!(answer.status().is_success() || answer.status().is_redirection(), "confirm: {}", answer.status());
     }
 
+    /// The payer's page behind what a customer was shown, as the channel's own app would open it.
+    pub async fn payer_page(&self, attempt: &Value) -> String {
+        let content = text(&attempt["invitation"]["content"]);
+        let inside = |field: &str| text(&serde_json::from_str::<Value>(&content).expect("parameters are JSON")[field]);
+        let kind = attempt["invitation"]["kind"].as_str().unwrap_or_default();
+        let transaction = match (attempt["channel"].as_str().unwrap_or_default(), kind) {
+            ("WECHAT_PAY", "CODE") => content.trim_start_matches("weixin://wxpay/bizpayurl?pr=").to_owned(),
+            ("WECHAT_PAY", "CALL") => inside("package").trim_start_matches("prepay_id=wx").to_owned(),
+            ("UNIONPAY", "CALL") => inside("tn"),
+            ("ALIPAY", _) => {
+                let opened = self.http().get(&content).send().await.expect("the gateway answers");
+                opened.url().path().rsplit('/').next().expect("a path has an end").to_owned()
+            }
+            _ => content.rsplit('/').next().expect("an address has an end").to_owned(),
+        };
+        format!("{}/pay/{transaction}", self.sim_url())
+    }
+
     /// Presses 放弃.
     pub async fn decline(&self, started: &Started, code: &str) {
         let url = format!("{}/decline", started.pay_url);

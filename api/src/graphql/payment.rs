@@ -88,6 +88,8 @@ pub enum PayWallet {
     Unionpay,
     /// 数字人民币
     Ecny,
+    /// 网银
+    Bank,
 }
 
 /// A wallet with the ways by which it can pay this order now.

@@ -9,9 +9,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use wallet::channel::SANDBOX_BANK;
-use wallet::channel::acquirer::HearError;
+use wallet::channel::acquirer::{Acquirer, HearError};
 use wallet::channel::inbox::{self, Delivery, NoticeError};
+use wallet::channel::payout::PayoutRail;
 
 use super::Edge;
 use super::body::{self, BodyError, Limits};
@@ -20,37 +20,32 @@ use super::problem::chain;
 /// Most bytes of a notice, and the longest they may take to come.
 const BODY: Limits = Limits { bytes_max: inbox::BODY_MAX, time_max: Duration::from_secs(10) };
 
-/// `POST /notices/{channel}`: an acquirer speaks, and hears in its own form that we have it.
-pub async fn acquirer(State(edge): State<Edge>, Path(channel): Path<String>, request: Request) -> Response {
+/// `POST /notices/{channel}`: an acquirer or a bank speaks, and hears in its own form that we have it.
+pub async fn heard(State(edge): State<Edge>, Path(channel): Path<String>, request: Request) -> Response {
     let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    let Some(acquirer) = edge.app.payments.channels().get(&channel.to_ascii_uppercase()) else {
+    let name = channel.to_ascii_uppercase();
+    let (payments, withdrawals) = (&edge.app.payments, &edge.app.withdrawals);
+    let (acquirer, bank) = (payments.channels().get(&name), withdrawals.rails().get(&name));
+    let Some(sender) = acquirer.map(Acquirer::name).or(bank.map(PayoutRail::name)) else {
         return StatusCode::NOT_FOUND.into_response();
     };
     let (headers, bytes) = match read(request).await {
         Ok(read) => read,
         Err(status) => return status.into_response(),
     };
-    let taken = edge.app.payments.accept_notice(acquirer.name(), &headers, &bytes).await;
+    let taken = match acquirer {
+        Some(_) => payments.accept_notice(sender, &headers, &bytes).await,
+        None => withdrawals.accept_notice(sender, &headers, &bytes).await,
+    };
     let stored = taken.is_ok();
-    let mut response = answer(&edge, acquirer.name(), taken);
-    let reply = acquirer.reply(stored);
+    let mut response = answer(&edge, sender, taken);
+    let Some(reply) = acquirer.map(|a| a.reply(stored)).or(bank.map(|b| b.reply(stored))) else { return response };
     if stored {
         *response.status_mut() = reply.status;
     }
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     *response.body_mut() = reply.body.into();
     response
-}
-
-/// `POST /notices/bank`: the bank speaks.
-pub async fn bank(State(edge): State<Edge>, request: Request) -> Response {
-    let Some(_place) = edge.notices.enter() else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    let (headers, bytes) = match read(request).await {
-        Ok(read) => read,
-        Err(status) => return status.into_response(),
-    };
-    let taken = edge.app.withdrawals.accept_notice(&headers, &bytes).await;
-    answer(&edge, SANDBOX_BANK, taken)
 }
 
 async fn read(request: Request) -> Result<(HeaderMap, Bytes), StatusCode> {

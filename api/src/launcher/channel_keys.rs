@@ -5,6 +5,7 @@ use std::path::Path;
 use aws_lc_rs::rsa::KeyPair;
 use chrono::TimeDelta;
 use wallet::base::clock::Clock;
+use wallet::channel::bank::sign as sm2;
 use wallet::channel::unionpay::issue::{Statement, issue};
 use wallet::channel::unionpay::sign::{generate, private_key, private_pem, public_pem};
 
@@ -34,6 +35,9 @@ const PUBLIC: [(&str, &str); 5] = [
     ("sim/ecny.pem", "ecny.operator.pub.pem"),
 ];
 
+/// SM2 secret keys, PKCS#8 in PEM, and their public halves: whose, and where.
+const SM2: [(&str, &str); 2] = [("bank.key.pem", "bank.pub.pem"), ("sim/bank.pem", "bank.gateway.pub.pem")];
+
 /// Where the authority's key and certificate are, and the subject that its certificates name it by.
 const ROOT: (&str, &str, &str) = ("sim/root.pem", "unionpay.root.pem", "CFCA TEST OCA1");
 
@@ -46,7 +50,8 @@ const VALID: TimeDelta = TimeDelta::days(3_650);
 /// Every file, secret ones first.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     let certificates = ["sim/unionpay.cert.pem", "unionpay.cert.pem"];
-    SECRET.into_iter().chain([ROOT.0, API_KEY]).chain(PUBLIC.map(|(_, public)| public)).chain([ROOT.1]).chain(certificates)
+    let secret = SECRET.into_iter().chain(SM2.map(|(secret, _)| secret)).chain([ROOT.0, API_KEY]);
+    secret.chain(SM2.map(|(_, public)| public)).chain(PUBLIC.map(|(_, public)| public)).chain([ROOT.1]).chain(certificates)
 }
 
 /// Creates what is missing; what exists is checked and never replaced. Gives how many files were created.
@@ -65,6 +70,10 @@ pub(super) fn ensure(dir: &Path) -> Result<usize, LauncherError> {
     for (secret, public) in PUBLIC {
         make(public, &|| Ok(public_pem(&key(dir, secret)?)))?;
     }
+    for (secret, public) in SM2 {
+        make(secret, &|| Ok(sm2::generate()))?;
+        make(public, &|| sm2::public_pem(&text(dir, secret)?).map_err(|_| LauncherError::BadKey { path: dir.join(secret) }))?;
+    }
     let root = key(dir, ROOT.0)?;
     let unionpay = format!("041@83@{UNIONPAY_COMPANY}@00016494");
     let certified = [
@@ -82,7 +91,10 @@ pub(super) fn ensure(dir: &Path) -> Result<usize, LauncherError> {
 }
 
 fn key(dir: &Path, name: &str) -> Result<KeyPair, LauncherError> {
+    private_key(&text(dir, name)?).map_err(|_| LauncherError::BadKey { path: dir.join(name) })
+}
+
+fn text(dir: &Path, name: &str) -> Result<String, LauncherError> {
     let path = dir.join(name);
-    let text = std::fs::read_to_string(&path).map_err(|e| LauncherError::file("read", &path, e))?;
-    private_key(&text).map_err(|_| LauncherError::BadKey { path })
+    std::fs::read_to_string(&path).map_err(|e| LauncherError::file("read", &path, e))
 }

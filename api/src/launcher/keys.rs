@@ -89,13 +89,13 @@ mod tests {
     fn keys_are_made_once_and_fit_together() {
         let dir = scratch("keys").join("keys");
         assert_eq!(problem(&dir).as_deref(), Some("platform.pk8 is missing"));
-        assert_eq!(ensure(&dir).unwrap(), 27);
+        assert_eq!(ensure(&dir).unwrap(), 31);
         let before = fs::read(dir.join("platform.pk8")).unwrap();
         assert_eq!(ensure(&dir).unwrap(), 0);
         assert_eq!(fs::read(dir.join("platform.pk8")).unwrap(), before);
         assert_eq!(problem(&dir), None);
-        assert_eq!(fs::read_dir(&dir).unwrap().count(), 21, "no partial file is left");
-        assert_eq!(fs::read_dir(dir.join("sim")).unwrap().count(), 7);
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 24, "no partial file is left");
+        assert_eq!(fs::read_dir(dir.join("sim")).unwrap().count(), 8);
 
         fs::remove_file(dir.join("bank.pub")).unwrap();
         assert_eq!(ensure(&dir).unwrap(), 1, "the public half is made from the secret one");
@@ -112,7 +112,7 @@ mod tests {
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| ensure(&dir).unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
-        assert_eq!(created, 27);
+        assert_eq!(created, 31);
         fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -4,6 +4,7 @@
 //! remembers; it holds at most [`book::PAYMENTS_MAX`] payments and refuses further ones. Development and tests only.
 
 pub mod alipay;
+pub mod bank;
 mod book;
 pub mod chaos;
 mod control;
@@ -31,6 +32,7 @@ use axum::middleware;
 use axum::routing::{any, get, post};
 use tokio::net::TcpListener;
 use wallet::base::clock::Clock;
+use wallet::channel::bank::sign::Terms;
 use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::sandbox::wire::BODY_MAX;
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, PLATFORM_KEY};
@@ -53,10 +55,11 @@ pub enum Party {
     UnionPay,
     Ecny,
     Wechat,
+    DirectBank,
 }
 
 impl Party {
-    pub const ALL: [Self; 6] = [Self::Acquirer, Self::Bank, Self::Alipay, Self::UnionPay, Self::Ecny, Self::Wechat];
+    pub const ALL: [Self; 7] = [Self::Acquirer, Self::Bank, Self::Alipay, Self::UnionPay, Self::Ecny, Self::Wechat, Self::DirectBank];
 
     /// As a profile and the control address call it.
     pub const fn name(self) -> &'static str {
@@ -67,6 +70,7 @@ impl Party {
             Self::UnionPay => "unionpay",
             Self::Ecny => "ecny",
             Self::Wechat => "wechat",
+            Self::DirectBank => "directbank",
         }
     }
 
@@ -108,6 +112,7 @@ pub struct Others {
     pub alipay: Option<Arc<alipay::Hand>>,
     pub unionpay: Option<Arc<unionpay::Hand>>,
     pub ecny: Option<Arc<ecny::Hand>>,
+    pub bank: Option<Arc<bank::Hand>>,
 }
 
 impl Others {
@@ -119,13 +124,14 @@ impl Others {
         speaks(Party::Alipay, self.alipay.clone().map(|hand| Box::new(alipay::Notices(hand)) as _));
         speaks(Party::UnionPay, self.unionpay.clone().map(|hand| Box::new(unionpay::Notices(hand)) as _));
         speaks(Party::Ecny, self.ecny.clone().map(|hand| Box::new(ecny::Notices(hand)) as _));
+        speaks(Party::DirectBank, self.bank.clone().map(|hand| Box::new(bank::Notices(hand)) as _));
         fronts
     }
 }
 
 impl Keys {
     /// Reads `acquirer.pk8`, `bank.pk8`, `platform.pub`, and the other counterparties' keys where they are.
-    pub fn load(dir: &Path) -> anyhow::Result<Self> {
+    pub fn load(dir: &Path, terms: Terms) -> anyhow::Result<Self> {
         Ok(Self {
             acquirer: Signer::load(ACQUIRER_KEY, &dir.join("acquirer.pk8"))?,
             bank: Signer::load(BANK_KEY, &dir.join("bank.pk8"))?,
@@ -135,6 +141,7 @@ impl Keys {
                 alipay: alipay::Hand::load(dir)?.map(Arc::new),
                 unionpay: unionpay::Hand::load(dir)?.map(Arc::new),
                 ecny: ecny::Hand::load(dir)?.map(Arc::new),
+                bank: bank::Hand::load(dir, terms)?.map(Arc::new),
             },
         })
     }
@@ -191,6 +198,7 @@ impl Sim {
             .route("/v3/{*path}", any(wechat::ask))
             .route("/control/wechat/rotate", post(wechat::rotate))
             .route(wallet::channel::ecny::wire::PATH, post(ecny::ask))
+            .route(wallet::channel::bank::wire::PATH, post(bank::ask))
             .route("/pay/{transaction_id}", get(payer::show))
             .route("/pay/{transaction_id}/confirm", post(payer::confirm))
             .route("/pay/{transaction_id}/decline", post(payer::decline))
@@ -231,7 +239,7 @@ impl Sim {
 /// Runs the simulator until it is told to stop. `profile` goes before the configured one.
 pub async fn run(config: &Config, profile: Option<&str>) -> anyhow::Result<()> {
     anyhow::ensure!(config.development(), "the simulator runs only when environment is development");
-    let keys = Keys::load(&config.keys_dir())?;
+    let keys = Keys::load(&config.keys_dir(), config.channel.bank.terms())?;
     let journal = config.data_dir.join("sim/journal.jsonl");
     let sim =
         Sim::load_with(keys, &config.channel.merchant_no, &config.channel.sandbox_url, &journal, profile.unwrap_or(&config.sim.profile))?;
@@ -257,5 +265,7 @@ async fn stopped() {
     }
 }
 
+#[cfg(test)]
+mod harness;
 #[cfg(test)]
 mod tests;

@@ -56,8 +56,9 @@ impl Notifier {
     /// One delivery, signed with the time it has, or had so long `ago`. Whether it was taken.
     async fn send(&self, sim: &Sim, notice: &Notice, ago: Duration) -> bool {
         let (Ok(url), Some(front)) = (notice.url.parse::<reqwest::Url>(), sim.front(notice.party)) else { return false };
-        let headers = front.headers(&url, &notice.body, Clock::wall() - ago);
-        let answered = match self.http.post(url).headers(headers).body(notice.body.clone()).send().await {
+        let at = Clock::wall() - ago;
+        let (headers, body) = (front.headers(&url, &notice.body, at), front.delivered(&notice.body, at));
+        let answered = match self.http.post(url).headers(headers).body(body).send().await {
             Ok(answer) => {
                 let status = answer.status();
                 let taken = answer.content_length().is_none_or(|length| length <= ANSWER_MAX)

@@ -18,8 +18,9 @@ use uuid::Uuid;
 use wallet::base::money::Money;
 use wallet::channel::ChannelError;
 use wallet::channel::acquirer::{Acquirer as _, Asked, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, TransferWord};
+use wallet::channel::payout::{PayoutOrder, PayoutRail, PayoutStatus};
 use wallet::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
-use wallet::channel::sandbox::{Link, PayoutOrder, PayoutStatus, SandboxAcquirer, SandboxBank};
+use wallet::channel::sandbox::{Link, SandboxAcquirer, SandboxBank};
 
 use super::*;
 
@@ -164,7 +165,7 @@ async fn a_payment_is_made_once_confirmed_and_notified_as_often_as_wished() {
     let heard = sim.acquirer.hear(&headers, &body, Clock::wall()).unwrap();
     assert_eq!(heard.notice_id, notice.notice_id);
     assert_eq!(sim.acquirer.hear(&headers, &body[1..], Clock::wall()), Err(wallet::channel::acquirer::HearError::Signature));
-    assert!(sim.bank.link().verify_notice(&headers, &body).is_err(), "the bank did not sign it");
+    assert!(sim.bank.hear(&headers, &body, Clock::wall()).is_err(), "the bank did not sign it");
     let found = sim.acquirer.query(&asked(&request_no)).await.unwrap().unwrap();
     assert!(matches!(found.word, PaymentWord::Succeeded { amount_minor: 1_250, .. }));
 }
@@ -258,7 +259,7 @@ async fn payouts_succeed_but_for_a_closed_account_and_no_payee_is_kept() {
         assert!(!format!("{payout:?}").contains(account) && !format!("{payout:?}").contains("张样本"));
         assert_eq!(sim.bank.payout(&payout).await.unwrap().status, PayoutStatus::Accepted);
         let (headers, body, notice) = next(&mut notices).await;
-        sim.bank.link().verify_notice(&headers, &body).unwrap();
+        sim.bank.hear(&headers, &body, Clock::wall()).unwrap();
         assert_eq!(notice.kind, NoticeKind::Payout);
         assert_eq!(sim.bank.query(&payout.request_no).await.unwrap().unwrap().status, expected, "{account}");
         let changed = PayoutOrder { payee_account: "6222029999999999999".to_owned(), ..payout };

@@ -10,6 +10,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use wallet::base::clock::Clock;
+use wallet::channel::bank::sign::{Dialect, Terms, generate, public_pem};
+use wallet::channel::bank::wire::Charset;
+use wallet::channel::bank::{self, DirectBank};
 use wallet::channel::sandbox::sign::{NONCE, Signer, Verifier};
 use wallet::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus, PayoutAnswer, PayoutRequest, Refusal, TransferStatus, code};
 use wallet::channel::sandbox::{BANK_KEY, Link, PLATFORM_KEY, SandboxBank};
@@ -45,6 +48,21 @@ pub struct Bank {
     ledger: Arc<Mutex<Ledger>>,
     signer: Arc<Signer>,
     link: Link,
+}
+
+/// Direct bank at an address where nobody answers.
+pub fn direct_bank() -> DirectBank {
+    let (ours, theirs) = (generate(), generate());
+    let link = bank::Link::try_new(&bank::Agreement {
+        base_url: "http://127.0.0.1:1",
+        merchant_no: MERCHANT_NO,
+        terms: Terms { dialect: Dialect::Acquiring, user_id: String::new(), charset: Charset::Gbk },
+        private_key_pem: &ours,
+        bank_key_pem: &public_pem(&theirs).expect("a key has a public half"),
+        notify_url: "http://127.0.0.1:1/notices/direct_bank",
+        timeout: Duration::from_secs(1),
+    });
+    DirectBank::new(link.expect("the link can be made"))
 }
 
 /// A link to nobody: every call ends without an answer.

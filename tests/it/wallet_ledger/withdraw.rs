@@ -9,11 +9,12 @@ use wallet::base::actor::{Actor, Role};
 use wallet::base::id::{MerchantId, UserId};
 use wallet::base::idempotency::IdempotencyError;
 use wallet::channel::Progress;
+use wallet::channel::SANDBOX_BANK;
+use wallet::channel::payout::{PayoutRail, PayoutState, PayoutStatus, Rails};
 use wallet::channel::sandbox::wire::{NoticeStatus, TransferStatus};
-use wallet::channel::sandbox::{PayoutState, PayoutStatus};
 use wallet::withdrawal::{Payee, RequestWithdrawal, Withdrawal, WithdrawalError, WithdrawalStatus, Withdrawals};
 
-use super::bank::{Bank, Mood};
+use super::bank::{Bank, Mood, direct_bank};
 use super::{Scene, cny};
 
 /// When the bank is asked again about what it has paid.
@@ -141,12 +142,12 @@ async fn notices_count_once_and_only_with_the_right_amount() {
         bank.notice("n7", &no_one, 60_000, NoticeStatus::Closed),
     ];
     for (headers, body) in &notices {
-        withdrawals.accept_notice(headers, body).await.unwrap();
-        withdrawals.accept_notice(headers, body).await.unwrap();
+        withdrawals.accept_notice(SANDBOX_BANK, headers, body).await.unwrap();
+        withdrawals.accept_notice(SANDBOX_BANK, headers, body).await.unwrap();
     }
     let (headers, mut forged) = notices[0].clone();
     forged[0] = b' ';
-    assert!(withdrawals.accept_notice(&headers, &forged).await.is_err());
+    assert!(withdrawals.accept_notice(SANDBOX_BANK, &headers, &forged).await.is_err());
     assert_eq!(withdrawals.process_notices(100).await.unwrap(), 7);
     assert_eq!(withdrawals.process_notices(100).await.unwrap(), 0);
     let outcomes: Vec<(String, String, i32)> =
@@ -167,6 +168,35 @@ async fn notices_count_once_and_only_with_the_right_amount() {
         .await
         .unwrap();
     assert_eq!(contradicted, 1);
+    scene.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_withdrawal_goes_on_at_the_bank_it_was_requested_through() {
+    let (scene, bank, before) = scene(&[Mood::Accepts]).await;
+    let held = scene.request(&before, 60_000).await;
+    assert_eq!(held.bank, SANDBOX_BANK);
+    let service = |rails| Withdrawals::new(scene.db.pool().clone(), scene.clock.clone(), rails);
+    let (direct, sandbox): (Arc<dyn PayoutRail>, Arc<dyn PayoutRail>) = (Arc::new(direct_bank()), Arc::new(bank.client()));
+
+    let without = service(Rails::new(direct.clone(), []));
+    let refused = without.submit(scene.book(), held.id, payee()).await;
+    assert!(matches!(refused, Err(WithdrawalError::BankNotConnected(name)) if name == SANDBOX_BANK));
+    assert_eq!(without.get(&scene.owner, scene.merchant, held.id).await.unwrap().status, WithdrawalStatus::Held, "nobody was asked");
+
+    let after = service(Rails::new(direct, [sandbox]));
+    assert_eq!(after.submit(scene.book(), held.id, payee()).await.unwrap().status, WithdrawalStatus::Submitted);
+    assert_eq!(bank.asked(), [held.id.simple()]);
+    let other = scene.request(&after, 10_000).await;
+    assert_eq!(other.bank, "DIRECT_BANK");
+    let unanswered = after.submit(scene.book(), other.id, payee()).await.unwrap();
+    assert_eq!(unanswered.status, WithdrawalStatus::Unknown, "nobody answers there, and the sandbox was not asked");
+    assert_eq!(bank.asked().len(), 1);
+    // the sandbox's bank has no say about what another was asked for
+    let (headers, body) = bank.notice("n1", &other.id.simple(), 10_000, NoticeStatus::Succeeded);
+    after.accept_notice(SANDBOX_BANK, &headers, &body).await.unwrap();
+    assert_eq!(after.process_notices(10).await.unwrap(), 1);
+    assert_eq!(after.get(&scene.owner, scene.merchant, other.id).await.unwrap().status, WithdrawalStatus::Unknown);
     scene.assert_sound().await;
 }
 
@@ -228,7 +258,7 @@ async fn a_return_told_before_its_success_is_booked_as_both_in_any_order_and_tol
         withdrawals.submit(scene.book(), held.id, payee()).await.unwrap();
         for (n, status) in told.into_iter().chain([NoticeStatus::Returned]).enumerate() {
             let (headers, body) = bank.notice(&format!("{number}{n}").split_off(12), &number, held.amount.minor, status);
-            withdrawals.accept_notice(&headers, &body).await.unwrap();
+            withdrawals.accept_notice(SANDBOX_BANK, &headers, &body).await.unwrap();
             withdrawals.process_notices(10).await.unwrap();
         }
         assert_eq!(withdrawals.query(scene.book(), held.id).await.unwrap(), Progress::Settled);

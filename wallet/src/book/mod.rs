@@ -20,7 +20,7 @@ use crate::base::clock::Clock;
 use crate::base::db::retrying;
 use crate::base::id::{BookId, MerchantId};
 use crate::base::money::Money;
-use crate::channel::SANDBOX_BANK;
+use crate::channel::{SANDBOX_BANK, bank};
 use crate::ledger::{self, AccountKind, BookKind};
 
 /// Most stripes a merchant may have.
@@ -52,7 +52,8 @@ impl Books {
     pub async fn open_standing(&self) -> Result<(), BookError> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        for (book, kind) in [(BookId::PLATFORM, BookKind::Platform), (BookId::of_bank(SANDBOX_BANK), BookKind::Bank)] {
+        let banks = [SANDBOX_BANK, bank::RAIL].map(|bank| (BookId::of_bank(bank), BookKind::Bank));
+        for (book, kind) in banks.into_iter().chain([(BookId::PLATFORM, BookKind::Platform)]) {
             ledger::open_book_in_tx(&mut tx, book, kind, now).await?;
         }
         tx.commit().await?;

@@ -12,6 +12,7 @@ use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::ChannelError;
+use super::payout::PayoutStatus;
 use crate::base::money::Money;
 
 /// How a customer pays at a channel (支付方式).
@@ -31,7 +32,7 @@ pub enum Method {
     Barcode,
 }
 
-/// Whose app the customer pays from (钱包). Which of them a code or page opens is the channel's affair.
+/// Whose app or bank the customer pays from (钱包). Which of them a code or page opens is the channel's affair.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
@@ -44,10 +45,15 @@ pub enum Wallet {
     Unionpay,
     /// 数字人民币
     Ecny,
+    /// 网银
+    Bank,
 }
 
 impl Wallet {
-    pub const ALL: [Self; 4] = [Self::Wechat, Self::Alipay, Self::Unionpay, Self::Ecny];
+    pub const ALL: [Self; 5] = [Self::Wechat, Self::Alipay, Self::Unionpay, Self::Ecny, Self::Bank];
+
+    /// The apps that one code is made for where nobody says which will scan it (聚合码). Who pays at a bank says so.
+    pub const APPS: [Self; 4] = [Self::Wechat, Self::Alipay, Self::Unionpay, Self::Ecny];
 
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
@@ -56,6 +62,7 @@ impl Wallet {
             Self::Alipay => "ALIPAY",
             Self::Unionpay => "UNIONPAY",
             Self::Ecny => "ECNY",
+            Self::Bank => "BANK",
         }
     }
 }
@@ -208,6 +215,14 @@ pub enum Spoken {
         currency: String,
         #[serde(flatten)]
         word: TransferWord,
+    },
+    Payout {
+        request_no: String,
+        amount_minor: i64,
+        currency: String,
+        bank_reference: String,
+        #[serde(flatten)]
+        word: PayoutStatus,
     },
     /// Signed and ours, but nothing that we act on.
     Other { kind: String },

@@ -15,6 +15,7 @@ use sqlx::{PgConnection, PgPool};
 use super::acquirer::{Acquirer, HearError, Heard};
 use super::repo::{self, Gathered};
 use crate::base::batcher::{Batched, Limits, Results, SubmitError, lane_of};
+use crate::base::clock::Clock;
 use crate::base::db;
 use crate::base::id::named_uuid;
 
@@ -111,12 +112,12 @@ impl Arrived {
     }
 }
 
-/// Checks an acquirer's notice on its raw bytes. Touches no database.
+/// Checks an acquirer's notice on its raw bytes: signatures live in real time, which a sandbox day does not move. Touches no database.
 pub fn verify(acquirer: &dyn Acquirer, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Arrived, NoticeError> {
     if body.len() > BODY_MAX {
         return Err(NoticeError::TooLarge);
     }
-    let Heard { notice_id, spoken } = acquirer.hear(headers, body, now)?;
+    let Heard { notice_id, spoken } = acquirer.hear(headers, body, Clock::wall())?;
     let content = serde_json::to_vec(&spoken).expect("what is said is plain data and serialises");
     Arrived::new(acquirer.name(), notice_id, body, content, now)
 }

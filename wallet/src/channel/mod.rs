@@ -10,8 +10,10 @@ use acquirer::Acquirer;
 
 pub mod acquirer;
 pub mod alipay;
+pub mod bank;
 pub mod ecny;
 pub mod inbox;
+pub mod payout;
 pub(crate) mod repo;
 pub mod sandbox;
 pub mod unionpay;

@@ -244,7 +244,9 @@ async fn take_in_notices_in_tx(
         match serde_json::from_slice(&notice.content) {
             Ok(Spoken::Payment { request_no, word }) => paid.push((place, request_no, word)),
             // taken in, no result: nothing to act on
-            Ok(Spoken::Refund { word: TransferWord::Accepted, .. } | Spoken::Other { .. }) => words[place] = inbox::NOTED,
+            Ok(Spoken::Refund { word: TransferWord::Accepted, .. } | Spoken::Payout { .. } | Spoken::Other { .. }) => {
+                words[place] = inbox::NOTED
+            }
             Ok(Spoken::Refund { request_no, word, .. }) => refunded.push((place, request_no, word)),
             Err(_) => words[place] = inbox::MALFORMED,
         }

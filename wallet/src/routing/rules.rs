@@ -292,7 +292,7 @@ fn fits(payment: &NewPayment<'_>, candidate: &Candidate, local: NaiveDateTime) -
         return Err(Reason::Method);
     }
     let wanted = payment.wallet.as_slice();
-    if !(if wanted.is_empty() { &Wallet::ALL[..] } else { wanted }).iter().all(|wallet| candidate.wallets.contains(wallet)) {
+    if !(if wanted.is_empty() { &Wallet::APPS[..] } else { wanted }).iter().all(|wallet| candidate.wallets.contains(wallet)) {
         return Err(Reason::Wallet);
     }
     if !candidate.products.is_empty() && !candidate.products.contains(payment.product) {

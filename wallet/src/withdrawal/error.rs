@@ -18,6 +18,9 @@ pub enum WithdrawalError {
     AmountInvalid,
     #[error("the amount exceeds the available balance")]
     AmountExceedsAvailable { requested: Money, available: Money },
+    /// The bank that was asked for it is not configured any more: connect it again, since only it knows what became of the money.
+    #[error("the bank {0} of the withdrawal is not connected")]
+    BankNotConnected(String),
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
     #[error("the wallet is busy; try again")]

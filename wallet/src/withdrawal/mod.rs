@@ -34,9 +34,9 @@ use crate::base::page::{FIRST_MAX, Page};
 use crate::base::{audit, db};
 use crate::book::collect::{self, Reach};
 use crate::book::transfer::SendTransfer;
+use crate::channel::payout::{PayoutOrder, PayoutRail, PayoutState, PayoutStatus, Rails};
 use crate::channel::repo::{Numbered, number_in_tx};
-use crate::channel::sandbox::{PayoutOrder, PayoutState, PayoutStatus, SandboxBank};
-use crate::channel::{ChannelError, Progress, ask_again};
+use crate::channel::{ChannelError, Progress, SANDBOX_BANK, ask_again};
 use crate::ledger::{self, AccountKind, Rejection, recipe};
 
 /// The job that asks the bank to pay a withdrawal out: calls [`Withdrawals::submit`].
@@ -61,6 +61,9 @@ pub struct Withdrawal {
     pub status: WithdrawalStatus,
     /// The last digits of the account it goes to.
     pub account_tail: String,
+    /// The bank that pays it, by the name of its [`PayoutRail`].
+    #[serde(default = "sandbox_bank")]
+    pub bank: String,
     pub bank_reference: Option<String>,
     /// The bank's reason, where it failed or came back.
     pub error_code: Option<String>,
@@ -74,6 +77,11 @@ pub struct Withdrawal {
     /// When the merchant had that money again.
     #[serde(default)]
     pub credited_back_at: Option<DateTime<Utc>>,
+}
+
+/// The bank of the withdrawals that were answered before there were several.
+fn sandbox_bank() -> String {
+    SANDBOX_BANK.to_owned()
 }
 
 /// Asks for available money to be paid out. The key's replay compares the merchant and the amount.
@@ -109,12 +117,22 @@ pub type WithdrawalCursor = (DateTime<Utc>, WithdrawalId);
 pub struct Withdrawals {
     db: PgPool,
     clock: Clock,
-    bank: SandboxBank,
+    rails: Rails,
 }
 
 impl Withdrawals {
-    pub fn new(db: PgPool, clock: Clock, bank: SandboxBank) -> Self {
-        Self { db, clock, bank }
+    /// Pays through one bank, or through the chosen one of several.
+    pub fn new(db: PgPool, clock: Clock, rails: impl Into<Rails>) -> Self {
+        Self { db, clock, rails: rails.into() }
+    }
+
+    pub fn rails(&self) -> &Rails {
+        &self.rails
+    }
+
+    /// The bank that was asked for a withdrawal: no other knows of it.
+    fn rail(&self, withdrawal: &Withdrawal) -> Result<&dyn PayoutRail, WithdrawalError> {
+        self.rails.get(&withdrawal.bank).ok_or_else(|| WithdrawalError::BankNotConnected(withdrawal.bank.clone()))
     }
 
     /// Holds the amount and has the bank asked to pay it out. Only the merchant's owner and the platform may.
@@ -153,6 +171,7 @@ impl Withdrawals {
             amount: cmd.amount,
             status: WithdrawalStatus::Held,
             account_tail: cmd.account_tail.clone(),
+            bank: self.rails.chosen().to_owned(),
             bank_reference: None,
             error_code: None,
             created_at: now,
@@ -186,6 +205,7 @@ impl Withdrawals {
     ///
     /// No answer is no error: the withdrawal is UNKNOWN until a query or a notice says more.
     pub async fn submit(&self, book: BookId, id: WithdrawalId, payee: Payee) -> Result<Withdrawal, WithdrawalError> {
+        let bank = self.rail(&self.fetch(book, id).await?)?;
         let first = self.begin_submission(book, id).await?;
         let withdrawal = self.fetch(book, id).await?;
         if withdrawal.status.decided() {
@@ -193,10 +213,10 @@ impl Withdrawals {
         }
         let order =
             PayoutOrder { request_no: id.simple(), payee_name: payee.name, payee_account: payee.account, amount: withdrawal.amount };
-        let mut answer = self.bank.payout(&order).await;
+        let mut answer = bank.payout(&order).await;
         if !first && matches!(answer, Err(ChannelError::Refused { .. })) {
             // A refusal speaks of this call, not of one before it, which may have gone through: only the bank's record settles that.
-            match self.bank.query(&order.request_no).await {
+            match bank.query(&order.request_no).await {
                 Ok(Some(state)) => answer = Ok(state),
                 Ok(None) => {}
                 Err(error) => answer = Err(unproven(error)),
@@ -242,7 +262,7 @@ impl Withdrawals {
             WithdrawalStatus::Submitted | WithdrawalStatus::Unknown | WithdrawalStatus::Succeeded => {}
         }
         let again = || if withdrawal.status == WithdrawalStatus::Succeeded { Progress::AskAgain(RETURN_LOOK) } else { ask_again(age) };
-        match self.bank.query(&id.simple()).await {
+        match self.rail(&withdrawal)?.query(&id.simple()).await {
             Ok(Some(state)) => {
                 let now = self.apply_result(book, id, state).await?;
                 match now.status {

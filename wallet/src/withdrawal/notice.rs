@@ -5,14 +5,13 @@ use sqlx::PgConnection;
 
 use super::outcome::{Applied, BankResult, apply_in_tx};
 use super::{WithdrawalError, Withdrawals, repo};
+use crate::base::clock::Clock;
 use crate::base::db;
 use crate::base::id::WithdrawalId;
-use crate::channel::SANDBOX_BANK;
-use crate::channel::acquirer::HearError;
+use crate::channel::acquirer::{Heard, Spoken};
 use crate::channel::inbox::{self, Arrived, Delivery, NoticeError, NoticeKey, Waiting};
+use crate::channel::payout::PayoutState;
 use crate::channel::repo::resolve_in_tx;
-use crate::channel::sandbox::wire::{Notice, NoticeKind, NoticeStatus};
-use crate::channel::sandbox::{PayoutState, PayoutStatus, error_code};
 
 /// Outcome of a notice that decided a withdrawal.
 const APPLIED: &str = "APPLIED";
@@ -24,18 +23,16 @@ const CONTRADICTED: &str = "CONTRADICTED";
 const AMOUNT_DIFFERS: &str = "AMOUNT_DIFFERS";
 
 impl Withdrawals {
-    /// Takes a notice of the bank in: checks its signature on the raw bytes and stores it. An answer of 2xx may follow.
-    pub async fn accept_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, NoticeError> {
-        let link = self.bank.link();
+    /// Takes a notice of a bank in: checks its signature on the raw bytes and stores it. An answer of 2xx may follow.
+    pub async fn accept_notice(&self, bank: &str, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, NoticeError> {
+        let bank = self.rails.get(bank).ok_or(NoticeError::UnknownChannel)?;
         if body.len() > inbox::BODY_MAX {
             return Err(NoticeError::TooLarge);
         }
-        link.verify_notice(headers, body).map_err(|_| HearError::Signature)?;
-        let notice: Notice = serde_json::from_slice(body).map_err(|_| HearError::Malformed)?;
-        if notice.merchant_no != link.merchant_no {
-            return Err(HearError::Foreign.into());
-        }
-        let arrived = Arrived::new(SANDBOX_BANK, notice.notice_id, body, body.to_vec(), self.clock.now())?;
+        let now = self.clock.now();
+        let Heard { notice_id, spoken } = bank.hear(headers, body, Clock::wall())?;
+        let content = serde_json::to_vec(&spoken).expect("what is said is plain data and serialises");
+        let arrived = Arrived::new(bank.name(), notice_id, body, content, now)?;
         inbox::accept(&self.db, &arrived).await
     }
 
@@ -51,7 +48,7 @@ impl Withdrawals {
 
     async fn process_one_by_one(&self, limit: i64) -> Result<usize, WithdrawalError> {
         let mut tx = self.db.begin().await?;
-        let waiting = inbox::lock_waiting_in_tx(&mut tx, &[SANDBOX_BANK], None, limit).await?;
+        let waiting = inbox::lock_waiting_in_tx(&mut tx, &self.rails.names(), None, limit).await?;
         tx.rollback().await?;
         let mut done = 0;
         for key in waiting.into_iter().map(|w| w.key) {
@@ -72,7 +69,7 @@ impl Withdrawals {
 
     async fn try_process(&self, only: Option<&NoticeKey>, limit: i64) -> Result<usize, WithdrawalError> {
         let mut tx = self.db.begin().await?;
-        let waiting = inbox::lock_waiting_in_tx(&mut tx, &[SANDBOX_BANK], only, limit).await?;
+        let waiting = inbox::lock_waiting_in_tx(&mut tx, &self.rails.names(), only, limit).await?;
         if waiting.is_empty() {
             return Ok(0);
         }
@@ -84,25 +81,25 @@ impl Withdrawals {
     }
 
     async fn apply_notices_in_tx(&self, tx: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec<&'static str>, WithdrawalError> {
-        let notices: Vec<Option<Notice>> = waiting.iter().map(|w| serde_json::from_slice(&w.content).ok()).collect();
-        let numbers: Vec<String> = notices.iter().flatten().map(|n| n.request_no.clone()).collect();
+        let said: Vec<_> = waiting.iter().map(|w| Said::read(&w.content)).collect();
+        let numbers: Vec<String> = said.iter().flatten().map(|s| s.request_no.clone()).collect();
         let known = resolve_in_tx(tx, "WITHDRAWAL", &numbers).await?;
         let ids: Vec<_> = known.iter().map(|(_, n)| (n.book, WithdrawalId(n.subject))).collect();
         let withdrawals = repo::lock_in_tx(tx, &ids).await?;
         let mut results = Vec::new();
         // What is decided without the books stands at once; the rest waits for its place among the results.
         let mut words: Vec<Result<usize, &'static str>> = Vec::with_capacity(waiting.len());
-        for notice in notices.iter().map(Option::as_ref) {
-            words.push(match notice.and_then(|n| word(n).map(|state| (n, state))) {
+        for (said, NoticeKey { channel, notice_id }) in said.into_iter().zip(waiting.iter().map(|w| &w.key)) {
+            words.push(match said {
                 None => Err(inbox::MALFORMED),
-                Some((notice, state)) => match withdrawals.iter().find(|w| w.id.simple() == notice.request_no) {
+                Some(said) => match withdrawals.iter().find(|w| w.id.simple() == said.request_no && w.bank == *channel) {
                     None => Err(inbox::UNKNOWN_REQUEST),
-                    Some(w) if (notice.amount_minor, notice.currency.as_str()) != (w.amount.minor, w.amount.currency.as_str()) => {
-                        tracing::error!(withdrawal = %w.id, notice_id = notice.notice_id, "a notice of the bank names another amount");
+                    Some(w) if (said.amount_minor, said.currency.as_str()) != (w.amount.minor, w.amount.currency.as_str()) => {
+                        tracing::error!(withdrawal = %w.id, notice_id, "a notice of the bank names another amount");
                         Err(AMOUNT_DIFFERS)
                     }
                     Some(w) => {
-                        results.push(BankResult { book: w.merchant.book(), id: w.id, state });
+                        results.push(BankResult { book: w.merchant.book(), id: w.id, state: said.state });
                         Ok(results.len() - 1)
                     }
                 },
@@ -124,13 +121,22 @@ impl Withdrawals {
     }
 }
 
-/// What a notice says about a payout. None: it is not about one, or says what cannot be.
-fn word(notice: &Notice) -> Option<PayoutState> {
-    let status = match (notice.kind, notice.status) {
-        (NoticeKind::Payout, NoticeStatus::Succeeded) => PayoutStatus::Succeeded,
-        (NoticeKind::Payout, NoticeStatus::Failed) => PayoutStatus::Failed { code: error_code(notice.error_code.clone()) },
-        (NoticeKind::Payout, NoticeStatus::Returned) => PayoutStatus::Returned { code: error_code(notice.error_code.clone()) },
-        (NoticeKind::Payout, NoticeStatus::Closed) | (NoticeKind::Payment | NoticeKind::Refund, _) => return None,
-    };
-    Some(PayoutState { status, bank_reference: Some(notice.transaction_id.clone()) })
+/// What a notice says about a payout.
+struct Said {
+    request_no: String,
+    amount_minor: i64,
+    currency: String,
+    state: PayoutState,
+}
+
+impl Said {
+    /// None: it is not about one, or says what cannot be.
+    fn read(content: &[u8]) -> Option<Self> {
+        match serde_json::from_slice(content).ok()? {
+            Spoken::Payout { request_no, amount_minor, currency, bank_reference, word } => {
+                Some(Self { request_no, amount_minor, currency, state: PayoutState { status: word, bank_reference: Some(bank_reference) } })
+            }
+            Spoken::Payment { .. } | Spoken::Refund { .. } | Spoken::Other { .. } => None,
+        }
+    }
 }

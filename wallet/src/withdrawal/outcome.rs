@@ -13,8 +13,7 @@ use crate::base::clock::Clock;
 use crate::base::id::{BookId, WithdrawalId};
 use crate::base::job::{self, NewJob};
 use crate::base::outbox::{self, Event};
-use crate::channel::SANDBOX_BANK;
-use crate::channel::sandbox::{PayoutState, PayoutStatus};
+use crate::channel::payout::{PayoutState, PayoutStatus};
 use crate::ledger::{self, Posting, recipe};
 
 /// What the bank said about a withdrawal.
@@ -155,9 +154,9 @@ pub(super) async fn credit_back_in_tx(
 fn posting(row: &Withdrawal, today: NaiveDate) -> Option<Posting> {
     let book = row.merchant.book();
     match row.status {
-        WithdrawalStatus::Succeeded => Some(recipe::withdrawal_paid(book, row.id, row.amount, SANDBOX_BANK, today)),
+        WithdrawalStatus::Succeeded => Some(recipe::withdrawal_paid(book, row.id, row.amount, &row.bank, today)),
         WithdrawalStatus::Failed => Some(recipe::withdrawal_returned(book, row.id, row.amount, today)),
-        WithdrawalStatus::Returned => Some(recipe::withdrawal_bounced(book, row.id, row.amount, SANDBOX_BANK, today)),
+        WithdrawalStatus::Returned => Some(recipe::withdrawal_bounced(book, row.id, row.amount, &row.bank, today)),
         WithdrawalStatus::CreditedBack => Some(recipe::withdrawal_credited_back(book, row.id, row.amount, today)),
         WithdrawalStatus::Held | WithdrawalStatus::Submitted | WithdrawalStatus::Unknown => None,
     }

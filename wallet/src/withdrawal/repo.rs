@@ -17,6 +17,7 @@ struct Row {
     currency: Currency,
     status: WithdrawalStatus,
     account_tail: String,
+    bank: String,
     bank_reference: Option<String>,
     error_code: Option<String>,
     created_at: DateTime<Utc>,
@@ -34,6 +35,7 @@ impl From<Row> for Withdrawal {
             amount: Money { minor: row.amount_minor, currency: row.currency },
             status: row.status,
             account_tail: row.account_tail,
+            bank: row.bank,
             bank_reference: row.bank_reference,
             error_code: row.error_code,
             created_at: row.created_at,
@@ -47,14 +49,15 @@ impl From<Row> for Withdrawal {
 
 pub(super) async fn insert_in_tx(tx: &mut PgConnection, withdrawal: &Withdrawal, requested_by: Option<UserId>) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO withdrawals (book_id, withdrawal_id, amount_minor, currency, status, account_tail, requested_by, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO withdrawals (book_id, withdrawal_id, amount_minor, currency, status, account_tail, bank, requested_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         withdrawal.merchant.0,
         withdrawal.id.0,
         withdrawal.amount.minor,
         withdrawal.amount.currency.as_str(),
         withdrawal.status.as_str(),
         withdrawal.account_tail,
+        withdrawal.bank,
         requested_by.map(|u| u.0),
         withdrawal.created_at
     )
@@ -69,7 +72,7 @@ pub(super) async fn lock_in_tx(tx: &mut PgConnection, ids: &[(BookId, Withdrawal
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT w.book_id, w.withdrawal_id, w.amount_minor, w.currency AS "currency: Currency", w.status AS "status: WithdrawalStatus",
-                  w.account_tail, w.bank_reference, w.error_code, w.created_at, w.submitted_at, w.resolved_at, w.returned_at,
+                  w.account_tail, w.bank, w.bank_reference, w.error_code, w.created_at, w.submitted_at, w.resolved_at, w.returned_at,
                   w.credited_back_at
            FROM withdrawals w
            WHERE (w.book_id, w.withdrawal_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
@@ -165,7 +168,7 @@ pub(super) async fn by_ids(db: &PgPool, ids: &[(BookId, WithdrawalId)]) -> sqlx:
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT w.book_id, w.withdrawal_id, w.amount_minor, w.currency AS "currency: Currency", w.status AS "status: WithdrawalStatus",
-                  w.account_tail, w.bank_reference, w.error_code, w.created_at, w.submitted_at, w.resolved_at, w.returned_at,
+                  w.account_tail, w.bank, w.bank_reference, w.error_code, w.created_at, w.submitted_at, w.resolved_at, w.returned_at,
                   w.credited_back_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS n (book_id, withdrawal_id)
            JOIN withdrawals w USING (book_id, withdrawal_id)"#,
@@ -183,7 +186,7 @@ pub(super) async fn page(db: &PgPool, book: BookId, before: Option<WithdrawalCur
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, withdrawal_id, amount_minor, currency AS "currency: Currency", status AS "status: WithdrawalStatus",
-                  account_tail, bank_reference, error_code, created_at, submitted_at, resolved_at, returned_at, credited_back_at
+                  account_tail, bank, bank_reference, error_code, created_at, submitted_at, resolved_at, returned_at, credited_back_at
            FROM withdrawals
            WHERE book_id = $1 AND ($2::timestamptz IS NULL OR (created_at, withdrawal_id) < ($2, $3))
            ORDER BY created_at DESC, withdrawal_id DESC

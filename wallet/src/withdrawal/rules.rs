@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::channel::sandbox::PayoutStatus;
+use crate::channel::payout::PayoutStatus;
 
 /// Where a withdrawal stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, sqlx::Type)]

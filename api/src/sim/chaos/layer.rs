@@ -155,18 +155,25 @@ impl Speaker<'_> {
 
     /// Signed as with a clock that is wrong. A protocol without a time in its signature answers as ever.
     fn again(&self, status: StatusCode, mut signed: HeaderMap, bytes: Bytes, skew: Duration) -> Response {
-        let front = self.sim.front(self.party);
-        if let Some(headers) = front.and_then(|front| front.answer_headers(&self.asked, status, &bytes, Clock::wall() - skew)) {
+        let (front, at) = (self.sim.front(self.party), Clock::wall() - skew);
+        if let Some(headers) = front.and_then(|front| front.answer_headers(&self.asked, status, &bytes, at)) {
             signed.extend(headers);
         }
-        (status, signed, bytes).into_response()
+        match front.and_then(|front| front.answer_again(&bytes, at, None)) {
+            Some(again) => (status, signed, again).into_response(),
+            None => (status, signed, bytes).into_response(),
+        }
     }
 
-    /// The same about another number, rightly signed. None where only the protocol's own code could sign it.
+    /// The same about another number, rightly signed. None: what was answered is nothing that could be said of another.
     fn about_another(&self, asked: &Asked, status: StatusCode, signed: &HeaderMap, bytes: &Bytes) -> Option<Response> {
+        let (front, now) = (self.sim.front(self.party)?, Clock::wall());
         let other: String = asked.number.chars().rev().collect();
+        if let Some(again) = front.answer_again(bytes, now, Some((&asked.number, &other))) {
+            return Some((status, signed.clone(), again).into_response());
+        }
         let body = String::from_utf8_lossy(bytes).replace(&asked.number, &other);
-        let headers = self.sim.front(self.party)?.answer_headers(&self.asked, status, body.as_bytes(), Clock::wall())?;
+        let headers = front.answer_headers(&self.asked, status, body.as_bytes(), now)?;
         let mut signed = signed.clone();
         signed.extend(headers);
         Some((status, signed, body).into_response())
@@ -179,14 +186,14 @@ fn other_signature(signature: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_str(&text).ok()
 }
 
-/// A body with another signature, where its protocol signs inside.
+/// A body with another signature, where its protocol signs inside. By bytes: not every protocol speaks UTF-8.
 fn other_signature_inside(bytes: &Bytes) -> Bytes {
-    let Ok(text) = std::str::from_utf8(bytes) else { return bytes.clone() };
-    for (mark, end) in [("\"sign\":\"", '"'), ("signature=", '&')] {
-        if let Some((before, rest)) = text.split_once(mark) {
-            let (signature, after) = rest.split_at(rest.find(end).unwrap_or(rest.len()));
-            let other: String = signature.chars().rev().collect();
-            return Bytes::from([before, mark, &other, after].concat());
+    for (mark, end) in [(&b"\"sign\":\""[..], b'"'), (b"signature=", b'&'), (b"<SIGN>", b'<')] {
+        if let Some(at) = bytes.windows(mark.len()).position(|window| window == mark) {
+            let (before, rest) = bytes.split_at(at + mark.len());
+            let (signature, after) = rest.split_at(rest.iter().position(|byte| *byte == end).unwrap_or(rest.len()));
+            let other: Vec<u8> = signature.iter().rev().copied().collect();
+            return Bytes::from([before, &other, after].concat());
         }
     }
     bytes.clone()

@@ -5,6 +5,7 @@ use axum::http::{Method, Uri};
 use serde_json::Value;
 use wallet::channel::alipay::form as alipay_form;
 use wallet::channel::alipay::wire::method;
+use wallet::channel::bank::wire::{Charset, Message, field, trx};
 use wallet::channel::unionpay::wire as unionpay;
 
 use super::profile::Kind;
@@ -42,6 +43,10 @@ pub fn asked(method: &Method, uri: &Uri, body: &[u8]) -> Option<Asked> {
         ["ecny", "v1"] => {
             let (kind, number) = ecny(body);
             (Party::Ecny, kind, number)
+        }
+        ["bankgw", "v1"] => {
+            let (kind, number) = direct_bank(body);
+            (Party::DirectBank, kind, number)
         }
         ["v3", rest @ ..] => {
             let (kind, number) = wechat(method, rest, body);
@@ -127,6 +132,23 @@ fn ecny(body: &[u8]) -> (Kind, Option<String>) {
         _ => Kind::Other,
     };
     (kind, member(body, &["request_no"]))
+}
+
+/// In whichever charset: names and numbers are ASCII in both.
+fn direct_bank(body: &[u8]) -> (Kind, Option<String>) {
+    let read = [Charset::Gbk, Charset::Utf8].into_iter().find_map(|charset| Message::read(body, charset).ok());
+    let Some(message) = read else { return (Kind::Other, None) };
+    let kind = match message.get(field::TRX) {
+        Some(trx::PAY) => Kind::Pay,
+        Some(trx::QUERY) => Kind::Query,
+        Some(trx::CLOSE) => Kind::Close,
+        Some(trx::REFUND) => Kind::Refund,
+        Some(trx::QUERY_REFUND) => Kind::QueryRefund,
+        Some(trx::PAYOUT) => Kind::Payout,
+        Some(trx::QUERY_PAYOUT) => Kind::QueryPayout,
+        _ => Kind::Other,
+    };
+    (kind, message.get(field::ORDER).map(str::to_owned))
 }
 
 /// The first of these members of a JSON object that is a text.

@@ -1,7 +1,7 @@
 //! What a profile wants, seen from the platform's side of the wire.
 
 use serde_json::{Value, json};
-use wallet::channel::sandbox::PayoutState;
+use wallet::channel::payout::PayoutState;
 use wallet::channel::sandbox::sign::TIMESTAMP;
 
 use super::*;

@@ -1,6 +1,5 @@
 //! The adapters: our commands out as signed requests, the sandbox's signed answers back as states. Nothing unsigned decides anything.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,18 +10,18 @@ use reqwest::{Client, Method, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::sign::{SignatureError, Signer, Verifier};
+use super::sign::{Signer, Verifier};
 use super::wire::{
     BODY_MAX, Notice, NoticeKind, NoticeStatus, PaymentAnswer, PaymentRequest, PaymentStatus, PayoutAnswer, PayoutRequest, RefundAnswer,
     RefundRequest, Refusal, TransferStatus, code,
 };
 use crate::base::clock::Clock;
-use crate::base::money::Money;
 use crate::channel::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method as PayMethod, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply,
     Spoken, TransferWord,
 };
-use crate::channel::{ChannelError, SANDBOX};
+use crate::channel::payout::{PayoutOrder, PayoutRail, PayoutState, PayoutStatus};
+use crate::channel::{ChannelError, SANDBOX, SANDBOX_BANK};
 
 /// Key id under which the platform signs.
 pub const PLATFORM_KEY: &str = "platform";
@@ -81,9 +80,11 @@ impl Link {
         Ok(Self { base, http, signer, verifier, merchant_no: merchant_no.to_owned(), notify_url: notify_url.to_owned(), notify_path })
     }
 
-    /// Checks a notice on its raw bytes: key, time and signature. The path is that of the address we gave, however it reached us.
-    pub fn verify_notice(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), SignatureError> {
-        self.verifier.verify("POST", &self.notify_path, headers, body, Clock::wall()).map(|_| ())
+    /// Checks a notice on its raw bytes and that it is ours. The path is that of the address we gave, however it reached us.
+    fn heard(&self, headers: &HeaderMap, body: &[u8]) -> Result<Notice, HearError> {
+        self.verifier.verify("POST", &self.notify_path, headers, body, Clock::wall()).map_err(|_| HearError::Signature)?;
+        let notice: Notice = serde_json::from_slice(body).map_err(|_| HearError::Malformed)?;
+        if notice.merchant_no == self.merchant_no { Ok(notice) } else { Err(HearError::Foreign) }
     }
 
     async fn post<Q: Serialize, A: DeserializeOwned>(&self, path: &str, request: &Q) -> Result<A, ChannelError> {
@@ -250,18 +251,13 @@ impl Acquirer for SandboxAcquirer {
     }
 
     fn hear(&self, headers: &HeaderMap, body: &[u8], _now: DateTime<Utc>) -> Result<Heard, HearError> {
-        self.link.verify_notice(headers, body).map_err(|_| HearError::Signature)?;
-        let notice: Notice = serde_json::from_slice(body).map_err(|_| HearError::Malformed)?;
-        if notice.merchant_no != self.link.merchant_no {
-            return Err(HearError::Foreign);
-        }
+        let notice = self.link.heard(headers, body)?;
         let spoken = spoken(&notice).ok_or(HearError::Malformed)?;
         Ok(Heard { notice_id: notice.notice_id, spoken })
     }
 
     fn reply(&self, stored: bool) -> Reply {
-        let status = if stored { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR };
-        Reply { status, content_type: "text/plain", body: String::new() }
+        replied(stored)
     }
 
     /// The sandbox has no table: what its payer decided is the payer's doing.
@@ -272,6 +268,12 @@ impl Acquirer for SandboxAcquirer {
             _ => Fault::Ours,
         }
     }
+}
+
+/// Any 2xx says that a notice was stored.
+fn replied(stored: bool) -> Reply {
+    let status = if stored { StatusCode::NO_CONTENT } else { StatusCode::INTERNAL_SERVER_ERROR };
+    Reply { status, content_type: "text/plain", body: String::new() }
 }
 
 /// What a notice says. None: a success without its time, a state that its kind cannot have, or a payout, which is the bank's to tell.
@@ -336,43 +338,6 @@ impl SandboxAcquirer {
     }
 }
 
-/// A payout to be asked for. The payee's name and account are personal: they never show in `Debug`.
-#[derive(Clone)]
-pub struct PayoutOrder {
-    pub request_no: String,
-    pub payee_name: String,
-    pub payee_account: String,
-    pub amount: Money,
-}
-
-impl fmt::Debug for PayoutOrder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PayoutOrder").field("request_no", &self.request_no).field("amount", &self.amount).finish_non_exhaustive()
-    }
-}
-
-/// Where a payout stands at the bank.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PayoutStatus {
-    /// Taken in, result to come. Not a success.
-    Accepted,
-    Succeeded,
-    Failed {
-        code: String,
-    },
-    /// It had succeeded, and the money came back (退票).
-    Returned {
-        code: String,
-    },
-}
-
-/// A payout as the bank knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PayoutState {
-    pub status: PayoutStatus,
-    pub bank_reference: Option<String>,
-}
-
 /// The sandbox bank (付款行).
 #[derive(Clone, Debug)]
 pub struct SandboxBank {
@@ -384,13 +349,25 @@ impl SandboxBank {
         Self { link }
     }
 
-    /// The link, for checking notices.
-    pub fn link(&self) -> &Link {
-        &self.link
+    fn paid_out(&self, request_no: &str, answer: PayoutAnswer) -> Result<PayoutState, ChannelError> {
+        belongs(&self.link, request_no, &answer.merchant_no, &answer.request_no)?;
+        let status = match answer.status {
+            TransferStatus::Accepted => PayoutStatus::Accepted,
+            TransferStatus::Succeeded => PayoutStatus::Succeeded,
+            TransferStatus::Failed => PayoutStatus::Failed { code: error_code(answer.error_code) },
+            TransferStatus::Returned => PayoutStatus::Returned { code: error_code(answer.error_code) },
+        };
+        Ok(PayoutState { status, bank_reference: Some(answer.bank_reference) })
+    }
+}
+
+#[async_trait]
+impl PayoutRail for SandboxBank {
+    fn name(&self) -> &'static str {
+        SANDBOX_BANK
     }
 
-    /// Asks for a payout. Safe to repeat: the same number with the same content gives the same payout.
-    pub async fn payout(&self, order: &PayoutOrder) -> Result<PayoutState, ChannelError> {
+    async fn payout(&self, order: &PayoutOrder) -> Result<PayoutState, ChannelError> {
         let answer = self
             .link
             .post(
@@ -409,22 +386,38 @@ impl SandboxBank {
         self.paid_out(&order.request_no, answer)
     }
 
-    /// Asks where a payout stands. None: the bank does not know the number.
-    pub async fn query(&self, request_no: &str) -> Result<Option<PayoutState>, ChannelError> {
+    async fn query(&self, request_no: &str) -> Result<Option<PayoutState>, ChannelError> {
         let answer = self.link.get(&format!("/bank/v1/payouts/{request_no}")).await?;
         answer.map(|a| self.paid_out(request_no, a)).transpose()
     }
 
-    fn paid_out(&self, request_no: &str, answer: PayoutAnswer) -> Result<PayoutState, ChannelError> {
-        belongs(&self.link, request_no, &answer.merchant_no, &answer.request_no)?;
-        let status = match answer.status {
-            TransferStatus::Accepted => PayoutStatus::Accepted,
-            TransferStatus::Succeeded => PayoutStatus::Succeeded,
-            TransferStatus::Failed => PayoutStatus::Failed { code: error_code(answer.error_code) },
-            TransferStatus::Returned => PayoutStatus::Returned { code: error_code(answer.error_code) },
-        };
-        Ok(PayoutState { status, bank_reference: Some(answer.bank_reference) })
+    fn hear(&self, headers: &HeaderMap, body: &[u8], _now: DateTime<Utc>) -> Result<Heard, HearError> {
+        let notice = self.link.heard(headers, body)?;
+        let spoken = told_of_payout(&notice).unwrap_or_else(|| Spoken::Other { kind: "NO_PAYOUT".to_owned() });
+        Ok(Heard { notice_id: notice.notice_id, spoken })
     }
+
+    fn reply(&self, stored: bool) -> Reply {
+        replied(stored)
+    }
+}
+
+/// What a notice says about a payout. None: it is not about one, or says what cannot be.
+fn told_of_payout(notice: &Notice) -> Option<Spoken> {
+    let code = || error_code(notice.error_code.clone());
+    let word = match (notice.kind, notice.status) {
+        (NoticeKind::Payout, NoticeStatus::Succeeded) => PayoutStatus::Succeeded,
+        (NoticeKind::Payout, NoticeStatus::Failed) => PayoutStatus::Failed { code: code() },
+        (NoticeKind::Payout, NoticeStatus::Returned) => PayoutStatus::Returned { code: code() },
+        (NoticeKind::Payout, NoticeStatus::Closed) | (NoticeKind::Payment | NoticeKind::Refund, _) => return None,
+    };
+    Some(Spoken::Payout {
+        request_no: notice.request_no.clone(),
+        amount_minor: notice.amount_minor,
+        currency: notice.currency.clone(),
+        bank_reference: notice.transaction_id.clone(),
+        word,
+    })
 }
 
 /// Whether a signed answer is about our request.

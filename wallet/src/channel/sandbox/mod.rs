@@ -5,6 +5,4 @@ pub mod sign;
 pub mod wire;
 
 pub(crate) use client::error_code;
-pub use client::{
-    ACQUIRER_KEY, BANK_KEY, Link, LinkError, PLATFORM_KEY, PayoutOrder, PayoutState, PayoutStatus, SandboxAcquirer, SandboxBank,
-};
+pub use client::{ACQUIRER_KEY, BANK_KEY, Link, LinkError, PLATFORM_KEY, SandboxAcquirer, SandboxBank};

@@ -30,6 +30,7 @@ pub(super) async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<
             repo::refunds_within_payments(tx).await?.result("R1", "refunds stay within their payment and add up to what the order says"),
             repo::batches_in_order(tx).await?.result("T4", "settlement batches hold whole days before their own and never go back"),
             repo::transit_is_open(tx).await?.result("W8", "what is in transit is what open withdrawals and refunds add up to"),
+            repo::cash_of_own_bank(tx).await?.result("W9", "what a bank paid or sent back is booked at that bank, and no other"),
         ]);
     }
     Ok(rules)

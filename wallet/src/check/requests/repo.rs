@@ -272,3 +272,24 @@ pub(super) async fn transit_is_open(tx: &mut PgConnection) -> sqlx::Result<Found
     .fetch_one(tx)
     .await
 }
+
+pub(super) async fn cash_of_own_bank(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH legs AS (
+               SELECT p.book_id, p.reference_id, a.subject, w.bank
+               FROM postings p
+               JOIN entries e USING (book_id, posting_id)
+               JOIN accounts a USING (book_id, account_id)
+               JOIN withdrawals w ON w.book_id = p.book_id AND w.withdrawal_id = p.reference_id
+               WHERE p.kind IN ('WITHDRAWAL_PAID', 'WITHDRAWAL_BOUNCED') AND a.kind = 'BANK_CASH'
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('withdrawal %s of book %s was asked of %s and is booked at %s', reference_id, book_id, bank, subject)
+                        FROM legs WHERE subject <> bank
+                        LIMIT 21) AS "violations!"
+           FROM legs"#
+    )
+    .fetch_one(tx)
+    .await
+}
