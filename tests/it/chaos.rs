@@ -3,6 +3,7 @@
 //! The simulator tells the truth at `/control/truth`, whatever it said before. Profiles change while the system runs; what one of them left
 //! open is resolved under the next, or when all is calm again.
 
+mod protocols;
 mod run;
 mod truth;
 

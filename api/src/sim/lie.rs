@@ -25,18 +25,19 @@ impl Lie {
             About::Refund(r, p) => Self::Refund(Box::new((r.clone(), p.clone()))),
             About::Payout(p) => Self::Payout(p.clone()),
         };
-        let (merchant, amount_minor, currency) = match &mut lie {
-            Self::Payment(p) => (&mut p.request.merchant_no, &mut p.request.amount_minor, &mut p.request.currency),
-            // a refund is told for the merchant of its payment
+        let (merchants, amount_minor, currency) = match &mut lie {
+            Self::Payment(p) => (vec![&mut p.request.merchant_no], &mut p.request.amount_minor, &mut p.request.currency),
+            // a refund is told for the merchant of its payment, or for its own
             Self::Refund(both) => {
                 let (r, p) = both.as_mut();
-                (&mut p.request.merchant_no, &mut r.request.amount_minor, &mut r.request.currency)
+                let merchants = vec![&mut p.request.merchant_no, &mut r.request.merchant_no];
+                (merchants, &mut r.request.amount_minor, &mut r.request.currency)
             }
-            Self::Payout(p) => (&mut p.merchant_no, &mut p.amount_minor, &mut p.currency),
+            Self::Payout(p) => (vec![&mut p.merchant_no], &mut p.amount_minor, &mut p.currency),
         };
         match told {
             Told::Truth | Told::Nothing => {}
-            Told::OtherMerchant => OTHER_MERCHANT.clone_into(merchant),
+            Told::OtherMerchant => merchants.into_iter().for_each(|merchant| OTHER_MERCHANT.clone_into(merchant)),
             Told::OtherAmount => *amount_minor += 1,
             Told::OtherCurrency => "USD".clone_into(currency),
         }

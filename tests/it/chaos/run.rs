@@ -91,7 +91,7 @@ async fn begin(app: &TestApp, order: &OrderHandle) -> Option<String> {
     .await
 }
 
-async fn failed(app: &TestApp, order: &OrderHandle) {
+pub async fn failed(app: &TestApp, order: &OrderHandle) {
     eventually(LIMIT, "the platform knows how it ended", async || {
         hurry(app).await;
         let query = "query($ticket: String!) { cashier(ticket: $ticket) { attempt { status } } }";

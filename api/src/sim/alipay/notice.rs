@@ -53,6 +53,15 @@ impl Front for Notices {
         HeaderMap::from_iter([(header::CONTENT_TYPE, form)])
     }
 
+    /// An answer has no time of its own.
+    fn answer_again(&self, body: &[u8], _at: DateTime<Utc>, instead: Option<(&str, &str)>) -> Option<Vec<u8>> {
+        let ((number, other), text) = (instead?, std::str::from_utf8(body).ok()?);
+        let (name, rest) = text.strip_prefix("{\"")?.split_once("_response\":")?;
+        let (member, _) = rest.rsplit_once(",\"sign\":\"")?;
+        let told = self.0.signer.sign_answer(&name.replace('_', "."), &member.replace(number, other));
+        member.contains(number).then(|| told.into_bytes())
+    }
+
     fn taken(&self, status: StatusCode, answer: &[u8]) -> bool {
         status.is_success() && answer.trim_ascii() == b"success"
     }

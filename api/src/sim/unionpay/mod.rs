@@ -260,12 +260,17 @@ fn payment_fields(payment: &Payment, code_name: &'static str) -> Vec<(&'static s
         (code_name, state),
         ("queryId", payment.transaction_id.clone()),
         ("txnAmt", payment.request.amount_minor.to_string()),
-        ("currencyCode", RENMINBI.to_owned()),
+        ("currencyCode", currency(&payment.request.currency)),
         // of what has not moved: when it was asked for
         ("traceTime", payment.success_time.map_or(extra.txn_time, stamp).chars().skip(4).collect()),
     ];
     fields.extend(extra.reserved.map(|r| ("reqReserved", r)));
     fields
+}
+
+/// A currency by its ISO 4217 number: the dollar's, where a lie names it.
+fn currency(code: &str) -> String {
+    if code == "CNY" { RENMINBI.to_owned() } else { "840".to_owned() }
 }
 
 fn refund_fields(refund: &Refund, code_name: &'static str) -> Vec<(&'static str, String)> {
@@ -279,7 +284,7 @@ fn refund_fields(refund: &Refund, code_name: &'static str) -> Vec<(&'static str,
         (code_name, state.to_owned()),
         ("queryId", refund.transaction_id.clone()),
         ("txnAmt", refund.request.amount_minor.to_string()),
-        ("currencyCode", RENMINBI.to_owned()),
+        ("currencyCode", currency(&refund.request.currency)),
         ("traceTime", time.chars().skip(4).collect()),
     ]
 }

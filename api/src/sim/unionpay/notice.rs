@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use chrono::{DateTime, Utc};
 use reqwest::Url;
-use wallet::channel::unionpay::wire::{APP, Fields, REFUND, form};
+use wallet::channel::unionpay::wire::{APP, Fields, REFUND, form, plain, read_plain};
 
 use super::super::front::{About, Front};
 use super::{Extra, Hand, payment_fields, refund_fields};
@@ -40,6 +40,14 @@ impl Front for Notices {
     fn headers(&self, _url: &Url, _body: &str, _at: DateTime<Utc>) -> HeaderMap {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded;charset=UTF-8");
         HeaderMap::from_iter([(header::CONTENT_TYPE, form)])
+    }
+
+    fn answer_again(&self, body: &[u8], _at: DateTime<Utc>, instead: Option<(&str, &str)>) -> Option<Vec<u8>> {
+        let mut answer = read_plain(body).ok()?;
+        let (_, other) = instead.filter(|(number, _)| answer.get("orderId").is_some_and(|n| n == number))?;
+        answer.insert("orderId".to_owned(), other.to_owned());
+        self.0.seal(&mut answer);
+        Some(plain(&answer).into_bytes())
     }
 
     fn taken(&self, status: StatusCode, _answer: &[u8]) -> bool {

@@ -119,7 +119,7 @@ impl Front for Arc<Wechat> {
                 let status = payments::refund_status(r.status);
                 let event = if r.status == TransferStatus::Succeeded { event::REFUNDED } else { event::REFUND_ABNORMAL };
                 let notice = RefundNotice {
-                    mchid: merchant.mchid.clone(),
+                    mchid: payment.request.merchant_no.clone(),
                     out_trade_no: payment.request.request_no.clone(),
                     transaction_id: payment.transaction_id.clone(),
                     out_refund_no: r.request.request_no.clone(),

@@ -443,3 +443,17 @@ async fn only_the_platform_is_listened_to() {
     let answer = http().post(&running.gateway_url).body(form::encode(&stale)).send().await.unwrap().text().await.unwrap();
     assert!(answer.contains("isv.invalid-timestamp"), "{answer}");
 }
+
+#[tokio::test]
+async fn answers_spoilt_on_the_way_count_for_nothing() {
+    let running = start(0).await;
+    let order = order(Method::Native, 1_250);
+    running.alipay.pay(&order).await.unwrap();
+    let control = running.gateway_url.replace("/alipay/gateway.do", "/control/profile");
+    for fault in ["garbage", "wrong_key", "other_request"] {
+        let profile = format!("about = \"a test\"\nseed = 1\n[answer]\n{fault} = 10000\n");
+        reqwest::Client::new().post(&control).body(profile).send().await.unwrap().error_for_status().unwrap();
+        let answer = running.alipay.pay(&order).await;
+        assert!(matches!(answer, Err(ChannelError::BadAnswer(_))), "{fault}: {answer:?}");
+    }
+}
