@@ -1,30 +1,22 @@
 //! Digital renminbi's adapter and counterparty over real sockets.
 
-use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::Ed25519KeyPair;
 use axum::Router;
-use axum::routing::post;
 use chrono::TimeDelta;
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 use wallet::base::money::Money;
 use wallet::channel::ChannelError;
 use wallet::channel::acquirer::{
-    Acquirer, Asked, HearError, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Spoken, TransferWord,
+    Acquirer, HearError, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Spoken, TransferWord,
 };
 use wallet::channel::ecny::{Agreement, Ecny};
-use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::unionpay::sign::{generate, private_pem, public_pem};
 
-use super::super::{Keys, Others};
+use super::super::Others;
+use super::super::harness::{LIMIT, Playing, asked, number, served};
 use super::*;
 
-const LIMIT: Duration = Duration::from_secs(10);
 const MERCHANT: &str = MERCHANT_NO;
 
 static OPERATOR: LazyLock<KeyPair> = LazyLock::new(generate);
@@ -43,78 +35,24 @@ fn adapter(url: &str, key: &KeyPair, notify_url: &str) -> Ecny {
     .unwrap()
 }
 
-/// A running simulator, the adapter that speaks to it, and the notices that the platform gets.
+/// A running simulator and the adapter that speaks to it.
 struct World {
-    url: String,
+    playing: Playing,
     ecny: Ecny,
-    notices: mpsc::UnboundedReceiver<(HeaderMap, Bytes)>,
-    folder: PathBuf,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-async fn served(router: Router) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    url
 }
 
 async fn world() -> World {
-    let (sender, notices) = mpsc::unbounded_channel();
-    let take = move |headers: HeaderMap, body: Bytes| async move {
-        sender.send((headers, body)).unwrap();
-        StatusCode::NO_CONTENT
-    };
-    let notify_url = served(Router::new().route("/notices", post(take))).await + "/notices";
-    let folder = std::env::temp_dir().join(format!("haodian-sim-{}", Uuid::now_v7().simple()));
-    let sandbox = || {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        Signer::try_from_pkcs8("sandbox", pkcs8.as_ref()).unwrap()
-    };
-    let keys = Keys {
-        acquirer: sandbox(),
-        bank: sandbox(),
-        platform: Verifier::new("platform", &sandbox().public_key()),
-        others: Others {
-            ecny: Some(Arc::new(Hand::try_new(&private_pem(&OPERATOR), &public_pem(&PLATFORM)).unwrap())),
-            ..Others::default()
-        },
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Sim::load(keys, MERCHANT, &url, &folder.join("journal.jsonl")).unwrap().router();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    World { ecny: adapter(&url, &PLATFORM, &notify_url), url, notices, folder }
+    let hand = Hand::try_new(&private_pem(&OPERATOR), &public_pem(&PLATFORM)).unwrap();
+    let others = Others { ecny: Some(Arc::new(hand)), ..Others::default() };
+    let playing = Playing::begin(others, MERCHANT, (StatusCode::NO_CONTENT, "")).await;
+    World { ecny: adapter(&playing.url, &PLATFORM, &playing.notify_url), playing }
 }
 
 impl World {
-    async fn confirm(&self, transaction_id: &str) {
-        let url = format!("{}/pay/{transaction_id}/confirm", self.url);
-        let answer = reqwest::Client::new().post(url).json(&serde_json::json!({})).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-    }
-
-    async fn next(&mut self) -> (HeaderMap, Bytes) {
-        tokio::time::timeout(LIMIT, self.notices.recv()).await.expect("a notice comes").unwrap()
-    }
-
     async fn heard(&mut self) -> Spoken {
-        let (headers, body) = self.next().await;
+        let (headers, body) = self.playing.next().await;
         self.ecny.hear(&headers, &body, Clock::wall()).unwrap().spoken
     }
-}
-
-fn number() -> String {
-    Uuid::now_v7().simple().to_string()
-}
-
-fn asked(request_no: &str) -> Asked {
-    Asked { request_no: request_no.to_owned(), sent_at: Clock::wall() }
 }
 
 fn order(request_no: &str, method: Method) -> PaymentOrder {
@@ -146,7 +84,7 @@ async fn a_payment_by_code_is_made_once_paid_notified_and_found() {
     let dearer = PaymentOrder { amount: Money::cny(1_251), ..order(&number, Method::Native) };
     assert!(matches!(world.ecny.pay(&dearer).await, Err(ChannelError::BadAnswer(_))), "a number is never used for something else");
     let transaction = code_of(&first).to_owned();
-    world.confirm(&transaction).await;
+    world.playing.confirm(&transaction).await;
     let known = world.ecny.query(&asked(&number)).await.unwrap().unwrap();
     assert!(
         matches!(&known.word, PaymentWord::Succeeded { transaction_id, amount_minor: 1_250, currency, .. } if *transaction_id == transaction && currency == "CNY")
@@ -190,7 +128,7 @@ async fn money_goes_back_at_once_and_never_more_than_came() {
     };
     let early = world.ecny.refund(&refund_of(&number(), 250)).await;
     assert!(matches!(&early, Err(ChannelError::Refused { code }) if code == "PAYMENT_NOT_PAID"), "{early:?}");
-    world.confirm(&transaction).await;
+    world.playing.confirm(&transaction).await;
     assert!(matches!(world.heard().await, Spoken::Payment { .. }));
     let refund = number();
     assert_eq!(world.ecny.query_refund(&asked(&refund), &asked(&payment)).await.unwrap(), None);
@@ -283,8 +221,8 @@ async fn notices_forged_or_stale_are_refused_and_strangers_are_not_served() {
     let mut world = world().await;
     let number = number();
     let transaction = code_of(&world.ecny.pay(&order(&number, Method::Native)).await.unwrap()).to_owned();
-    world.confirm(&transaction).await;
-    let (headers, body) = world.next().await;
+    world.playing.confirm(&transaction).await;
+    let (headers, body) = world.playing.next().await;
     let text = String::from_utf8(body.to_vec()).unwrap();
     let now = Clock::wall();
     assert!(world.ecny.hear(&headers, &body, now).is_ok());
@@ -295,7 +233,7 @@ async fn notices_forged_or_stale_are_refused_and_strangers_are_not_served() {
     let sealed = seal(&OPERATOR, &nonce(), foreign.as_bytes(), now);
     assert_eq!(world.ecny.hear(&sealed, foreign.as_bytes(), now), Err(HearError::Foreign));
 
-    let stranger = adapter(&world.url, &OTHER, "http://127.0.0.1:1/notices");
+    let stranger = adapter(&world.playing.url, &OTHER, "http://127.0.0.1:1/notices");
     let answer = stranger.pay(&order(&Uuid::now_v7().simple().to_string(), Method::Native)).await;
     assert!(matches!(answer, Err(ChannelError::BadAnswer(_))), "{answer:?}");
 }

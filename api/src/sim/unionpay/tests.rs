@@ -1,16 +1,10 @@
 //! UnionPay's adapter and counterparty over real sockets, and counterparties that say what UnionPay would not.
 
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::Ed25519KeyPair;
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use uuid::{NoContext, Timestamp, Uuid};
 use wallet::base::clock::Clock;
 use wallet::base::money::{Currency, Money};
@@ -18,15 +12,14 @@ use wallet::channel::ChannelError;
 use wallet::channel::acquirer::{
     Acquirer, Asked, HearError, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Spoken, TransferWord,
 };
-use wallet::channel::sandbox::sign::{Signer, Verifier};
 use wallet::channel::unionpay::issue::{Statement, issue};
 use wallet::channel::unionpay::sign::{generate, private_pem};
 use wallet::channel::unionpay::{Agreement, UnionPay};
 
-use super::super::{Keys, Others};
+use super::super::Others;
+use super::super::harness::{LIMIT, Playing, asked, served};
 use super::*;
 
-const LIMIT: Duration = Duration::from_secs(10);
 const COMPANY: &str = "中国银联股份有限公司";
 const MERCHANT: &str = MERCHANT_NO;
 const ROOT: &str = "CFCA TEST OCA1";
@@ -69,65 +62,21 @@ fn adapter(url: &str, notify_url: &str) -> UnionPay {
     .unwrap()
 }
 
-/// A running simulator, the adapter that speaks to it, and the notices that the platform gets.
+/// A running simulator and the adapter that speaks to it.
 struct World {
-    url: String,
+    playing: Playing,
     unionpay: UnionPay,
-    notices: mpsc::UnboundedReceiver<(HeaderMap, Bytes)>,
-    folder: PathBuf,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-async fn served(router: Router) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    url
 }
 
 async fn world() -> World {
-    let (sender, notices) = mpsc::unbounded_channel();
-    let take = move |headers: HeaderMap, body: Bytes| async move {
-        sender.send((headers, body)).unwrap();
-        "ok"
-    };
-    let notify_url = served(Router::new().route("/notices", post(take))).await + "/notices";
-    let folder = std::env::temp_dir().join(format!("haodian-sim-{}", Uuid::now_v7().simple()));
-    let sandbox = || {
-        let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        Signer::try_from_pkcs8("sandbox", pkcs8.as_ref()).unwrap()
-    };
     let hand = Hand::try_new(&private_pem(&UNIONPAY_KEY), &unionpay_certificate(), &merchant_certificate()).unwrap();
-    let keys = Keys {
-        acquirer: sandbox(),
-        bank: sandbox(),
-        platform: Verifier::new("platform", &sandbox().public_key()),
-        others: Others { unionpay: Some(Arc::new(hand)), ..Others::default() },
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Sim::load(keys, MERCHANT, &url, &folder.join("journal.jsonl")).unwrap().router();
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    World { unionpay: adapter(&url, &notify_url), url, notices, folder }
+    let playing = Playing::begin(Others { unionpay: Some(Arc::new(hand)), ..Others::default() }, MERCHANT, (StatusCode::OK, "ok")).await;
+    World { unionpay: adapter(&playing.url, &playing.notify_url), playing }
 }
 
 impl World {
-    async fn decide(&self, transaction_id: &str, what: &str, body: serde_json::Value) -> StatusCode {
-        let url = format!("{}/pay/{transaction_id}/{what}", self.url);
-        reqwest::Client::new().post(url).json(&body).send().await.unwrap().status()
-    }
-
-    async fn confirm(&self, transaction_id: &str) {
-        assert_eq!(self.decide(transaction_id, "confirm", serde_json::json!({})).await, StatusCode::OK);
-    }
-
     async fn heard(&mut self) -> Spoken {
-        let (headers, body) = tokio::time::timeout(LIMIT, self.notices.recv()).await.expect("a notice comes").unwrap();
+        let (headers, body) = self.playing.next().await;
         self.unionpay.hear(&headers, &body, Clock::wall()).unwrap().spoken
     }
 
@@ -149,10 +98,6 @@ impl World {
 fn number_of(age: TimeDelta) -> String {
     let at = Clock::wall() - age;
     Uuid::new_v7(Timestamp::from_unix(NoContext, at.timestamp().unsigned_abs(), 0)).simple().to_string()
-}
-
-fn asked(request_no: &str) -> Asked {
-    Asked { request_no: request_no.to_owned(), sent_at: Clock::wall() }
 }
 
 fn order(request_no: &str, method: Method) -> PaymentOrder {
@@ -202,7 +147,7 @@ async fn a_payment_in_the_app_or_by_code_is_found_only_when_somebody_has_paid_it
         assert_eq!(world.unionpay.query(&asked(&number)).await.unwrap(), None, "nobody has opened it");
 
         let transaction = transaction_of(first);
-        world.confirm(&transaction).await;
+        world.playing.confirm(&transaction).await;
         let known = world.unionpay.query(&asked(&number)).await.unwrap().unwrap();
         assert_eq!(paid(&known.word), Some((transaction.as_str(), 1_250, "CNY")), "{known:?}");
         let Spoken::Payment { request_no, word } = world.heard().await else { panic!("a notice of a payment") };
@@ -219,7 +164,7 @@ async fn a_number_with_another_time_is_not_found() {
     let world = world().await;
     let number = number_of(TimeDelta::minutes(3));
     let transaction = transaction_of(world.unionpay.pay(&order(&number, Method::Native)).await.unwrap());
-    world.confirm(&transaction).await;
+    world.playing.confirm(&transaction).await;
     let mut fields: Fields = [("merId", MERCHANT), ("orderId", &number), ("txnType", "00"), ("txnSubType", "00")]
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
         .into();
@@ -227,7 +172,7 @@ async fn a_number_with_another_time_is_not_found() {
     fields.extend(head.map(|(k, v)| (k.to_owned(), v.to_owned())));
     sign::sign(&mut fields, &MERCHANT_KEY);
     let body = wallet::channel::unionpay::wire::form(&fields);
-    let answer = reqwest::Client::new().post(format!("{}{}", world.url, QUERY.path)).body(body).send().await.unwrap();
+    let answer = reqwest::Client::new().post(format!("{}{}", world.playing.url, QUERY.path)).body(body).send().await.unwrap();
     assert!(answer.text().await.unwrap().contains("respCode=34"));
 }
 
@@ -276,7 +221,7 @@ async fn what_nobody_paid_is_closed_by_its_time_and_not_before() {
         let early = world.unionpay.close(&asked(&number)).await;
         assert!(matches!(&early, Err(ChannelError::BadAnswer(why)) if why.contains("time to pay")), "{early:?}");
         // too late by the time that was sent along, not yet by the time that is allowed for what is on its way
-        world.confirm(&transaction).await;
+        world.playing.confirm(&transaction).await;
         assert_eq!(world.unionpay.query(&asked(&number)).await.unwrap(), None, "nobody can pay it any more");
 
         let number = number_of(TimeDelta::minutes(36));
@@ -291,8 +236,8 @@ async fn a_payment_that_came_after_an_early_close_is_found_late() {
     let number = number_of(TimeDelta::zero());
     let transaction = transaction_of(world.unionpay.pay(&order(&number, Method::Native)).await.unwrap());
     assert!(world.unionpay.close(&asked(&number)).await.is_err());
-    assert_eq!(world.decide(&transaction, "confirm", serde_json::json!({"notices": 0})).await, StatusCode::OK);
-    assert!(world.notices.try_recv().is_err(), "the notice is held back");
+    assert_eq!(world.playing.decide(&transaction, "confirm", serde_json::json!({"notices": 0})).await, StatusCode::OK);
+    assert!(world.playing.notices.try_recv().is_err(), "the notice is held back");
     let known = world.unionpay.query(&asked(&number)).await.unwrap().unwrap();
     assert!(paid(&known.word).is_some(), "{known:?}");
     assert_eq!(world.heard().await, Spoken::Payment { request_no: number, word: known.word }, "asked for, it comes late");
@@ -303,7 +248,7 @@ async fn a_declined_payment_fails_for_good_only_when_its_time_is_over() {
     let mut world = world().await;
     let number = number_of(TimeDelta::zero());
     let transaction = transaction_of(world.unionpay.pay(&order(&number, Method::InApp)).await.unwrap());
-    world.decide(&transaction, "decline", serde_json::json!({"code": "64"})).await;
+    world.playing.decide(&transaction, "decline", serde_json::json!({"code": "64"})).await;
     assert_eq!(world.unionpay.query(&asked(&number)).await.unwrap().unwrap().word, PaymentWord::Pending, "another card may pay");
     assert_eq!(world.heard().await, Spoken::Payment { request_no: number, word: PaymentWord::Pending });
 }
@@ -323,7 +268,7 @@ async fn money_goes_back_once_and_never_more_than_came() {
     };
     let early = world.unionpay.refund(&refund_of(&number_of(TimeDelta::zero()), 250)).await;
     assert!(matches!(&early, Err(ChannelError::Refused { code }) if code == code::ORIGINAL_UNFIT), "{early:?}");
-    world.confirm(&transaction_id).await;
+    world.playing.confirm(&transaction_id).await;
     assert!(matches!(world.heard().await, Spoken::Payment { .. }));
 
     let refund = number_of(TimeDelta::zero());
@@ -471,8 +416,8 @@ async fn notices_forged_foreign_or_of_another_root_are_refused() {
     let mut world = world().await;
     let number = number_of(TimeDelta::zero());
     let transaction = transaction_of(world.unionpay.pay(&order(&number, Method::Native)).await.unwrap());
-    world.confirm(&transaction).await;
-    let (headers, body) = tokio::time::timeout(LIMIT, world.notices.recv()).await.expect("a notice comes").unwrap();
+    world.playing.confirm(&transaction).await;
+    let (headers, body) = world.playing.next().await;
     let now: DateTime<Utc> = Clock::wall();
     let hear = |body: &[u8]| world.unionpay.hear(&headers, body, now).map(|h| h.notice_id);
     assert_eq!(hear(&body), Ok(transaction), "its id is UnionPay's number of the payment");
@@ -495,7 +440,7 @@ async fn notices_forged_foreign_or_of_another_root_are_refused() {
 async fn the_counterparty_believes_nobody_else() {
     let world = world().await;
     let stranger = UnionPay::try_new(&Agreement {
-        base_url: &world.url,
+        base_url: &world.playing.url,
         merchant_no: MERCHANT,
         terminal_no: "49000002",
         certificate_pem: &merchant_certificate(),
@@ -510,4 +455,16 @@ async fn the_counterparty_believes_nobody_else() {
     let answer = stranger.pay(&order(&number, Method::Native)).await;
     assert!(matches!(&answer, Err(ChannelError::BadAnswer(why)) if why.contains("our signature")), "{answer:?}");
     assert_eq!(world.unionpay.query(&asked(&number)).await.unwrap(), None, "nothing was taken in");
+}
+
+#[tokio::test]
+async fn answers_spoilt_on_the_way_count_for_nothing() {
+    let world = world().await;
+    let order = order(&number_of(TimeDelta::zero()), Method::Native);
+    world.unionpay.pay(&order).await.unwrap();
+    for fault in ["garbage", "wrong_key", "other_request"] {
+        world.playing.profile(&format!("[answer]\n{fault} = 10000\n")).await;
+        let answer = world.unionpay.pay(&order).await;
+        assert!(matches!(answer, Err(ChannelError::BadAnswer(_))), "{fault}: {answer:?}");
+    }
 }
