@@ -88,6 +88,7 @@ async fn a_merchant_is_told_what_is_released_divided_and_brought_back() {
     let app = TestApp::start().await;
     let shop = app.signed_merchant().await;
     let agent = app.signed_merchant_of(app.stranger().await, "居间代理", "6222020200001129999").await;
+    let broker = app.signed_merchant_of(app.stranger().await, "经纪人", "6222020200001129998").await;
     let receiver = Receiver::open().await;
     made(&app, &shop.owner, &shop.merchant, &receiver, json!([])).await;
 
@@ -103,13 +104,14 @@ async fn a_merchant_is_told_what_is_released_divided_and_brought_back() {
     assert_eq!((&released["facts"]["stage"], &released["facts"]["amount"]), (&json!("开工"), &amount("298.86")), "{released}");
     assert_eq!((&released["facts"]["held"], &released["object"]["id"]), (&amount("697.34"), &json!(held.id)), "{released}");
 
-    let parties = json!([{ "role": "AGENT", "merchantId": agent.merchant }, { "role": "BROKER", "merchantId": agent.merchant }]);
+    let parties = json!([{ "role": "AGENT", "merchantId": agent.merchant }, { "role": "BROKER", "merchantId": broker.merchant }]);
     let input = json!({ "storeId": shop.stores[0], "amount": "100.00", "subject": "居间服务", "productCode": "AGENT_COMMISSION",
         "parties": parties, "idempotencyKey": key() });
     let divided = order_of(&app.mutate(&shop.owner, "orderCreate", input, "order { id ticket cashierUrl }").await);
     app.pay(&divided).await;
     let part = told(&receiver, "split.line_succeeded").await;
     assert_eq!((&part["object"]["id"], &part["facts"]["receiverId"]), (&json!(divided.id), &json!(agent.merchant)), "{part}");
+    // 40 per cent of 99.62
     assert_eq!((&part["facts"]["role"], &part["facts"]["amount"]), (&json!("AGENT"), &amount("39.84")), "{part}");
     told(&receiver, "split.finished").await;
     let back = json!({ "orderId": divided.id, "amount": "2.50", "idempotencyKey": key() });
