@@ -134,6 +134,8 @@ pub struct Wechat {
     pub app_id: String,
     /// Serial number of our API certificate, whose key is `wechat.key.pem`.
     pub certificate_serial: String,
+    /// Most of a payment that may be split there, in basis points (最大分账比例).
+    pub split_max_bps: u16,
 }
 
 /// Alipay's open platform. Keys: `alipay.key.pem`, `alipay.gateway.pub.pem`.
@@ -145,6 +147,8 @@ pub struct Alipay {
     pub app_id: String,
     /// The account that is paid, 2088….
     pub seller_id: String,
+    /// Most of a payment that may be split there, in basis points.
+    pub split_max_bps: u16,
 }
 
 /// UnionPay's full-channel gateway. Keys: `unionpay.key.pem`, `unionpay.cert.pem`, `unionpay.root.pem`.
@@ -319,8 +323,14 @@ impl Default for Config {
                     merchant_no: wechat::MERCHANT_NO.to_owned(),
                     app_id: wechat::APP_ID.to_owned(),
                     certificate_serial: wechat::MERCHANT_SERIAL.to_owned(),
+                    split_max_bps: 3_000,
                 },
-                alipay: Alipay { url: String::new(), app_id: alipay::APP_ID.to_owned(), seller_id: alipay::SELLER_ID.to_owned() },
+                alipay: Alipay {
+                    url: String::new(),
+                    app_id: alipay::APP_ID.to_owned(),
+                    seller_id: alipay::SELLER_ID.to_owned(),
+                    split_max_bps: 3_000,
+                },
                 unionpay: UnionPay {
                     url: String::new(),
                     merchant_no: unionpay::MERCHANT_NO.to_owned(),
@@ -418,6 +428,11 @@ impl Config {
         }
         if self.database.idempotency_keep_days < KEPT_DAYS_MIN {
             return Err(ConfigError::Invalid(format!("database.idempotency_keep_days must be at least {KEPT_DAYS_MIN}")));
+        }
+        for (key, bps) in [("wechat", self.channel.wechat.split_max_bps), ("alipay", self.channel.alipay.split_max_bps)] {
+            if !(1..=10_000).contains(&bps) {
+                return Err(ConfigError::Invalid(format!("channel.{key}.split_max_bps must be between 1 and 10000")));
+            }
         }
         if !self.work.listen.is_empty() && self.work.listen().is_none() {
             return Err(ConfigError::Invalid("work.listen must be an address such as 127.0.0.1:8081, or empty".to_owned()));

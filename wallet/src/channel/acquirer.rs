@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ChannelError;
 use super::payout::PayoutStatus;
+use super::divider::Divider;
 use crate::base::money::Money;
 
 /// How a customer pays at a channel (支付方式).
@@ -300,4 +301,9 @@ pub trait Acquirer: fmt::Debug + Send + Sync {
 
     /// Whose doing a code of [`PaymentWord::Failed`] or [`ChannelError::Refused`] is.
     fn fault(&self, code: &str) -> Fault;
+
+    /// Where it divides payments itself.
+    fn divider(&self) -> Option<&dyn Divider> {
+        None
+    }
 }

@@ -11,6 +11,7 @@ use acquirer::Acquirer;
 pub mod acquirer;
 pub mod alipay;
 pub mod bank;
+pub mod divider;
 pub mod ecny;
 pub mod inbox;
 pub mod payout;
@@ -42,6 +43,11 @@ impl Channels {
     /// The first by name that offers a way to pay.
     pub fn offering(&self, method: acquirer::Method) -> Option<&dyn Acquirer> {
         self.0.values().map(AsRef::as_ref).find(|acquirer| acquirer.methods().contains(&method))
+    }
+
+    /// A channel that divides payments itself. None: it does not, or is not connected.
+    pub fn divider(&self, name: &str) -> Option<&dyn divider::Divider> {
+        self.get(name).and_then(Acquirer::divider)
     }
 
     pub fn names(&self) -> Vec<&'static str> {

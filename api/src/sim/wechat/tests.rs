@@ -95,6 +95,7 @@ fn agreement(url: &str, notify_url: &str) -> Agreement {
         api_key: api_key(),
         public_keys: Vec::new(),
         notify_url: notify_url.to_owned(),
+        share_max_bps: 3_000,
         timeout: LIMIT,
         open_for: TimeDelta::minutes(30),
         clock: Clock::default(),

@@ -29,6 +29,7 @@ use super::ChannelError;
 use super::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply, TransferWord,
 };
+use super::divider::Divider;
 use crate::base::clock::Clock;
 use crate::base::money::Currency;
 
@@ -61,6 +62,8 @@ pub struct Setup<'s> {
     pub verifier: Verifier,
     /// Where Alipay sends its notices.
     pub notify_url: &'s str,
+    /// Most of a payment that may be split, in basis points (默认 30%).
+    pub share_max_bps: u16,
     /// Covers a whole call.
     pub timeout: Duration,
     /// The longest time between asking for a payment and its expiry: the lifetime of an order.
@@ -84,6 +87,7 @@ pub struct Alipay {
     gateway: Gateway,
     app_id: String,
     seller_id: String,
+    share_max_bps: u16,
     open_for: TimeDelta,
     clock: Clock,
 }
@@ -96,6 +100,7 @@ impl Alipay {
             gateway,
             app_id: setup.app_id.to_owned(),
             seller_id: setup.seller_id.to_owned(),
+            share_max_bps: setup.share_max_bps,
             open_for: setup.open_for,
             clock: setup.clock,
         })
@@ -294,6 +299,10 @@ impl Acquirer for Alipay {
 
     fn fault(&self, code: &str) -> Fault {
         fault::fault(code)
+    }
+
+    fn divider(&self) -> Option<&dyn Divider> {
+        Some(self)
     }
 }
 

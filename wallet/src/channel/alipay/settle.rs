@@ -1,18 +1,24 @@
 //! Splitting a paid trade among payees (分账): asked for once per number, carried out later, the results asked for part by part.
 //!
 //! How much may be split and until when are rules of the planner. Here a split is only carried to Alipay and back.
+//!
+//! A split without parts that is the last frees the rest ("也可不传入分账条款，只传入分账完结标识"). Shares come back with a refund alone:
+//! Alipay takes them from the payees, in proportion ("系统自动按退款金额与订单金额的比率，从收款方和分账收入方退款").
 
 use std::fmt;
 
+use async_trait::async_trait;
+
 use crate::channel::ChannelError;
 use crate::channel::acquirer::TransferWord;
+use crate::channel::divider::{Asked, Caps, Divider, Division, DivisionWord, GiveBack, Receiver, Share, ShareOutcome, ShareWord};
 
-use super::Alipay;
 use super::gateway::Unanswered;
 use super::wire::{
-    RoyaltyDetail, RoyaltyPart, SettleAnswer, SettleContent, SettleExtend, SettleQueryAnswer, SettleQueryContent, code, method, read_time,
-    read_yuan, yuan_text,
+    BindAnswer, BindContent, BoundPayee, RoyaltyDetail, RoyaltyPart, SettleAnswer, SettleContent, SettleExtend, SettleQueryAnswer,
+    SettleQueryContent, code, method, read_time, read_yuan, yuan_text,
 };
+use super::{Alipay, fault};
 
 /// One payee's share. Who it is never shows in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -95,6 +101,88 @@ impl Alipay {
         }
         let parts = answer.royalty_detail_list.iter().filter(|part| part.operation_type == "transfer");
         parts.map(|part| state(part, &answer.operation_dt)).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// What stands on the payee's bill.
+const DESCRIPTION: &str = "分账";
+/// Most payees of one split that is carried out later ("异步分账").
+const RECEIVERS_MAX: usize = 50;
+/// Requests in a second for one seller ("单个卖家请求频率最高 30 TPS").
+const CALLS_PER_S: u32 = 30;
+/// Days that the money stays frozen; then Alipay frees it by itself.
+const FROZEN_DAYS: u16 = 30;
+
+#[async_trait]
+impl Divider for Alipay {
+    fn caps(&self) -> Caps {
+        Caps {
+            receivers_max: RECEIVERS_MAX,
+            calls_per_s: CALLS_PER_S,
+            share_max_bps: self.share_max_bps,
+            frozen_days: FROZEN_DAYS,
+            returns: false,
+        }
+    }
+
+    fn payee_no(&self) -> &str {
+        &self.seller_id
+    }
+
+    fn is_account(&self, account: &str) -> bool {
+        account.len() == 16 && account.starts_with("2088") && account.bytes().all(|b| b.is_ascii_digit()) && account != self.seller_id
+    }
+
+    async fn introduce(&self, receiver: &Receiver) -> Result<(), ChannelError> {
+        let payee = BoundPayee { kind: "userId".to_owned(), account: receiver.account.clone(), name: receiver.name.clone() };
+        // the same payee is bound once, whatever the number
+        let content = BindContent { out_request_no: uuid::Uuid::now_v7().simple().to_string(), receiver_list: vec![payee] };
+        let answer: BindAnswer = self.gateway.call(method::RELATION_BIND, &content).await.map_err(Unanswered::refusal)?;
+        match answer.result_code.as_str() {
+            "SUCCESS" => Ok(()),
+            _ => Err(ChannelError::BadAnswer("the payee was not bound")),
+        }
+    }
+
+    async fn divide(&self, division: &Division) -> Result<DivisionWord, ChannelError> {
+        let part = |share: &Share| SplitPart {
+            payee: share.account.clone(),
+            amount_minor: share.amount_minor,
+            description: DESCRIPTION.to_owned(),
+        };
+        let Asked { request_no, transaction_id } = division.asked.clone();
+        let parts = division.shares.iter().map(part).collect();
+        self.settle(&SplitOrder { request_no, transaction_id, parts, finish: false }).await?;
+        Ok(DivisionWord { finished: false, shares: Vec::new() })
+    }
+
+    async fn finish(&self, asked: &Asked) -> Result<DivisionWord, ChannelError> {
+        let Asked { request_no, transaction_id } = asked.clone();
+        self.settle(&SplitOrder { request_no, transaction_id, parts: Vec::new(), finish: true }).await?;
+        // nothing is carried out later: what was taken in has freed the rest
+        Ok(DivisionWord { finished: true, shares: Vec::new() })
+    }
+
+    async fn query_division(&self, asked: &Asked) -> Result<Option<DivisionWord>, ChannelError> {
+        let Some(parts) = self.query_settle(&asked.request_no, &asked.transaction_id).await? else { return Ok(None) };
+        let share = |part: SplitPartState| ShareWord {
+            share: Share { account: part.payee, amount_minor: part.amount_minor },
+            outcome: match part.word {
+                TransferWord::Accepted => ShareOutcome::Pending,
+                TransferWord::Succeeded { .. } => ShareOutcome::Succeeded,
+                TransferWord::Failed { code } => ShareOutcome::Failed { code },
+            },
+        };
+        let shares: Vec<ShareWord> = parts.into_iter().map(share).collect();
+        Ok(Some(DivisionWord { finished: shares.iter().all(|share| share.outcome != ShareOutcome::Pending), shares }))
+    }
+
+    async fn give_back(&self, _: &GiveBack) -> Result<TransferWord, ChannelError> {
+        Err(ChannelError::Refused { code: fault::METHOD_NOT_OFFERED.to_owned() })
+    }
+
+    async fn query_back(&self, _: &GiveBack) -> Result<Option<TransferWord>, ChannelError> {
+        Ok(None)
     }
 }
 

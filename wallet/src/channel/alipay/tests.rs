@@ -32,6 +32,7 @@ fn world() -> World {
         signer: ours,
         verifier: Verifier::try_new(&gateway.public_key()).unwrap(),
         notify_url: "https://haodian.example/notices/alipay",
+        share_max_bps: 3_000,
         timeout: Duration::from_secs(1),
         open_for: TimeDelta::minutes(30),
         clock: Clock::default(),

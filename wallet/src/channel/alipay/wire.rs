@@ -22,6 +22,7 @@ pub mod method {
     pub const REFUND_QUERY: &str = "alipay.trade.fastpay.refund.query";
     pub const SETTLE: &str = "alipay.trade.order.settle";
     pub const SETTLE_QUERY: &str = "alipay.trade.order.settle.query";
+    pub const RELATION_BIND: &str = "alipay.trade.royalty.relation.bind";
 }
 
 /// Answer codes (公共错误码) and business codes (业务错误码) that are told apart by name.
@@ -156,6 +157,28 @@ pub struct SettleExtend {
     pub royalty_finish: String,
 }
 
+/// Makes payees known (分账关系绑定).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindContent {
+    pub out_request_no: String,
+    pub receiver_list: Vec<BoundPayee>,
+}
+
+/// Who is bound. Never shows in `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundPayee {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub account: String,
+    pub name: String,
+}
+
+impl std::fmt::Debug for BoundPayee {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoundPayee").finish_non_exhaustive()
+    }
+}
+
 /// Asks where a split stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettleQueryContent {
@@ -236,6 +259,12 @@ pub struct RefundQueryAnswer {
 pub struct SettleAnswer {
     pub trade_no: String,
     pub settle_no: String,
+}
+
+/// Whether payees are bound: `SUCCESS` or `FAIL`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindAnswer {
+    pub result_code: String,
 }
 
 /// A split with its parts.

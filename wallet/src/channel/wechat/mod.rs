@@ -33,6 +33,7 @@ use super::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply, Spoken,
     TransferWord,
 };
+use super::divider::Divider;
 use crate::base::clock::Clock;
 
 pub use self::link::LinkError;
@@ -65,6 +66,8 @@ pub struct Agreement {
     pub public_keys: Vec<(String, PublicKey)>,
     /// Where notices are sent.
     pub notify_url: String,
+    /// Most of a payment that may be split, in basis points ("最大分账比例").
+    pub share_max_bps: u16,
     /// Covers one exchange.
     pub timeout: Duration,
     /// The longest time between asking for a payment and its expiry: the lifetime of an order.
@@ -80,6 +83,7 @@ pub struct WechatPay {
     mchid: String,
     appid: String,
     notify_url: String,
+    share_max_bps: u16,
     open_for: TimeDelta,
     clock: Clock,
 }
@@ -91,7 +95,8 @@ impl WechatPay {
         let keys = Keys::pinned(agreed.public_keys);
         let link = Link::try_new(&agreed.base_url, &agreed.mchid, agreed.signer, agreed.api_key, keys, agreed.timeout)?;
         let (mchid, appid, notify_url) = (agreed.mchid, agreed.appid, agreed.notify_url);
-        Ok(Self { link, mchid, appid, notify_url, open_for: agreed.open_for, clock: agreed.clock })
+        let share_max_bps = agreed.share_max_bps;
+        Ok(Self { link, mchid, appid, notify_url, share_max_bps, open_for: agreed.open_for, clock: agreed.clock })
     }
 
     fn prepay(&self, order: &PaymentOrder, payer: Option<Payer>) -> Prepay {
@@ -238,6 +243,10 @@ impl Acquirer for WechatPay {
 
     fn fault(&self, code: &str) -> Fault {
         code::fault(code)
+    }
+
+    fn divider(&self) -> Option<&dyn Divider> {
+        Some(self)
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A number repeated with the same content gives the same order or return. A share comes back from a merchant only, before the refund.
 
+use async_trait::async_trait;
+
 use super::wire::{
     AddReceiver, AddReceiverAnswer, Personal, Receiver, ReceiverType, Return, ReturnAnswer, ReturnResult, Share, ShareResult, Split,
     SplitAnswer, SplitState, Unfreeze,
@@ -9,6 +11,16 @@ use super::wire::{
 use super::{WechatPay, code, segment};
 use crate::channel::ChannelError;
 use crate::channel::acquirer::TransferWord;
+use crate::channel::divider::{self, Caps, Divider, Division, DivisionWord, GiveBack};
+
+/// What a receiver is to us. WeChat wants one of its own words for it ("与分账方的关系类型").
+const RELATION: &str = "PARTNER";
+/// What stands on the receiver's bill.
+const DESCRIPTION: &str = "分账";
+/// Requests in a second under one merchant number ("频率限制: 30 QPS").
+const CALLS_PER_S: u32 = 30;
+/// Days that the money stays frozen; then WeChat frees it by itself.
+const FROZEN_DAYS: u16 = 30;
 
 /// Most receivers of one call ("请求分账": 最多 50 个).
 pub const RECEIVERS_MAX: usize = 50;
@@ -40,15 +52,7 @@ pub struct ShareWord {
     pub outcome: ShareOutcome,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ShareOutcome {
-    Pending,
-    Succeeded,
-    /// Went back to the payment.
-    Failed {
-        code: String,
-    },
-}
+pub use crate::channel::divider::ShareOutcome;
 
 /// A return to be asked for (分账回退).
 #[derive(Clone, Debug)]
@@ -154,6 +158,86 @@ impl WechatPay {
         let answer: AddReceiverAnswer = said.settled()?;
         let belongs = answer.kind == receiver.kind && answer.account == receiver.account;
         if belongs { Ok(()) } else { Err(ChannelError::BadAnswer("it answers another request")) }
+    }
+}
+
+#[async_trait]
+impl Divider for WechatPay {
+    fn caps(&self) -> Caps {
+        Caps {
+            receivers_max: RECEIVERS_MAX,
+            calls_per_s: CALLS_PER_S,
+            share_max_bps: self.share_max_bps,
+            frozen_days: FROZEN_DAYS,
+            returns: true,
+        }
+    }
+
+    fn payee_no(&self) -> &str {
+        &self.mchid
+    }
+
+    fn is_account(&self, account: &str) -> bool {
+        (8..=10).contains(&account.len()) && account.bytes().all(|b| b.is_ascii_digit()) && account != self.mchid
+    }
+
+    async fn introduce(&self, receiver: &divider::Receiver) -> Result<(), ChannelError> {
+        let new = NewReceiver {
+            kind: ReceiverType::MerchantId,
+            account: Personal(receiver.account.clone()),
+            name: Some(Personal(receiver.name.clone())),
+            relation: RELATION.to_owned(),
+        };
+        self.add_receiver(&new).await
+    }
+
+    async fn divide(&self, division: &Division) -> Result<DivisionWord, ChannelError> {
+        let receiver = |share: &divider::Share| Receiver {
+            kind: ReceiverType::MerchantId,
+            account: Personal(share.account.clone()),
+            amount: share.amount_minor,
+            description: DESCRIPTION.to_owned(),
+        };
+        let order = SplitOrder {
+            request_no: division.asked.request_no.clone(),
+            transaction_id: division.asked.transaction_id.clone(),
+            receivers: division.shares.iter().map(receiver).collect(),
+            finish: false,
+        };
+        self.split(&order).await.map(DivisionWord::from)
+    }
+
+    async fn finish(&self, asked: &divider::Asked) -> Result<DivisionWord, ChannelError> {
+        self.unfreeze(&asked.request_no, &asked.transaction_id, DESCRIPTION).await.map(DivisionWord::from)
+    }
+
+    async fn query_division(&self, asked: &divider::Asked) -> Result<Option<DivisionWord>, ChannelError> {
+        Ok(self.query_split(&asked.request_no, &asked.transaction_id).await?.map(DivisionWord::from))
+    }
+
+    async fn give_back(&self, back: &GiveBack) -> Result<TransferWord, ChannelError> {
+        let order = ReturnOrder {
+            request_no: back.asked.request_no.clone(),
+            split_no: back.division_no.clone(),
+            from_mchid: back.share.account.clone(),
+            amount_minor: back.share.amount_minor,
+            reason: DESCRIPTION.to_owned(),
+        };
+        self.return_share(&order).await
+    }
+
+    async fn query_back(&self, back: &GiveBack) -> Result<Option<TransferWord>, ChannelError> {
+        self.query_return(&back.asked.request_no, &back.division_no).await
+    }
+}
+
+impl From<SplitWord> for DivisionWord {
+    fn from(word: SplitWord) -> Self {
+        let share = |s: ShareWord| divider::ShareWord {
+            share: divider::Share { account: s.account.0, amount_minor: s.amount_minor },
+            outcome: s.outcome,
+        };
+        Self { finished: word.finished, shares: word.shares.into_iter().map(share).collect() }
     }
 }
 

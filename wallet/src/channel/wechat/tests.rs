@@ -26,6 +26,7 @@ fn agreement() -> Agreement {
         api_key: api_key(),
         public_keys: vec![(PLATFORM.to_owned(), signer(PLATFORM).public_key().unwrap())],
         notify_url: "https://pay.example.com/notify/wechat".to_owned(),
+        share_max_bps: 3_000,
         timeout: Duration::from_secs(1),
         open_for: TimeDelta::minutes(30),
         clock: Clock::default(),

@@ -62,6 +62,7 @@ impl World {
             signer: Signer::try_new(&self.ours).unwrap(),
             verifier: Verifier::try_new(&self.signer().public_key()).unwrap(),
             notify_url,
+            share_max_bps: 3_000,
             timeout,
             open_for: TimeDelta::minutes(30),
             clock,
