@@ -10,12 +10,15 @@ use super::record::{Payment, Payout, Refund};
 #[derive(Clone, Debug, Serialize)]
 pub struct Truth {
     pub party: Party,
-    /// `PAYMENT`, `REFUND` or `PAYOUT`.
+    /// `PAYMENT`, `REFUND`, `PAYOUT`; of splits `SHARE`, `FREED` and `SHARE_BACK`.
     pub what: &'static str,
     /// The platform's number.
     pub request_no: String,
-    /// The number of the payment that a refund is of.
+    /// The number of the payment that a refund is of, or the number that the counterparty gave the payment that is split.
     pub of: Option<String>,
+    /// Whose share it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     pub amount_minor: i64,
     pub currency: String,
     pub status: String,
@@ -32,6 +35,7 @@ impl Truth {
             what: "PAYMENT",
             request_no: p.request.request_no.clone(),
             of: None,
+            account: None,
             amount_minor: p.request.amount_minor,
             currency: p.request.currency.clone(),
             status: text(&p.status),
@@ -46,6 +50,7 @@ impl Truth {
             what: "REFUND",
             request_no: r.request.request_no.clone(),
             of: Some(r.request.payment_request_no.clone()),
+            account: None,
             amount_minor: r.request.amount_minor,
             currency: r.request.currency.clone(),
             status: text(&r.status),
@@ -60,11 +65,41 @@ impl Truth {
             what: "PAYOUT",
             request_no: p.request_no.clone(),
             of: None,
+            account: None,
             amount_minor: p.amount_minor,
             currency: p.currency.clone(),
             status: text(&p.status),
             moved: p.status == TransferStatus::Succeeded,
             came_back: p.status == TransferStatus::Returned,
+        }
+    }
+}
+
+/// What a split did with a part of a payment.
+#[derive(Clone, Debug)]
+pub struct Shared<'s> {
+    pub party: Party,
+    pub what: &'static str,
+    pub request_no: &'s str,
+    pub transaction_id: &'s str,
+    pub account: Option<&'s str>,
+    pub amount_minor: i64,
+    pub moved: bool,
+}
+
+impl Shared<'_> {
+    pub fn truth(&self) -> Truth {
+        Truth {
+            party: self.party,
+            what: self.what,
+            request_no: self.request_no.to_owned(),
+            of: Some(self.transaction_id.to_owned()),
+            account: self.account.map(str::to_owned),
+            amount_minor: self.amount_minor,
+            currency: "CNY".to_owned(),
+            status: if self.moved { "SUCCEEDED" } else { "FAILED" }.to_owned(),
+            moved: self.moved,
+            came_back: false,
         }
     }
 }

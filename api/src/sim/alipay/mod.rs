@@ -24,6 +24,7 @@ use wallet::channel::alipay::sign::{Params, Signer, Verifier};
 use wallet::channel::alipay::wire::{Outcome, code, method, read_time};
 
 pub use self::notice::Notices;
+use super::truth::Truth;
 use super::{Sim, page};
 use split::Splits;
 
@@ -55,6 +56,11 @@ impl Hand {
         }
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).with_context(|| format!("could not read {name}"));
         Ok(Some(Self::new(Signer::try_new(&read("sim/alipay.pem")?)?, Verifier::try_new(&read("alipay.pub.pem")?)?)))
+    }
+
+    /// What splits really did.
+    pub(super) fn truth(&self) -> Vec<Truth> {
+        split::truth(&self.splits())
     }
 
     fn splits(&self) -> MutexGuard<'_, Splits> {
@@ -112,6 +118,7 @@ fn act(sim: &Arc<Sim>, hand: &Hand, asked: &str, params: &Params) -> Said {
         method::REFUND_QUERY => trade::refunded(sim, &content(params)?),
         method::SETTLE => split::settle(sim, &mut hand.splits(), content(params)?),
         method::SETTLE_QUERY => split::settled(sim, &mut hand.splits(), &content(params)?),
+        method::RELATION_BIND => split::bind(&content(params)?),
         _ => Err(Refusal::Invalid("isv.invalid-method")),
     }
 }

@@ -1,14 +1,16 @@
 //! Splits (分账): taken in, under way until they are asked about for the first time, then carried out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use wallet::channel::alipay::wire::{
-    RoyaltyDetail, SettleAnswer, SettleContent, SettleQueryAnswer, SettleQueryContent, code, read_yuan, time_text,
+    BindAnswer, BindContent, BoundPayee, RoyaltyDetail, SettleAnswer, SettleContent, SettleQueryAnswer, SettleQueryContent, code,
+    read_yuan, time_text,
 };
 use wallet::channel::sandbox::wire::PaymentStatus;
 
+use super::super::truth::{Shared, Truth};
 use super::super::{Party, Sim};
 use super::{Refusal, Said, said};
 
@@ -26,6 +28,57 @@ pub struct Split {
     taken_at: DateTime<Utc>,
     /// Whether it was carried out.
     done: bool,
+    /// Payees that a profile lets go without their share.
+    missed: HashSet<String>,
+}
+
+impl Split {
+    /// A payee whose number ends with `0001` cannot be paid.
+    fn fails(&self, payee: &str) -> bool {
+        payee.ends_with("0001") || self.missed.contains(payee)
+    }
+
+    /// What its payees have, or will have.
+    fn given_minor(&self) -> i64 {
+        let parts = self.asked.royalty_parameters.iter();
+        parts.filter(|part| !(self.done && self.fails(&part.trans_in))).filter_map(|part| read_yuan(&part.amount)).sum()
+    }
+
+    fn finishes(&self) -> bool {
+        self.asked.extend_params.royalty_finish == "true"
+    }
+}
+
+/// Payees are bound by being named.
+pub fn bind(asked: &BindContent) -> Said {
+    let sound = |payee: &BoundPayee| payee.kind == "userId" && payee.account.starts_with("2088") && !payee.name.is_empty();
+    let bound = !asked.receiver_list.is_empty() && asked.receiver_list.iter().all(sound);
+    if bound { said(BindAnswer { result_code: "SUCCESS".to_owned() }) } else { Err(Refusal::Business("ACQ.INVALID_PARAMETER")) }
+}
+
+/// What became of every share, and what was freed.
+pub fn truth(splits: &Splits) -> Vec<Truth> {
+    let mut truth = Vec::new();
+    for (number, split) in splits {
+        let shared = Shared {
+            party: Party::Alipay,
+            what: "SHARE",
+            request_no: number,
+            transaction_id: &split.asked.trade_no,
+            account: None,
+            amount_minor: 0,
+            moved: true,
+        };
+        for part in &split.asked.royalty_parameters {
+            let (account, moved) = (Some(part.trans_in.as_str()), !split.fails(&part.trans_in));
+            truth.push(Shared { account, amount_minor: read_yuan(&part.amount).unwrap_or_default(), moved, ..shared.clone() }.truth());
+        }
+        if split.finishes() {
+            truth.push(Shared { what: "FREED", ..shared.clone() }.truth());
+        }
+    }
+    truth.sort_by(|a, b| (&a.request_no, &a.account).cmp(&(&b.request_no, &b.account)));
+    truth
 }
 
 pub fn settle(sim: &Arc<Sim>, splits: &mut Splits, asked: SettleContent) -> Said {
@@ -47,8 +100,11 @@ pub fn settle(sim: &Arc<Sim>, splits: &mut Splits, asked: SettleContent) -> Said
         }
         payment.request.amount_minor - book.refunded_minor(Party::Alipay, &payment.request.request_no)
     };
-    let earlier: i64 =
-        splits.values().filter(|split| split.asked.trade_no == asked.trade_no).filter_map(|split| amount(&split.asked)).sum();
+    let of_trade = || splits.values().filter(|split| split.asked.trade_no == asked.trade_no);
+    let earlier: i64 = of_trade().map(Split::given_minor).sum();
+    if of_trade().any(Split::finishes) {
+        return Err(Refusal::Business("ACQ.ILLEGAL_SETTLE_STATE"));
+    }
     if parts > left - earlier {
         return Err(Refusal::Business(code::ALLOC_AMOUNT_VALIDATE_ERROR));
     }
@@ -57,22 +113,28 @@ pub fn settle(sim: &Arc<Sim>, splits: &mut Splits, asked: SettleContent) -> Said
     }
     let settle_no = format!("S{}", uuid::Uuid::now_v7().simple());
     let said = said(answer(&asked.trade_no, &settle_no));
-    splits.insert(asked.out_request_no.clone(), Split { asked, settle_no, taken_at: sim.clock.now(), done: false });
+    let payees = asked.royalty_parameters.iter().map(|part| part.trans_in.clone());
+    let missed = payees.filter(|payee| !sim.chaos.share_arrives(Party::Alipay, &asked.out_request_no, payee)).collect();
+    // what only frees the rest is done at once
+    let done = asked.royalty_parameters.is_empty();
+    splits.insert(asked.out_request_no.clone(), Split { asked, settle_no, taken_at: sim.clock.now(), done, missed });
     said
 }
 
-/// The sum of all parts, in fen.
+/// The sum of all parts, in fen. Only what frees the rest may have none.
 fn amount(asked: &SettleContent) -> Option<i64> {
-    asked.royalty_parameters.iter().map(|part| read_yuan(&part.amount)).sum::<Option<i64>>().filter(|sum| *sum > 0)
+    let finishes = asked.extend_params.royalty_finish == "true";
+    let sum = asked.royalty_parameters.iter().map(|part| read_yuan(&part.amount)).sum::<Option<i64>>();
+    sum.filter(|sum| *sum > 0 || (finishes && asked.royalty_parameters.is_empty()))
 }
 
-/// A payee whose number ends with `0001` cannot be paid.
 pub fn settled(sim: &Arc<Sim>, splits: &mut Splits, asked: &SettleQueryContent) -> Said {
     let split = splits.get_mut(&asked.out_request_no).filter(|split| split.asked.trade_no == asked.trade_no);
     let split = split.ok_or(Refusal::Business(code::TRADE_NOT_EXIST))?;
     let done = std::mem::replace(&mut split.done, true);
+    let split = &*split;
     let part = |part: &wallet::channel::alipay::wire::RoyaltyPart| {
-        let fails = part.trans_in.ends_with("0001");
+        let fails = split.fails(&part.trans_in);
         let state = if !done {
             "PROCESSING"
         } else if fails {

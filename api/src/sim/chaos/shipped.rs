@@ -9,7 +9,7 @@ use super::Active;
 use super::file::{self, Mistakes};
 
 /// The folder `profiles/`, in this binary.
-const SHIPPED: [(&str, &str); 10] = [
+const SHIPPED: [(&str, &str); 11] = [
     ("calm", include_str!("../../../../profiles/calm.toml")),
     ("slow", include_str!("../../../../profiles/slow.toml")),
     ("lossy", include_str!("../../../../profiles/lossy.toml")),
@@ -18,6 +18,7 @@ const SHIPPED: [(&str, &str); 10] = [
     ("lying", include_str!("../../../../profiles/lying.toml")),
     ("late", include_str!("../../../../profiles/late.toml")),
     ("bounce", include_str!("../../../../profiles/bounce.toml")),
+    ("partial", include_str!("../../../../profiles/partial.toml")),
     ("storm", include_str!("../../../../profiles/storm.toml")),
     ("down", include_str!("../../../../profiles/down.toml")),
 ];

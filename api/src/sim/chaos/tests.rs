@@ -123,7 +123,7 @@ fn a_profile_that_is_not_there_or_not_sound_is_said_in_a_sentence() {
     let error = |name: &str| format!("{:#}", Chaos::begin(name).unwrap_err());
     assert_eq!(
         error("stormy"),
-        "there is no profile stormy; name a file, or one of calm, slow, lossy, duplicating, reordering, lying, late, bounce, storm, down"
+        "there is no profile stormy; name a file, or one of calm, slow, lossy, duplicating, reordering, lying, late, bounce, partial, storm, down"
     );
     assert!(error("./none.toml").starts_with("the profile ./none.toml cannot be read: "));
     let file = std::env::temp_dir().join(format!("haodian-profile-{}.toml", uuid::Uuid::now_v7().simple()));

@@ -29,6 +29,7 @@ use wallet::channel::wechat::wire::{Notice, RefundNotice, RefundNoticeAmount, ev
 
 use super::Sim;
 use super::front::{About, Asked as FrontAsked, Front};
+use super::truth::Truth;
 pub use platform::Platform;
 use splits::Splits;
 
@@ -84,6 +85,11 @@ impl Wechat {
         };
         let platform = Platform::try_new([&read("sim/wechat.pem")?, &read("sim/wechat.next.pem")?])?;
         Ok(Some(Self::new(merchant, platform)))
+    }
+
+    /// What splits really did.
+    pub(super) fn truth(&self) -> Vec<Truth> {
+        self.splits().truth()
     }
 
     fn splits(&self) -> MutexGuard<'_, Splits> {

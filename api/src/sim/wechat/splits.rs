@@ -16,6 +16,7 @@ use wallet::channel::wechat::wire::{
 use super::exchange::{Answer, Asked, INVALID, No, PARAM, UNKNOWN, ok};
 use crate::sim::Party;
 use crate::sim::book::PAYMENTS_MAX;
+use crate::sim::truth::{Shared, Truth};
 
 const NOT_ENOUGH: No = No(403, "NOT_ENOUGH");
 
@@ -90,6 +91,38 @@ impl Splits {
         })
     }
 
+    /// What became of every share, what was freed, and what came back.
+    pub fn truth(&self) -> Vec<Truth> {
+        let mut truth = Vec::new();
+        let party = Party::Wechat;
+        for (number, split) in &self.orders {
+            let shared = Shared {
+                party,
+                what: "SHARE",
+                request_no: number,
+                transaction_id: &split.transaction_id,
+                account: None,
+                amount_minor: 0,
+                moved: true,
+            };
+            for r in &split.receivers {
+                let (account, moved) = (Some(r.account.0.as_str()), !self.misses(number, &r.account.0));
+                truth.push(Shared { account, amount_minor: r.amount, moved, ..shared.clone() }.truth());
+            }
+            if split.unfreeze_unsplit {
+                truth.push(Shared { what: "FREED", ..shared.clone() }.truth());
+            }
+        }
+        for (number, (back, _)) in &self.returns {
+            let transaction_id = self.orders.get(&back.out_order_no).map_or("", |split| split.transaction_id.as_str());
+            let account = Some(back.return_mchid.as_str());
+            let (what, request_no, amount_minor) = ("SHARE_BACK", number.as_str(), back.amount);
+            truth.push(Shared { party, what, request_no, transaction_id, account, amount_minor, moved: true }.truth());
+        }
+        truth.sort_by(|a, b| (&a.request_no, &a.account).cmp(&(&b.request_no, &b.account)));
+        truth
+    }
+
     /// Takes in a return, or knows it.
     fn give_back(&mut self, back: Return, now: DateTime<Utc>) -> Result<(), No> {
         if let Some((known, _)) = self.returns.get(&back.out_return_no) {
@@ -138,9 +171,16 @@ impl Asked<'_> {
         let (paid, number) = (self.splittable(&split.transaction_id)?, split.out_order_no.clone());
         let mut splits = self.speaker.wechat.splits();
         let chaos = &self.speaker.sim.chaos;
-        let astray =
-            split.receivers.iter().map(|r| r.account.0.clone()).filter(|account| !chaos.share_arrives(Party::Wechat, &number, account));
-        splits.missed.extend(astray.map(|account| (number.clone(), account)));
+        let astray: Vec<String> = split
+            .receivers
+            .iter()
+            .map(|r| r.account.0.clone())
+            .filter(|account| !chaos.share_arrives(Party::Wechat, &number, account))
+            .collect();
+        // what was taken in before stays as it was, whatever goes wrong now
+        if !splits.orders.contains_key(&number) {
+            splits.missed.extend(astray.into_iter().map(|account| (number.clone(), account)));
+        }
         splits.take(split, paid)?;
         ok(&splits.answer(&number, false).ok_or(UNKNOWN)?)
     }
