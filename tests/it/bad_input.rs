@@ -59,6 +59,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "splitCreate",
         "splitFinish",
         "splitReturn",
+        "splitAccountSet",
         "withdrawalRequest",
         "sandboxClockSet",
         "webhookEndpointCreate",
@@ -457,18 +458,36 @@ fn releases(shop: &Shop, held: &str, plain: &str, unpaid: &str, theirs: &str) ->
     }
 }
 
-async fn operations(app: &TestApp, _shop: &Shop) -> Vec<Mutation> {
-    vec![Mutation {
-        name: "sandboxClockSet",
+async fn operations(app: &TestApp, shop: &Shop) -> Vec<Mutation> {
+    let account = Mutation {
+        name: "splitAccountSet",
         caller: app.operator().await,
-        good: json!({ "offsetMs": "0" }),
-        selection: "sandbox { today }",
+        good: json!({ "merchantId": shop.merchant, "channel": "WECHAT_PAY", "account": "1900000777" }),
+        selection: "account { status }",
         bad: vec![
-            ("no number", json!({ "offsetMs": "tomorrow" }), INVALID, "offsetMs"),
-            ("a thousand years", json!({ "offsetMs": "31536000000000" }), INVALID, "offsetMs"),
-            ("more than fits", json!({ "offsetMs": "99999999999999999999999" }), INVALID, "offsetMs"),
+            ("no merchant", json!({ "merchantId": shop.stores[0] }), MISSING, "merchantId"),
+            ("a channel that does not divide", json!({ "channel": "UNIONPAY" }), MISSING, "channel"),
+            ("no channel", json!({ "channel": "\u{0}" }), MISSING, "channel"),
+            ("no account of the channel", json!({ "account": "alice" }), INVALID, "account"),
+            ("an empty account", json!({ "account": "" }), INVALID, "account"),
+            ("our own account", json!({ "account": "1900000109" }), INVALID, "account"),
+            ("an oversized account", json!({ "account": "1".repeat(10_000) }), INVALID, "account"),
         ],
-    }]
+    };
+    vec![
+        account,
+        Mutation {
+            name: "sandboxClockSet",
+            caller: app.operator().await,
+            good: json!({ "offsetMs": "0" }),
+            selection: "sandbox { today }",
+            bad: vec![
+                ("no number", json!({ "offsetMs": "tomorrow" }), INVALID, "offsetMs"),
+                ("a thousand years", json!({ "offsetMs": "31536000000000" }), INVALID, "offsetMs"),
+                ("more than fits", json!({ "offsetMs": "99999999999999999999999" }), INVALID, "offsetMs"),
+            ],
+        },
+    ]
 }
 
 /// An endpoint of a merchant where nobody listens; its id.

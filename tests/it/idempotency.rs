@@ -26,7 +26,7 @@ struct Keyed {
 }
 
 /// Mutations that take no key. A new one belongs in one of the two lists: here if doing it twice does nothing more than doing it once.
-const WITHOUT_KEY: [&str; 17] = [
+const WITHOUT_KEY: [&str; 18] = [
     "applicationCreate",
     "applicationSubmit",
     "channelSwitch",
@@ -40,6 +40,7 @@ const WITHOUT_KEY: [&str; 17] = [
     "reviewRelease",
     "sandboxClockSet",
     "settlementRun",
+    "splitAccountSet",
     "storeCreate",
     "uploadTicketCreate",
     "webhookEndpointDelete",

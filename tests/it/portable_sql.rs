@@ -43,6 +43,7 @@ const APART: &[Apart] = &[
     own("channel_switches", "what operators decided about channels: a handful of rows"),
     own("log_state", "one row: how far that log has come"),
     own("log_seals", "one row a day: the sealed heads of that log"),
+    own("split_buckets", "the pace of requests to a channel: a row for each of our numbers there"),
     own("check_marks", "one row: how far the checker has come"),
     Apart { table: "request_numbers", looks_up: true, why: "which book a number given to the outside world belongs to" },
     Apart { table: "channel_transactions", looks_up: true, why: "a channel's transaction belongs to one attempt, wherever that is" },

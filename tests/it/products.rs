@@ -20,6 +20,7 @@ use wallet::order::{Choice, CreateOrder, Order, OrderError, Orders, ReleaseOrder
 use wallet::payment::{Outcome, Payments, StartPayment, Verdict, Word};
 use wallet::product::Products;
 use wallet::refund::{Refund, RefundError, Refunds, RequestRefund};
+use wallet::split::Splits;
 
 use crate::batching::world::nowhere;
 
@@ -51,20 +52,29 @@ struct Scene {
     orders: Orders,
     payments: Payments,
     refunds: Refunds,
+    splits: Splits,
 }
 
 impl Scene {
-    /// With the shipped products and more.
+    /// With the shipped products, those that hold and divide also without dividing (`DEPOSIT`, `LEASE`), and more.
     async fn open(more: &[(&str, &str)]) -> Self {
+        let undivided = |file: &str, from: &str, to: &str| {
+            let text = std::fs::read_to_string(repository().join("products").join(file)).unwrap();
+            text.split("[[split]]").next().unwrap().replace(&format!("code = \"{from}\""), &format!("code = \"{to}\""))
+        };
+        let deposit = undivided("deposit_to_commission.toml", "DEPOSIT_TO_COMMISSION", "DEPOSIT");
+        let lease = undivided("rent.toml", "RENT", "LEASE");
+        let more: Vec<_> = more.iter().copied().chain([("deposit.toml", deposit.as_str()), ("lease.toml", lease.as_str())]).collect();
         let (db, clock) = (tests::database().await, tests::morning());
         let (merchant, store, owner) = tests::sign_merchant(db.pool(), 38, clock.now()).await;
         let (agent, _, _) = tests::sign_merchant(db.pool(), 38, clock.now()).await;
-        let products = Products::publish(db.pool(), api::products::load(folder(more).path()).unwrap()).await.unwrap();
+        let products = Products::publish(db.pool(), api::products::load(folder(&more).path()).unwrap()).await.unwrap();
         let (channels, after) = (nowhere(), Duration::from_secs(5));
         Self {
             orders: Orders::selling(db.pool().clone(), clock.clone(), products),
             payments: Payments::new(db.pool().clone(), clock.clone(), channels.clone(), tests::routing(&channels, &clock), after),
             refunds: Refunds::new(db.pool().clone(), clock.clone(), channels, after),
+            splits: Splits::new(db.pool().clone(), clock.clone()),
             db,
             clock,
             merchant,

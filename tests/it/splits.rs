@@ -7,6 +7,7 @@ mod damage;
 mod lines;
 mod returns;
 mod rounds;
+mod upstream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +33,8 @@ use wallet::payment::{Outcome, Payments, StartPayment, Verdict, Word};
 use wallet::refund::{RefundError, Refunds, RequestRefund};
 use wallet::settlement::Settlements;
 use wallet::split::{
-    CreateRound, FROZEN_FOR, FinishSplit, Line, LineStatus, NewSplit, Parties, Return, ReturnSplit, RulePart, Share, Split, SplitError,
-    Splits, plan_in_tx,
+    CreateRound, FROZEN_FOR, FinishSplit, Line, LineStatus, NewSplit, Parties, Return, ReturnSplit, RulePart, Share, Slice, Split,
+    SplitError, Splits, plan_in_tx,
 };
 
 fn cny(minor: i64) -> Money {
@@ -141,7 +142,7 @@ impl Scene {
         let parties: Parties = roles.iter().zip(&self.receivers).map(|(role, (id, _))| ((*role).to_owned(), *id)).collect();
         let fee = order.amount.share_bps_half_up(order.fee_bps).minor;
         let attempt = self.payments.of_orders(&[(self.merchant, order.id)]).await.unwrap()[0].id;
-        let slices = vec![(attempt, order.amount.minor - fee)];
+        let slices = vec![Slice::of_ledger(attempt, order.amount.minor - fee)];
         let now = self.clock.now();
         let new = NewSplit { order, slices, rule, parties, at_once, frozen_until: now + FROZEN_FOR };
         let mut tx = self.db.pool().begin().await.unwrap();

@@ -46,7 +46,7 @@ struct Processes {
 }
 
 /// Copies one set of keys, made once for all tests: two dozen RSA keys take seconds.
-fn lay_keys(to: &Path) {
+pub fn lay_keys(to: &Path) {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     let made = MADE.get_or_init(|| {
         let folder = crate::repository().join("target/tmp/keys");

@@ -15,7 +15,7 @@ mod wait;
 
 use std::path::PathBuf;
 
-pub use app::TestApp;
+pub use app::{TestApp, lay_keys};
 pub use caller::{Answer, Caller, mutation_text};
 pub use cluster::PrivateCluster;
 pub use database::{TestDatabase, URL_VARIABLE, database, database_on};

@@ -25,6 +25,7 @@ pub mod review;
 pub mod sandbox;
 pub mod split;
 mod subscription;
+pub mod split_channel;
 pub mod wallet;
 pub mod webhook;
 
@@ -69,6 +70,7 @@ pub struct Query(
     payment::PaymentQuery,
     product::ProductQuery,
     split::SplitQuery,
+    split_channel::SplitChannelQuery,
     proof::ProofQuery,
     outbox::OutboxQuery,
     webhook::WebhookQuery,
@@ -85,6 +87,7 @@ pub struct Mutation(
     payment::PaymentMutation,
     refund::RefundMutation,
     split::SplitMutation,
+    split_channel::SplitChannelMutation,
     wallet::WalletMutation,
     period::PeriodMutation,
     book::BookMutation,

@@ -58,7 +58,7 @@ impl Rejection for OrderError {
             Self::AlreadyConfirmed => UserError::new("STATE_CONFIRMED", "您已确认，等待对方确认后放款").at("orderId"),
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy { retry_after } => busy(*retry_after),
-            Self::CutShort | Self::Posting(_) | Self::Ledger(_) | Self::Database(_) => return None,
+            Self::CutShort | Self::Split(_) | Self::Posting(_) | Self::Ledger(_) | Self::Database(_) => return None,
         })
     }
 }

@@ -3,6 +3,8 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
+use wallet::base::actor::Role;
+use wallet::base::clock::shanghai;
 use wallet::base::id::SplitLineId;
 use wallet::split::{CreateRound, FinishSplit, Line, LineCursor, LineStatus, Return, ReturnSplit, ShareOf, Split, SplitError, SplitStatus};
 
@@ -10,6 +12,7 @@ use super::error::{Rejection, UserError, busy, idempotency, invalid, not_found, 
 use super::id::{self, GlobalId};
 use super::money::{CurrencyCode, Decimal, MoneyNode, amount};
 use super::page::{Nodes, Window, connection};
+use super::split_channel::SplitCallNode;
 use super::{MUTATION_COST, actor, app, own};
 
 impl Rejection for SplitError {
@@ -34,9 +37,31 @@ impl Rejection for SplitError {
             Self::AmountExceedsReturnable { returnable } => {
                 UserError::new("AMOUNT_EXCEEDS_RETURNABLE", format!("接收方最多还可退回 {} 元", returnable.decimal())).at("amount")
             }
+            Self::AmountExceedsChannel { channel, most } => UserError::new(
+                "AMOUNT_EXCEEDS_CHANNEL",
+                format!("该笔付款在渠道 {channel} 最多可分给接收方 {} 元，请减少分账金额", most.decimal()),
+            )
+            .at("amount"),
+            Self::FrozenTooLong { until } => {
+                let day = until.with_timezone(&shanghai()).format("%Y-%m-%d");
+                UserError::new("STATE_FROZEN_TOO_LONG", format!("渠道的分账期限（{day}）已到，资金将解冻给商户，不能再分账")).at("orderId")
+            }
+            Self::StillHeld => UserError::new("STATE_HELD", "该订单仍有存管资金，放款时还要分账，请在全部放款或退款后再完结").at("orderId"),
+            Self::ReturnsWithRefund => {
+                UserError::new("STATE_RETURNS_WITH_REFUND", "该订单的支付渠道只在退款时退回分账，请对该订单发起退款").at("orderId")
+            }
+            Self::ChannelDividesNot => not_found("channel", "支持分账的渠道"),
+            Self::AccountInvalid => invalid("account", "不是该渠道的商户号，请核对后重新填写"),
+            Self::ReceiverNotSigned => UserError::new("STATE_NOT_SIGNED", "该商户尚未签约，不能接收分账").at("merchantId"),
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy { retry_after } => busy(*retry_after),
-            Self::Rule(_) | Self::Changed | Self::Posting(_) | Self::Transfer(_) | Self::Ledger(_) | Self::Database(_) => return None,
+            Self::Channel(_)
+            | Self::Rule(_)
+            | Self::Changed
+            | Self::Posting(_)
+            | Self::Transfer(_)
+            | Self::Ledger(_)
+            | Self::Database(_) => return None,
         })
     }
 }
@@ -67,6 +92,8 @@ pub enum SplitLineStatusName {
     Wait,
     /// On its way.
     Sent,
+    /// The channel that divides took it in, which is no success.
+    Accepted,
     /// Its receiver has it.
     Succeeded,
     /// Its receiver cannot have it; `errorCode` says why.
@@ -129,6 +156,13 @@ impl SplitNode {
         Ok(connection(page, has_previous, |line| line.id, SplitLineNode))
     }
 
+    /// What channels that divide were asked for, oldest first. Null for others than operators.
+    #[graphql(complexity = "10 + 3 * child_complexity")]
+    async fn calls(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Vec<SplitCallNode>>> {
+        let calls = visible(app(ctx).splits.calls(actor(ctx)?, self.0.merchant, self.0.order).await)?;
+        Ok(calls.map(|calls| calls.into_iter().map(SplitCallNode).collect()))
+    }
+
     /// What came back, or is on its way back, oldest first.
     #[graphql(complexity = "10 + 3 * child_complexity")]
     async fn returns(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<SplitReturnNode>> {
@@ -178,13 +212,20 @@ impl SplitLineNode {
         self.0.status.into()
     }
 
-    /// `RECEIVER_UNABLE`: the receiver is not signed. `ABOVE_FAILED`: the line it is paid from failed.
+    /// `RECEIVER_UNABLE`: the receiver is not signed. `RECEIVER_WITHOUT_ACCOUNT`, `RECEIVER_REFUSED`: it has no account at the channel that
+    /// divides, or one that this does not take. `ABOVE_FAILED`: the line it is paid from failed. Anything else is the channel's word.
     async fn error_code(&self) -> Option<&str> {
         self.0.error_code.as_deref()
     }
 
     async fn resolved_at(&self) -> Option<DateTime<Utc>> {
         self.0.resolved_at
+    }
+
+    /// The number under which a channel that divides was asked for it last. Null for others than operators, and where the ledger moves it.
+    async fn request_no(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<String>> {
+        let shown = actor(ctx)?.require_role(Role::Operator).is_ok();
+        Ok(self.0.call.filter(|_| shown).map(|call| call.simple()))
     }
 }
 

@@ -5,16 +5,17 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 use wallet::base::id::OrderId;
 use wallet::base::idempotency::IdempotencyError;
+use wallet::channel::Progress;
 use wallet::ledger::{self, BookKind};
 use wallet::order::{OrderError, OrderStatus, ReleaseOrder};
 use wallet::product::ability::Until;
 use wallet::refund::{Outcome, RefundError, Word};
-use wallet::split::rule::Part;
+use wallet::split::{LineStatus, SplitError, SplitStatus};
 
 use super::{Scene, cny};
 
-const DEPOSIT: (&str, &[&str]) = ("DEPOSIT_TO_COMMISSION", &["AGENT"]);
-const RENT: (&str, &[&str]) = ("RENT", &["AGENT"]);
+const DEPOSIT: (&str, &[&str]) = ("DEPOSIT", &[]);
+const RENT: (&str, &[&str]) = ("LEASE", &[]);
 const RENOVATION: (&str, &[&str]) = ("RENOVATION_STAGES", &[]);
 
 impl Scene {
@@ -29,8 +30,6 @@ async fn a_deposit_is_held_and_becomes_commission_with_its_fee_as_it_is_confirme
     let scene = Scene::open(&[]).await;
     let order = scene.paid(DEPOSIT.0, DEPOSIT.1, 10_000).await;
     assert_eq!((scene.escrow(order.id).await, scene.stands().await), ([10_000, 0, 0, 10_000], [0, 0, 0]));
-    let (rule, parties) = order.split().unwrap();
-    assert_eq!((rule[0].role.as_str(), rule[0].part, parties["AGENT"]), ("AGENT", Part::Bps(5_000), scene.agent));
 
     let part = scene.release(&scene.owner, order.id, None, Some(4_000)).await.unwrap().release.unwrap();
     assert_eq!((part.amount, part.fee), (cny(4_000), cny(15)));
@@ -242,4 +241,99 @@ async fn only_paid_orders_whose_product_holds_may_be_released() {
     assert!(matches!(scene.release(&scene.payer(unpaid.id), unpaid.id, None, None).await, Err(OrderError::NotPaid)));
     assert_eq!(unpaid.status, OrderStatus::Created);
     assert_eq!(unpaid.product.terms.hold.as_ref().unwrap().steps()[0].until, Until::Merchant);
+}
+
+impl Scene {
+    async fn execute(&self, order: OrderId) {
+        assert_eq!(self.splits.execute(self.merchant.book(), order).await.unwrap(), Progress::Settled);
+    }
+
+    /// Pending and available of the agent.
+    async fn agent_has(&self) -> [i64; 2] {
+        let mut all = [0, 0];
+        for (place, kind) in ["MERCHANT_PENDING", "MERCHANT_AVAILABLE"].into_iter().enumerate() {
+            let minor: Option<i64> = sqlx::query_scalar("SELECT -balance_minor FROM accounts WHERE book_id = $1 AND kind = $2")
+                .bind(self.agent.0)
+                .bind(kind)
+                .fetch_optional(self.db.pool())
+                .await
+                .unwrap();
+            all[place] = minor.unwrap_or(0);
+        }
+        all
+    }
+}
+
+#[tokio::test]
+async fn a_deposit_turned_into_commission_is_divided_part_by_part_as_it_is_released() {
+    let scene = Scene::open(&[]).await;
+    let order = scene.paid("DEPOSIT_TO_COMMISSION", &["AGENT"], 10_000).await;
+    let split = scene.splits.get(&scene.owner, scene.merchant, order.id).await;
+    assert!(matches!(split, Err(SplitError::NotFound)), "nothing is divided while it is held: {split:?}");
+    scene.release(&scene.owner, order.id, None, Some(4_000)).await.unwrap();
+    // of 3,985 the agent gets the half, rounded down, when the job has moved it; the merchant has its own at once
+    assert_eq!((scene.stands().await, scene.agent_has().await), ([1_993, 0, 15], [0, 0]));
+    scene.assert_sound().await;
+    scene.execute(order.id).await;
+    assert_eq!((scene.stands().await, scene.agent_has().await), ([1_993, 0, 15], [1_992, 0]));
+    let split = scene.splits.get(&scene.owner, scene.merchant, order.id).await.unwrap();
+    assert_eq!((split.status, split.base, split.finishing), (SplitStatus::Succeeded, cny(3_985), false));
+    // it may not be finished while more is held, which is to be divided, too
+    let finish = wallet::split::FinishSplit { merchant: scene.merchant, order: order.id, idempotency_key: Uuid::now_v7() };
+    assert!(matches!(scene.splits.finish(&scene.owner, finish).await, Err(SplitError::StillHeld)));
+    assert!(matches!(scene.splits.finish_due(scene.merchant.book(), order.id).await.unwrap(), Progress::AskAgain(_)));
+    scene.assert_sound().await;
+    scene.release(&scene.owner, order.id, None, None).await.unwrap();
+    scene.assert_sound().await;
+    scene.execute(order.id).await;
+    // 5,977 more: 2,988 for the agent
+    assert_eq!((scene.stands().await, scene.agent_has().await), ([4_982, 0, 38], [4_980, 0]));
+    let split = scene.splits.get(&scene.owner, scene.merchant, order.id).await.unwrap();
+    assert_eq!((split.status, split.rounds, split.base), (SplitStatus::Finished, 2, cny(9_962)));
+    let lines = scene.splits.lines(&scene.owner, scene.merchant, order.id, None, 10).await.unwrap().items;
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.status == LineStatus::Succeeded));
+    scene.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_rent_that_is_released_by_itself_is_divided_and_the_rest_is_available_at_once() {
+    let scene = Scene::open(&[]).await;
+    let order = scene.paid("RENT", &["AGENT"], 300_000).await;
+    scene.release(&scene.owner, order.id, Some("首月"), None).await.unwrap();
+    // 100,020 less 300, and five in a hundred for the agent
+    assert_eq!(scene.stands().await, [0, 94_734, 300]);
+    scene.execute(order.id).await;
+    assert_eq!(scene.agent_has().await, [4_986, 0]);
+    // the agent cannot be paid any more when the second month comes: its part stays frozen, and is tried again by the merchant
+    sqlx::query("UPDATE merchants SET status = 'APPLYING', signed_at = NULL WHERE merchant_id = $1")
+        .bind(scene.agent.0)
+        .execute(scene.db.owner_pool())
+        .await
+        .unwrap();
+    scene.pass(TimeDelta::days(31));
+    assert_eq!(scene.orders.release_due().await.unwrap(), 1);
+    scene.execute(order.id).await;
+    let split = scene.splits.get(&scene.owner, scene.merchant, order.id).await.unwrap();
+    assert_eq!((split.status, split.remainder), (SplitStatus::Partial, cny(4_984)));
+    scene.assert_sound().await;
+    sqlx::query("UPDATE merchants SET status = 'SIGNED', signed_at = created_at WHERE status = 'APPLYING'")
+        .execute(scene.db.owner_pool())
+        .await
+        .unwrap();
+    let again = wallet::split::CreateRound {
+        merchant: scene.merchant,
+        order: order.id,
+        amount: None,
+        finish: false,
+        idempotency_key: Uuid::now_v7(),
+    };
+    scene.splits.split(&scene.owner, again).await.unwrap();
+    scene.execute(order.id).await;
+    scene.pass(TimeDelta::days(31));
+    assert_eq!(scene.orders.release_due().await.unwrap(), 1);
+    scene.execute(order.id).await;
+    let split = scene.splits.get(&scene.owner, scene.merchant, order.id).await.unwrap();
+    assert_eq!((split.status, split.remainder, split.base), (SplitStatus::Finished, cny(0), cny(299_100)));
+    assert_eq!(scene.stands().await[1] + scene.agent_has().await[0], 299_100);
+    scene.assert_sound().await;
 }

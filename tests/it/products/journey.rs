@@ -156,7 +156,8 @@ async fn a_sixth_product_takes_a_file_and_no_code() {
     let by_merchant = json!({ "orderId": handle.id, "stage": "开课", "idempotencyKey": key() });
     let paid = app.done(&shop.owner, "orderRelease", by_merchant, release).await;
     assert_eq!(paid["release"], json!({ "stage": "开课", "amount": { "amount": "122.00" }, "fee": { "amount": "2.00" } }));
-    assert_eq!(app.wallet(&shop).await.1, "120.00");
+    // 120.00, and a fifth of it for the coach
+    assert_eq!(app.wallet(&shop).await.1, "96.00");
     let part = json!({ "orderId": handle.id, "stage": "期中", "amount": "100.00", "idempotencyKey": key() });
     let paid = app.done(&shop.owner, "orderRelease", part, release).await;
     assert_eq!(paid["release"]["fee"], json!({ "amount": "1.64" }));
@@ -165,15 +166,21 @@ async fn a_sixth_product_takes_a_file_and_no_code() {
         (held(&app, &shop.owner, &handle.id).await["held"] == "6.75").then_some(())
     })
     .await;
-    // 298.25 less 4.89, the fee's part of it
-    assert_eq!(app.wallet(&shop).await.1, "293.36");
+    // 298.25 less 4.89, the fee's part of it, and of each release a fifth for the coach
+    assert_eq!(app.wallet(&shop).await.1, "234.69");
+    eventually(PAY_LIMIT, "the coach has its parts", async || {
+        let (pending, available, _) = app.wallet(&coach).await;
+        let minor = |text: &str| text.replace('.', "").parse::<i64>().unwrap();
+        (minor(&pending) + minor(&available) == 5_867).then_some(())
+    })
+    .await;
 
     // what is left goes back: it was never the merchant's, and no fee was taken of it
     let back = json!({ "orderId": handle.id, "amount": "6.75", "reason": "少上一节", "idempotencyKey": key() });
     app.done(&shop.owner, "refundRequest", back, "refund { id }").await;
     app.drained().await;
     assert_eq!(held(&app, &shop.owner, &handle.id).await["held"], "0.00");
-    assert_eq!(app.wallet(&shop).await, ("0.00".into(), "293.36".into(), "0.00".into()));
+    assert_eq!(app.wallet(&shop).await, ("0.00".into(), "234.69".into(), "0.00".into()));
     app.finish().await;
 }
 

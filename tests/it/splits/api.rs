@@ -5,7 +5,7 @@ use tests::{Caller, PAY_LIMIT, Shop, TestApp, eventually, key, order_of, text};
 use wallet::base::actor::Actor;
 use wallet::base::clock::Clock;
 use wallet::order::Orders;
-use wallet::split::{FROZEN_FOR, NewSplit, Parties, plan_in_tx};
+use wallet::split::{FROZEN_FOR, NewSplit, Parties, Slice, plan_in_tx};
 
 use super::bps;
 
@@ -19,7 +19,7 @@ async fn plan(app: &TestApp, shop: &Shop, supplier: &Shop) {
     let order = orders.get(&Actor::System, shop.merchant_id, wallet::base::id::OrderId(order)).await.unwrap();
     let parties: Parties = [("SUPPLIER".to_owned(), supplier.merchant_id)].into();
     let (rule, frozen_until) = (vec![bps("SUPPLIER", 2_000, vec![])], clock.now() + FROZEN_FOR);
-    let new = NewSplit { order: &order, slices: vec![(attempt, 9_962)], rule, parties, at_once: false, frozen_until };
+    let new = NewSplit { order: &order, slices: vec![Slice::of_ledger(attempt, 9_962)], rule, parties, at_once: false, frozen_until };
     let mut tx = app.db().begin().await.unwrap();
     let booking = plan_in_tx(&mut tx, &[new], clock.now()).await.unwrap();
     booking.write_in_tx(&mut tx, clock.now()).await.unwrap().unwrap();
@@ -107,5 +107,89 @@ async fn a_commission_is_divided_as_its_product_says_when_it_is_paid() {
     // 99.62 after the fee: two fifths go to the agent, half of that to the broker; what makes no whole fen stays with who divides
     let (own, agents, brokers) = (app.wallet(&shop).await.0, app.wallet(&agent).await.0, app.wallet(&broker).await.0);
     assert_eq!((own.as_str(), agents.as_str(), brokers.as_str()), ("59.78", "19.92", "19.92"));
+    app.finish().await;
+}
+
+/// An order of the shared product, paid by WeChat; its receivers as given.
+async fn paid_by_wechat(app: &TestApp, shop: &Shop, parties: &Value) -> String {
+    let mut input = json!({ "storeId": shop.stores[0], "amount": "100.00", "subject": "服务费", "idempotencyKey": key() });
+    input["productCode"] = json!("SHARED");
+    input["parties"] = parties.clone();
+    let order = order_of(&app.mutate(&shop.owner, "orderCreate", input, "order { id ticket cashierUrl }").await);
+    let start = json!({ "ticket": order.ticket, "wallet": "WECHAT", "method": "NATIVE", "idempotencyKey": key() });
+    let attempt = app.done(&Caller::nobody(), "paymentStart", start, "attempt { invitation { content } }").await;
+    let code = text(&attempt["attempt"]["invitation"]["content"]);
+    let url = format!("{}/pay/{}/confirm", app.sim_url(), code.rsplit('=').next().unwrap());
+    assert!(app.http().post(url).json(&json!({ "notices": 2 })).send().await.unwrap().status().is_success());
+    app.until_order(&order, "PAID").await;
+    order.id
+}
+
+#[tokio::test]
+async fn what_wechat_divides_arrives_once_through_lost_answers_doubled_notices_and_killed_workers() {
+    let folder = tests::Folder::new();
+    std::fs::write(folder.path().join("shared.toml"), super::upstream::SHARED).unwrap();
+    let store = tests::repository().join("products/store_payment.toml");
+    std::fs::copy(store, folder.path().join("store_payment.toml")).unwrap();
+    let dir = folder.path().display().to_string();
+    let settings = [
+        ("HAODIAN_PRODUCTS__DIR", dir.as_str()),
+        ("HAODIAN_CHANNEL__CONNECTED", r#"["SANDBOX", "WECHAT_PAY"]"#),
+        ("HAODIAN_CHANNEL__TIMEOUT_MS", "2000"),
+    ];
+    let app = TestApp::start_on(tests::database().await, &settings).await;
+    let (shop, operator) = (app.signed_merchant().await, app.operator().await);
+    let mut parties = Vec::new();
+    for (place, role) in ["AGENT", "BROKER", "SUPPLIER"].into_iter().enumerate() {
+        let party = app.signed_merchant_of(app.stranger().await, &format!("接收方{place}"), "6222020200001129999").await;
+        let input = json!({ "merchantId": party.merchant, "channel": "WECHAT_PAY", "account": format!("190000080{place}") });
+        let set = app.done(&operator, "splitAccountSet", input, "account { account status }").await;
+        assert_eq!(set["account"], json!({ "account": format!("******080{place}"), "status": "WAIT" }));
+        parties.push(json!({ "role": role, "merchantId": party.merchant }));
+    }
+    let profile = "about = \"some shares go astray, and answers too\"\nseed = 4\n[answer.other]\ndrop_after = 2500\nfail_after = 1000\n\
+                   [business]\nsplit_part = 3000\n[notice]\nduplicate = 10000\ntimes = 3\n";
+    let answer = app.http().post(format!("{}/control/profile", app.sim_url())).body(profile).send().await.unwrap();
+    assert!(answer.status().is_success());
+    let mut orders = Vec::new();
+    for _ in 0..5 {
+        orders.push(paid_by_wechat(&app, &shop, &json!(parties)).await);
+        app.kill9_work();
+        app.start_work().await;
+    }
+    for order in &orders {
+        // what waits for its time to ask again, asks now
+        eventually(PAY_LIMIT, "the split is finished", async || {
+            sqlx::query("UPDATE jobs SET run_at = now() WHERE kind = 'split_execute' AND run_at > now()")
+                .execute(app.owner_db())
+                .await
+                .unwrap();
+            (split(&app, &shop.owner, order).await["status"] == "FINISHED").then_some(())
+        })
+        .await;
+    }
+    let calls = "query($id: ID!) { node(id: $id) { ... on Order { split { calls { requestNo channel kind status shares { outcome } }
+                 lines(first: 10) { nodes { requestNo status errorCode } } } } } }";
+    let seen = app.read(&operator, "node", calls, json!({ "id": orders[0] })).await;
+    assert_eq!(seen["split"]["calls"].as_array().unwrap().last().unwrap()["kind"], "FINISH");
+    let hidden = app.read(&shop.owner, "node", calls, json!({ "id": orders[0] })).await;
+    assert_eq!((&hidden["split"]["calls"], &hidden["split"]["lines"]["nodes"][0]["requestNo"]), (&Value::Null, &Value::Null));
+    // S9: what the channel did with each share, and what our lines say
+    let told: Value = app.http().get(format!("{}/control/truth", app.sim_url())).send().await.unwrap().json().await.unwrap();
+    let shares = told.as_array().unwrap().iter().filter(|t| t["what"] == "SHARE");
+    let mut theirs: Vec<(String, String, i64, bool)> = shares
+        .map(|t| (text(&t["request_no"]), text(&t["account"]), t["amount_minor"].as_i64().unwrap(), t["moved"].as_bool().unwrap()))
+        .collect();
+    theirs.sort();
+    let ours: Vec<(String, String, i64, bool)> = sqlx::query_as(
+        "SELECT replace(s.call_id::text, '-', ''), s.account, l.amount_minor, l.succeeded_minor > 0
+         FROM split_lines l JOIN split_shares s ON s.book_id = l.book_id AND s.line_id = l.line_id AND s.call_id = l.call_id ORDER BY 1, 2",
+    )
+    .fetch_all(app.owner_db())
+    .await
+    .unwrap();
+    assert_eq!(theirs, ours);
+    assert_eq!(ours.len(), 10, "two receivers of the first level of each order");
+    assert!(ours.iter().any(|share| share.3) && ours.iter().any(|share| !share.3), "some of it went astray: {ours:?}");
     app.finish().await;
 }

@@ -73,7 +73,7 @@ impl Scene {
         match self.splits.advance(self.merchant.book(), order).await.unwrap() {
             Next::Move(transfers) => self.move_partly(&transfers, how).await,
             Next::Keep(keeps) if how != Death::Decided => self.release(&keeps).await,
-            Next::Keep(_) | Next::Again | Next::Refunding | Next::Settled => {}
+            _ => {}
         }
     }
 
@@ -93,7 +93,10 @@ impl Scene {
 
     async fn release(&self, keeps: &[Keep]) {
         for keep in keeps {
-            self.ledger.post(recipe::split_release(keep.book, keep.line.0, keep.own, keep.day)).await.unwrap();
+            self.ledger
+                .post(recipe::split_release(keep.book, keep.line.0, keep.own, AccountKind::MerchantPending, keep.day))
+                .await
+                .unwrap();
         }
     }
 }
@@ -117,7 +120,7 @@ async fn whatever_step_a_process_dies_at_the_next_one_ends_it_the_same() {
                         scene.release(&keeps).await;
                         scene.by_owner("UPDATE split_lines SET kept_at = resolved_at WHERE passes_on").await;
                     }
-                    Next::Again | Next::Refunding | Next::Settled => {}
+                    _ => {}
                 }
             }
             scene.die(order, how).await;

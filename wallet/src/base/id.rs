@@ -106,6 +106,8 @@ ids! {
     SplitLineId,
     /// Money asked back from the receivers of a split (分账回退).
     SplitReturnId,
+    /// A request to a channel that divides (分账请求).
+    SplitCallId,
 }
 
 impl MerchantId {

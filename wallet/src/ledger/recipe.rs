@@ -14,9 +14,9 @@
 //! | withdrawal returned | payout transit | merchant available |
 //! | transfer out | an account of the book it leaves | books in transit |
 //! | transfer in | books in transit | an account of the book it comes to |
-//! | split freeze | merchant pending | split frozen |
+//! | split freeze | merchant pending or available | split frozen |
 //! | split gather | merchant pending, merchant available | split frozen |
-//! | split release | split frozen | merchant pending |
+//! | split release | split frozen | merchant pending or available |
 
 use chrono::NaiveDate;
 use uuid::Uuid;
@@ -171,9 +171,9 @@ pub fn transfer_in(book: BookId, transfer: TransferId, to: AccountKind, amount: 
     posting(book, PostingKind::TransferIn, transfer.0, None, day, [debit(BooksInTransit, amount), credit(to, amount)])
 }
 
-/// Paid money of an order is kept until it is divided.
-pub fn split_freeze(book: BookId, order: OrderId, amount: Money, day: NaiveDate) -> Posting {
-    posting(book, PostingKind::SplitFreeze, order.0, None, day, [debit(MerchantPending, amount), credit(SplitFrozen, amount)])
+/// Money of the merchant is kept until it is divided. `reference`: the order that was paid, or the release that divides.
+pub fn split_freeze(book: BookId, reference: Uuid, amount: Money, from: AccountKind, day: NaiveDate) -> Posting {
+    posting(book, PostingKind::SplitFreeze, reference, None, day, [debit(from, amount), credit(SplitFrozen, amount)])
 }
 
 /// A receiver sets aside what it gives back of a split: so much of its pending and so much of its available money.
@@ -183,9 +183,9 @@ pub fn split_gather(book: BookId, part: Uuid, pending: Money, available: Money, 
     posting(book, PostingKind::SplitFreeze, part, None, day, legs)
 }
 
-/// Kept money becomes pending money of the book's merchant. `reference`: an order, a line or a return.
-pub fn split_release(book: BookId, reference: Uuid, amount: Money, day: NaiveDate) -> Posting {
-    posting(book, PostingKind::SplitRelease, reference, None, day, [debit(SplitFrozen, amount), credit(MerchantPending, amount)])
+/// Kept money becomes money of the book's merchant. `reference`: an order, a release, a line or a return.
+pub fn split_release(book: BookId, reference: Uuid, amount: Money, to: AccountKind, day: NaiveDate) -> Posting {
+    posting(book, PostingKind::SplitRelease, reference, None, day, [debit(SplitFrozen, amount), credit(to, amount)])
 }
 
 fn posting<const N: usize>(
@@ -299,7 +299,7 @@ mod tests {
             ),
             (
                 "split freeze",
-                split_freeze(book, OrderId::new(), amount, day),
+                split_freeze(book, OrderId::new().0, amount, MerchantPending, day),
                 vec![(MerchantPending, "", 10_000), (SplitFrozen, "", -10_000)],
             ),
             (
@@ -309,8 +309,8 @@ mod tests {
             ),
             (
                 "split release",
-                split_release(book, OrderId::new().0, amount, day),
-                vec![(SplitFrozen, "", 10_000), (MerchantPending, "", -10_000)],
+                split_release(book, OrderId::new().0, amount, MerchantAvailable, day),
+                vec![(SplitFrozen, "", 10_000), (MerchantAvailable, "", -10_000)],
             ),
         ];
         for (name, posting, expected) in cases {

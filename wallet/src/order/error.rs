@@ -10,6 +10,7 @@ use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
 use crate::base::money::Money;
 use crate::ledger::{LedgerError, Rejection};
+use crate::split::SplitError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OrderError {
@@ -60,6 +61,8 @@ pub enum OrderError {
     #[error("the ledger refused the posting")]
     Posting(#[source] Rejection),
     #[error(transparent)]
+    Split(#[from] SplitError),
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
@@ -77,6 +80,7 @@ impl OrderError {
     /// Whether the whole transaction is worth running again.
     pub fn retryable(&self) -> bool {
         match self {
+            Self::Split(e) => e.retryable(),
             Self::Ledger(e) => e.retryable(),
             Self::Idempotency(e) => e.retryable(),
             Self::Database(e) => db::retryable(e),

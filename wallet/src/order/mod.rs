@@ -30,6 +30,7 @@ use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
 use crate::base::money::Money;
 use crate::base::page::{FIRST_MAX, Page};
 use crate::base::reads::Reads;
+use crate::product::ability::Settle;
 use crate::product::{Frozen, Products};
 use crate::split::rule::Share;
 
@@ -73,6 +74,12 @@ impl Order {
     pub fn split(&self) -> Option<(&[Share], &BTreeMap<String, MerchantId>)> {
         let terms = &self.product.terms;
         (!terms.split.is_empty()).then_some((terms.split.as_slice(), &terms.parties))
+    }
+
+    /// How its payment is divided: not where the order holds it, which is divided when it is released, nor where it is the merchant's at once.
+    pub fn divided_when_paid(&self) -> Option<(&[Share], &BTreeMap<String, MerchantId>)> {
+        let terms = &self.product.terms;
+        self.split().filter(|_| terms.hold.is_none() && terms.settle == Settle::T1)
     }
 
     /// What is kept in its escrow account.

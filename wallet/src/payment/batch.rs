@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::repo::Binding;
 use super::rules::{self, AttemptStatus, Surplus, Verdict, Word, judge};
@@ -18,7 +18,7 @@ use crate::ledger::{AccountKind, AccountName};
 use crate::order::{self, Order, OrderStatus};
 use crate::product;
 use crate::refund::{Refund, RefundStatus};
-use crate::split::{self, NewSplit};
+use crate::split::{self, NewSplit, Slice, Upstream};
 
 /// What was read under the locks, and what is to be written.
 #[derive(Debug, Default)]
@@ -67,13 +67,21 @@ impl Batch {
         let new = |(order, attempt, minor): &(OrderId, AttemptId, i64)| {
             let order = self.orders.get(order)?;
             let (rule, parties) = order.split()?;
+            let attempt = self.attempts.get(attempt)?;
+            let frozen = attempt.frozen.zip(attempt.transaction_id.clone());
+            let upstream = frozen.map(|(frozen, transaction_id)| Upstream {
+                channel: attempt.channel.clone(),
+                transaction_id,
+                divisible_minor: frozen.divisible_minor,
+            });
+            let frozen_for = attempt.frozen.map_or(split::FROZEN_FOR, |frozen| TimeDelta::days(frozen.days.into()).min(split::FROZEN_FOR));
             Some(NewSplit {
                 order,
-                slices: vec![(*attempt, *minor)],
+                slices: vec![Slice { attempt: attempt.id, base_minor: *minor, upstream }],
                 rule: rule.to_vec(),
                 parties: parties.clone(),
                 at_once: true,
-                frozen_until: now + split::FROZEN_FOR,
+                frozen_until: now + frozen_for,
             })
         };
         self.divided.iter().filter_map(new).collect()
@@ -93,7 +101,7 @@ impl Batch {
                 let receipt = order::rules::receipt(&order, *at);
                 self.book(&order, &mut attempt, transaction_id, *at, (receipt.fee, &receipt.into), now);
                 (order.status, order.paid_at, order.escrow) = (OrderStatus::Paid, Some(*at), receipt.escrow);
-                if order.split().is_some() && receipt.into.kind == AccountKind::MerchantPending {
+                if order.divided_when_paid().is_some() {
                     self.divided.push((order.id, attempt.id, attempt.amount.minor - receipt.fee.minor));
                 }
                 self.booking.events.push(paid(&order, &attempt, receipt.fee, now));

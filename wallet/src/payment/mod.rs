@@ -67,11 +67,23 @@ pub struct Attempt {
     pub error_code: Option<String>,
     /// Money that came too often or too late, and goes back by itself.
     pub surplus: bool,
+    /// Set: the channel keeps the money frozen until it is divided there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<Freeze>,
     pub sent_at: DateTime<Utc>,
     /// When the channel took the money.
     pub succeeded_at: Option<DateTime<Utc>>,
     /// When we learnt of the final state.
     pub resolved_at: Option<DateTime<Utc>>,
+}
+
+/// By what rules a channel keeps a payment frozen, as they were when it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// Most that it gives to receivers, in minor units.
+    pub divisible_minor: i64,
+    /// Days after the payment from which it does not keep it.
+    pub days: u16,
 }
 
 impl Attempt {

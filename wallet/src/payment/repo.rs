@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::route::Switch;
 use super::success::Ended;
-use super::{Attempt, AttemptStatus};
+use super::{Attempt, AttemptStatus, Freeze};
 use crate::base::clock::day_start;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId};
 use crate::base::money::{Currency, Money};
@@ -29,6 +29,8 @@ struct Row {
     channel_transaction_id: Option<String>,
     error_code: Option<String>,
     surplus: bool,
+    divisible_minor: Option<i64>,
+    frozen_days: Option<i32>,
     sent_at: DateTime<Utc>,
     succeeded_at: Option<DateTime<Utc>>,
     resolved_at: Option<DateTime<Utc>>,
@@ -50,6 +52,10 @@ impl From<Row> for Attempt {
             transaction_id: r.channel_transaction_id,
             error_code: r.error_code,
             surplus: r.surplus,
+            frozen: r
+                .divisible_minor
+                .zip(r.frozen_days)
+                .map(|(divisible_minor, days)| Freeze { divisible_minor, days: u16::try_from(days).unwrap_or(u16::MAX) }),
             sent_at: r.sent_at,
             succeeded_at: r.succeeded_at,
             resolved_at: r.resolved_at,
@@ -76,11 +82,14 @@ pub async fn open_in_tx(tx: &mut PgConnection, opened: &[(Attempt, String)]) -> 
     let currencies: Vec<String> = attempts.iter().map(|a| a.amount.currency.as_str().to_owned()).collect();
     let statuses: Vec<String> = attempts.iter().map(|a| a.status.as_str().to_owned()).collect();
     let times: Vec<DateTime<Utc>> = attempts.iter().map(|a| a.sent_at).collect();
+    let divisible: Vec<Option<i64>> = attempts.iter().map(|a| a.frozen.map(|f| f.divisible_minor)).collect();
+    let frozen_days: Vec<Option<i32>> = attempts.iter().map(|a| a.frozen.map(|f| f.days.into())).collect();
     sqlx::query!(
         "WITH opened AS (
              SELECT * FROM UNNEST($1::text[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::timestamptz[],
-                                  $10::text[], $11::text[], $12::text[], $13::text[])
-                 AS a (request_no, book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision)
+                                  $10::text[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::integer[])
+                 AS a (request_no, book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision,
+                       divisible_minor, frozen_days)
          ), numbered AS (
              INSERT INTO request_numbers (request_no, book_id, kind, subject_id)
              SELECT request_no, book_id, 'PAYMENT', attempt_id FROM opened
@@ -88,8 +97,11 @@ pub async fn open_in_tx(tx: &mut PgConnection, opened: &[(Attempt, String)]) -> 
              UPDATE orders o SET status = 'PAYING' FROM opened a WHERE o.book_id = a.book_id AND o.order_id = a.order_id
          )
          INSERT INTO payment_attempts
-             (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision)
-         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision FROM opened",
+             (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision,
+              divisible_minor, frozen_days)
+         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision,
+                divisible_minor, frozen_days
+         FROM opened",
         &numbers,
         &books,
         &ids,
@@ -102,7 +114,9 @@ pub async fn open_in_tx(tx: &mut PgConnection, opened: &[(Attempt, String)]) -> 
         &methods as &[&str],
         &wallets as &[Option<&str>],
         &candidates as &[&str],
-        &decisions as &[&str]
+        &decisions as &[&str],
+        &divisible as &[Option<i64>],
+        &frozen_days as &[Option<i32>]
     )
     .execute(tx)
     .await?;
@@ -116,7 +130,7 @@ pub async fn of_orders(db: &PgPool, orders: &[(MerchantId, OrderId)]) -> sqlx::R
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.book_id, a.attempt_id, a.order_id, a.channel, a.amount_minor, a.currency AS "currency: Currency",
-                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.wallet AS "wallet: Wallet", a.candidate, a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
+                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.wallet AS "wallet: Wallet", a.candidate, a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.divisible_minor, a.frozen_days, a.sent_at,
                   a.succeeded_at, a.resolved_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.order_id = wanted.order_id
@@ -135,7 +149,7 @@ pub async fn by_ids(db: &PgPool, attempts: &[(MerchantId, AttemptId)]) -> sqlx::
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT a.book_id, a.attempt_id, a.order_id, a.channel, a.amount_minor, a.currency AS "currency: Currency",
-                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.wallet AS "wallet: Wallet", a.candidate, a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.sent_at,
+                  a.status AS "status: AttemptStatus", a.method AS "method: Method", a.wallet AS "wallet: Wallet", a.candidate, a.invitation, a.channel_transaction_id, a.error_code, a.surplus, a.divisible_minor, a.frozen_days, a.sent_at,
                   a.succeeded_at, a.resolved_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, attempt_id)
            JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.attempt_id = wanted.attempt_id"#,
@@ -154,7 +168,7 @@ pub async fn lock_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> 
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, attempt_id, order_id, channel, amount_minor, currency AS "currency: Currency",
-                  status AS "status: AttemptStatus", method AS "method: Method", wallet AS "wallet: Wallet", candidate, invitation, channel_transaction_id, error_code, surplus,
+                  status AS "status: AttemptStatus", method AS "method: Method", wallet AS "wallet: Wallet", candidate, invitation, channel_transaction_id, error_code, surplus, divisible_minor, frozen_days,
                   sent_at, succeeded_at, resolved_at
            FROM payment_attempts
            WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))

@@ -15,12 +15,14 @@ use crate::base::clock::business_day;
 use crate::base::id::{AttemptId, BookId};
 use crate::channel::Channels;
 use crate::channel::acquirer::{Method, Wallet};
+use crate::channel::divider::Caps;
 use crate::order::Order;
 use crate::routing::candidate::{Candidate, Mistakes, Payee, Table};
 use crate::routing::health::State;
 use crate::routing::{
     BadName, CandidateName, ChannelName, Group, NewPayment, NoChannel, ProductCode, Routed, Router, Routes, UnknownChannel, from_text,
 };
+use crate::split::plan;
 
 /// What an operator decided about a channel (渠道开关).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +51,8 @@ pub struct Routing {
     router: Router,
     payee: Payee,
     told: Mutex<BTreeMap<String, Switch>>,
+    /// What channels that divide payments hold us to.
+    dividers: Vec<(ChannelName, Caps)>,
 }
 
 impl Routing {
@@ -63,7 +67,23 @@ impl Routing {
         };
         let candidates = routes.candidates().iter().filter_map(offered).collect();
         let routes = Routes::try_new(Table { revision: routes.revision(), last_resort: routes.last_resort(), candidates })?;
-        Ok(Self { router: Router::new(routes, now), payee, told: Mutex::default() })
+        let caps = |name: &&'static str| Some((ChannelName::try_new(name).ok()?, channels.divider(name)?.caps()));
+        let dividers = channels.names().iter().filter_map(caps).collect();
+        Ok(Self { router: Router::new(routes, now), payee, told: Mutex::default(), dividers })
+    }
+
+    /// The channels that divide payments, but not so much of one as this order's receivers get (S5): they get no part of it.
+    pub(super) fn barred(&self, order: &Order) -> impl Iterator<Item = &ChannelName> {
+        let wanted = order.divided_when_paid().map_or(0, |(rule, _)| {
+            let base_minor = order.amount.minor - order.fee_of(order.amount).minor;
+            plan::first_level_minor(base_minor, rule)
+        });
+        self.dividers.iter().filter(move |(_, caps)| caps.divisible_minor(order.amount) < wanted).map(|(name, _)| name)
+    }
+
+    /// Whether somebody would take an order if no channel were barred.
+    pub(super) fn would_take(&self, order: &Order, wish: Wish, now: DateTime<Utc>) -> bool {
+        self.ask(order, AttemptId(Uuid::nil()), wish, &[], |payment| self.router.takes(payment, now))
     }
 
     pub fn router(&self) -> &Router {
@@ -93,7 +113,13 @@ impl Routing {
         all.filter(open).collect()
     }
 
+    /// Asks the router; a channel that is barred is one that was tried.
     fn asked<T>(&self, order: &Order, attempt: AttemptId, wish: Wish, tried: &[ChannelName], ask: impl FnOnce(&NewPayment<'_>) -> T) -> T {
+        let tried: Vec<ChannelName> = tried.iter().chain(self.barred(order)).cloned().collect();
+        self.ask(order, attempt, wish, &tried, ask)
+    }
+
+    fn ask<T>(&self, order: &Order, attempt: AttemptId, wish: Wish, tried: &[ChannelName], ask: impl FnOnce(&NewPayment<'_>) -> T) -> T {
         let product = ProductCode::try_new(&order.product.code).unwrap_or_else(|_| product());
         ask(&NewPayment {
             attempt,

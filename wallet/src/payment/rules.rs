@@ -290,6 +290,7 @@ mod tests {
             transaction_id: (status == Succeeded).then(|| "t1".to_owned()),
             error_code: None,
             surplus: false,
+            frozen: None,
             sent_at: now(),
             succeeded_at: None,
             resolved_at: None,

@@ -11,7 +11,7 @@ use sqlx::postgres::PgTransaction;
 use super::repo::Unrouted;
 use super::route::{Routing, channel_name};
 use super::rules::{self, AttemptStatus, Start, Wish};
-use super::{Attempt, Outcome, PaymentError, Payments, QUERY_JOB, StartPayment, Word, repo, word_of};
+use super::{Attempt, Freeze, Outcome, PaymentError, Payments, QUERY_JOB, StartPayment, Word, repo, word_of};
 use crate::base::actor::Actor;
 use crate::base::batcher::{Batched, Results, lane_of};
 use crate::base::clock::Clock;
@@ -20,6 +20,7 @@ use crate::base::id::{AttemptId, OrderId};
 use crate::base::idempotency::{CommandHash, Keys, Scope};
 use crate::base::job::{self, NewJob};
 use crate::channel::acquirer::{Fault, Invitation, Method, PaymentOrder, PaymentState, PaymentWord};
+use crate::channel::divider::Divider;
 use crate::channel::{ChannelError, Channels};
 use crate::order::{self, Order, OrderStatus};
 use crate::routing::{ChannelName, Outcome as RouteOutcome, Routed, Ticket};
@@ -112,7 +113,7 @@ impl Payments {
             method: attempt.method,
             payer: cmd.payer.clone(),
             expires_at,
-            split: false,
+            split: attempt.frozen.is_some(),
             return_url: cmd.return_url.clone(),
         };
         let answer = channel.pay(&request).await;
@@ -339,6 +340,9 @@ impl<'a> Starts<'a> {
                         Ok(to_call(order, silent.clone(), None))
                     }
                     (None, None) => {
+                        if self.with.routing.barred(order).next().is_some() && self.with.routing.would_take(order, wish, self.now) {
+                            return Err(PaymentError::SplitTooLarge);
+                        }
                         let (book, order, decision) = (cmd.merchant.book(), cmd.order, none.to_text());
                         self.unrouted.push(Unrouted { book, attempt: id, order, decision });
                         Err(PaymentError::NoChannel)
@@ -360,6 +364,7 @@ impl<'a> Starts<'a> {
             transaction_id: None,
             error_code: None,
             surplus: false,
+            frozen: self.with.channels.divider(decision.channel().as_str()).and_then(|divider| freeze(order, divider)),
             sent_at: self.now,
             succeeded_at: None,
             resolved_at: None,
@@ -372,6 +377,13 @@ impl<'a> Starts<'a> {
         self.opened.push((attempt.clone(), decision.to_text()));
         Ok(to_call(order, attempt, Some(ticket)))
     }
+}
+
+/// By what rules a channel that divides keeps the payment of an order frozen. None: the order's payment is not divided.
+fn freeze(order: &Order, divider: &dyn Divider) -> Option<Freeze> {
+    order.divided_when_paid()?;
+    let caps = divider.caps();
+    Some(Freeze { divisible_minor: caps.divisible_minor(order.amount), days: caps.frozen_days })
 }
 
 /// Transaction 2 of a start: what the channel answered, and what the caller is told.

@@ -33,7 +33,7 @@ pub struct NewPayment<'a> {
     /// Where the money goes. Never changed by routing (C8).
     pub payee: &'a Payee,
     pub group: Group,
-    /// Channels that definitely failed this order before.
+    /// Channels that definitely failed this order before, or that cannot divide it.
     pub tried: &'a [ChannelName],
 }
 

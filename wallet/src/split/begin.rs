@@ -3,10 +3,12 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::line::repo::{insert_lines_in_tx, lines_in_tx, update_lines_in_tx};
 use super::plan::{self, Parties};
 use super::state::{LineStatus, SplitStatus, rest_minor, status, with_those_below};
 use super::{
-    CreateRound, DEADLINE_JOB, EXECUTE_JOB, FINISH_BEFORE, FinishSplit, Line, ROUNDS_MAX, Share, Split, SplitError, Splits, event, repo,
+    CreateRound, DEADLINE_JOB, EXECUTE_JOB, FINISH_BEFORE, FinishSplit, Line, ROUNDS_MAX, Share, Slice, Split, SplitError, Splits, event,
+    repo,
 };
 use crate::base::actor::Actor;
 use crate::base::audit;
@@ -19,16 +21,19 @@ use crate::base::money::Money;
 use crate::base::outbox;
 use crate::booking::Booking;
 use crate::channel::Progress;
-use crate::ledger::{self, recipe};
+use crate::ledger::{self, AccountKind, recipe};
 use crate::order::{self, Order};
+
+/// How long to wait where an order holds money that will be divided when it is released.
+const HELD_PAUSE: std::time::Duration = std::time::Duration::from_secs(3_600);
 
 /// A paid order that is to be divided.
 #[derive(Clone, Debug)]
 pub struct NewSplit<'a> {
     /// Locked, and paid in the same transaction.
     pub order: &'a Order,
-    /// What may be divided of each payment, in minor units: what was paid, less the fee.
-    pub slices: Vec<(AttemptId, i64)>,
+    /// What may be divided of each payment.
+    pub slices: Vec<Slice>,
     pub rule: Vec<Share>,
     pub parties: Parties,
     /// Whether the whole of it is divided at once and finished; otherwise its merchant asks for rounds.
@@ -52,8 +57,8 @@ pub async fn plan_in_tx(tx: &mut PgConnection, new: &[NewSplit<'_>], now: DateTi
             tracing::error!(order_id = %order.id, ?mistakes, "the rule of a paid order cannot be used: it is not divided");
             continue;
         }
-        let usable: Vec<(AttemptId, i64)> = new.slices.iter().copied().filter(|(_, minor)| *minor > 0).collect();
-        let base_minor = usable.iter().map(|(_, minor)| minor).sum();
+        let usable: Vec<Slice> = new.slices.iter().filter(|slice| slice.base_minor > 0).cloned().collect();
+        let base_minor = usable.iter().map(|slice| slice.base_minor).sum();
         if base_minor == 0 {
             continue;
         }
@@ -78,28 +83,43 @@ pub async fn plan_in_tx(tx: &mut PgConnection, new: &[NewSplit<'_>], now: DateTi
         let book = order.merchant.book();
         let job = |kind, run_at| NewJob { kind, book, subject: order.id.0, run_at };
         if new.at_once {
-            lines.extend(round(&mut split, &usable, base_minor, now).ok_or(SplitError::Changed)?);
+            match round(&mut split, &left_of(&usable, &[]), base_minor, now) {
+                Some(planned) => {
+                    lines.extend(planned);
+                    split.status = SplitStatus::Accepted;
+                }
+                // the channel took the payment by other rules than it was asked for by: it frees the money, and a person divides otherwise
+                None => {
+                    let error = too_much(&usable, &[], split.base);
+                    tracing::error!(order_id = %order.id, error = &error as &dyn std::error::Error, "a paid order cannot be divided");
+                }
+            }
             split.finishing = true;
-            split.status = SplitStatus::Accepted;
             jobs.push(job(EXECUTE_JOB, Clock::wall()));
         } else {
             jobs.push(job(DEADLINE_JOB, Clock::wall() + (split.finish_at - now)));
         }
-        booking.postings.push(recipe::split_freeze(split.money_book, order.id, split.base, business_day(now)));
+        booking.postings.push(recipe::split_freeze(
+            split.money_book,
+            order.id.0,
+            split.base,
+            AccountKind::MerchantPending,
+            business_day(now),
+        ));
         booking.events.push(event(&split, now));
-        slices.extend(usable.iter().map(|(attempt, minor)| (book, order.id, *attempt, *minor)));
+        slices.extend(usable.into_iter().map(|slice| (book, order.id, slice)));
         splits.push(split);
     }
     if !splits.is_empty() {
         repo::insert_in_tx(tx, &splits, &slices).await?;
-        repo::insert_lines_in_tx(tx, &lines).await?;
+        insert_lines_in_tx(tx, &lines).await?;
         job::enqueue_in_tx(tx, &jobs).await?;
     }
     Ok(booking)
 }
 
 /// Adds a round over `minor` of the split to it, and gives its lines. `slices`: how much of each payment is still there.
-fn round(split: &mut Split, slices: &[(AttemptId, i64)], minor: i64, now: DateTime<Utc>) -> Option<Vec<Line>> {
+pub(super) fn round(split: &mut Split, slices: &[(AttemptId, i64)], minor: i64, now: DateTime<Utc>) -> Option<Vec<Line>> {
     let planned = plan::plan(minor, &split.rule, &split.parties, slices)?;
     split.rounds += 1;
     split.rounds_minor += minor;
@@ -119,6 +139,7 @@ fn round(split: &mut Split, slices: &[(AttemptId, i64)], minor: i64, now: DateTi
             receiver: line.receiver,
             amount: Money { minor: line.amount_minor, ..split.base },
             passes_on: line.passes_on,
+            call: None,
             status: LineStatus::Wait,
             error_code: None,
             succeeded_minor: 0,
@@ -133,13 +154,39 @@ fn round(split: &mut Split, slices: &[(AttemptId, i64)], minor: i64, now: DateTi
     Some(lines)
 }
 
-/// What of each payment no line has.
-fn left_of(slices: Vec<(AttemptId, i64)>, lines: &[Line]) -> Vec<(AttemptId, i64)> {
-    let taken = |of: AttemptId| -> i64 {
-        let top = lines.iter().filter(|l| l.attempt == of && l.parent.is_none() && l.status != LineStatus::Failed);
-        top.map(|l| l.amount.minor).sum()
+/// What of a payment its lines take.
+fn taken(attempt: AttemptId, lines: &[Line]) -> i64 {
+    let top = lines.iter().filter(|l| l.attempt == attempt && l.parent.is_none() && l.status != LineStatus::Failed);
+    top.map(|l| l.amount.minor).sum()
+}
+
+/// What of each payment no line has, and its channel would still give to receivers.
+fn left_of(slices: &[Slice], lines: &[Line]) -> Vec<(AttemptId, i64)> {
+    let left = |slice: &Slice| {
+        let most = slice.upstream.as_ref().map_or(slice.base_minor, |upstream| upstream.divisible_minor.min(slice.base_minor));
+        (slice.attempt, (most - taken(slice.attempt, lines)).max(0))
     };
-    slices.into_iter().map(|(attempt, minor)| (attempt, minor - taken(attempt))).collect()
+    slices.iter().map(left).collect()
+}
+
+/// Why a round does not fit: the channels give receivers no more of the payments (S5), or the slices are wrong.
+fn too_much(slices: &[Slice], lines: &[Line], base: Money) -> SplitError {
+    let Some(upstream) = slices.iter().find_map(|slice| slice.upstream.as_ref()) else { return SplitError::Changed };
+    let most = Money { minor: left_of(slices, lines).iter().map(|(_, minor)| minor).sum(), ..base };
+    SplitError::AmountExceedsChannel { channel: upstream.channel.clone(), most }
+}
+
+/// Whether the channels give receivers so much of each payment (S5). `lines`: all of the order.
+fn within_channels<'s>(slices: impl IntoIterator<Item = &'s Slice>, lines: &[Line], base: Money) -> Result<(), SplitError> {
+    for slice in slices {
+        if let Some(upstream) = &slice.upstream
+            && taken(slice.attempt, lines) > upstream.divisible_minor
+        {
+            let most = Money { minor: upstream.divisible_minor, ..base };
+            return Err(SplitError::AmountExceedsChannel { channel: upstream.channel.clone(), most });
+        }
+    }
+    Ok(())
 }
 
 impl Splits {
@@ -153,7 +200,7 @@ impl Splits {
         let (now, book) = (self.clock.now(), cmd.merchant.book());
         let scope = Scope { tenant: cmd.merchant.0, operation: "splitCreate", key: cmd.idempotency_key };
         let mut tx = self.db.begin().await?;
-        order::repo::lock_in_tx(&mut tx, &[(book, cmd.order)]).await?.pop().ok_or(SplitError::NotFound)?;
+        let order = order::repo::lock_in_tx(&mut tx, &[(book, cmd.order)]).await?.pop().ok_or(SplitError::NotFound)?;
         if let Claim::Seen { response: Some(told), .. } = idempotency::claim_in_tx(&mut tx, scope, cmd, cmd.order.0, now).await? {
             return Ok(told);
         }
@@ -165,7 +212,14 @@ impl Splits {
         if repo::refund_open_in_tx(&mut tx, book, cmd.order).await? {
             return Err(SplitError::RefundOpen);
         }
-        let mut lines = repo::lines_in_tx(&mut tx, book, cmd.order).await?;
+        if cmd.finish && order.held().minor > 0 {
+            return Err(SplitError::StillHeld);
+        }
+        let mut lines = lines_in_tx(&mut tx, book, cmd.order).await?;
+        let slices = repo::slices_in_tx(&mut tx, book, cmd.order).await?;
+        if now >= split.finish_at && slices.iter().any(|slice| slice.upstream.is_some()) {
+            return Err(SplitError::FrozenTooLong { until: split.finish_at });
+        }
         let again = try_again(&mut split, &mut lines);
         let amount = wanted(cmd.amount, &split)?;
         if amount == 0 && again.is_empty() && !cmd.finish {
@@ -175,15 +229,15 @@ impl Splits {
             if split.rounds >= ROUNDS_MAX {
                 return Err(SplitError::TooManyRounds(ROUNDS_MAX));
             }
-            let slices = left_of(repo::slices_in_tx(&mut tx, book, cmd.order).await?, &lines);
-            let new = round(&mut split, &slices, amount, now).ok_or(SplitError::Changed)?;
-            repo::insert_lines_in_tx(&mut tx, &new).await?;
+            let new = round(&mut split, &left_of(&slices, &lines), amount, now).ok_or_else(|| too_much(&slices, &lines, split.base))?;
+            insert_lines_in_tx(&mut tx, &new).await?;
             lines.extend(new);
         }
+        within_channels(&slices, &lines, split.base)?;
         split.finishing = cmd.finish;
         split.status = status(&split, &lines);
         let reopened: Vec<_> = lines.iter().filter(|l| again.contains(&l.id)).map(|l| (l, LineStatus::Failed)).collect();
-        let unchanged = repo::update_lines_in_tx(&mut tx, &reopened).await? && repo::update_in_tx(&mut tx, &split, from).await?;
+        let unchanged = update_lines_in_tx(&mut tx, &reopened).await? && repo::update_in_tx(&mut tx, &split, from).await?;
         if !unchanged {
             return Err(SplitError::Changed);
         }
@@ -208,11 +262,14 @@ impl Splits {
         let (now, book) = (self.clock.now(), cmd.merchant.book());
         let scope = Scope { tenant: cmd.merchant.0, operation: "splitFinish", key: cmd.idempotency_key };
         let mut tx = self.db.begin().await?;
-        order::repo::lock_in_tx(&mut tx, &[(book, cmd.order)]).await?.pop().ok_or(SplitError::NotFound)?;
+        let order = order::repo::lock_in_tx(&mut tx, &[(book, cmd.order)]).await?.pop().ok_or(SplitError::NotFound)?;
         if let Claim::Seen { response: Some(told), .. } = idempotency::claim_in_tx(&mut tx, scope, cmd, cmd.order.0, now).await? {
             return Ok(told);
         }
         let split = repo::lock_in_tx(&mut tx, book, cmd.order).await?.ok_or(SplitError::NotFound)?;
+        if order.held().minor > 0 {
+            return Err(SplitError::StillHeld);
+        }
         let split = finish_in_tx(&mut tx, actor, split, now).await?;
         idempotency::complete_in_tx(&mut tx, scope, &split).await?;
         tx.commit().await?;
@@ -224,8 +281,11 @@ impl Splits {
         retrying(SplitError::retryable, || async {
             let now = self.clock.now();
             let mut tx = self.db.begin().await?;
-            order::repo::lock_in_tx(&mut tx, &[(book, order)]).await?.pop().ok_or(SplitError::NotFound)?;
-            let split = repo::lock_in_tx(&mut tx, book, order).await?.ok_or(SplitError::NotFound)?;
+            let order = order::repo::lock_in_tx(&mut tx, &[(book, order)]).await?.pop().ok_or(SplitError::NotFound)?;
+            let split = repo::lock_in_tx(&mut tx, book, order.id).await?.ok_or(SplitError::NotFound)?;
+            if order.held().minor > 0 {
+                return Ok(Progress::AskAgain(HELD_PAUSE));
+            }
             // a sandbox may have turned its day back
             if let Ok(early) = (split.finish_at - now).to_std()
                 && !early.is_zero()
@@ -266,7 +326,7 @@ fn try_again(split: &mut Split, lines: &mut [Line]) -> Vec<SplitLineId> {
         }
     }
     for line in lines.iter_mut().filter(|line| again.contains(&line.id)) {
-        (line.status, line.error_code, line.resolved_at) = (LineStatus::Wait, None, None);
+        (line.status, line.error_code, line.resolved_at, line.call) = (LineStatus::Wait, None, None, None);
     }
     again
 }
@@ -277,10 +337,17 @@ async fn finish_in_tx(tx: &mut PgConnection, actor: &Actor, mut split: Split, no
         return Ok(split);
     }
     let from = split.status;
-    let lines = repo::lines_in_tx(tx, split.merchant.book(), split.order).await?;
+    let lines = lines_in_tx(tx, split.merchant.book(), split.order).await?;
     split.finishing = true;
     audit::record_in_tx(tx, actor, "split.finish", split.order.0, serde_json::json!({ "rounds": split.rounds }), now).await?;
-    if !release_in_tx(tx, &mut split, &lines, from, now).await? && !repo::update_in_tx(tx, &split, from).await? {
+    let asks_channels = repo::slices_in_tx(tx, split.merchant.book(), split.order).await?.iter().any(|slice| slice.upstream.is_some());
+    if asks_channels {
+        // they finish first: the job sees to it
+        let job = NewJob { kind: EXECUTE_JOB, book: split.merchant.book(), subject: split.order.0, run_at: Clock::wall() };
+        job::enqueue_in_tx(tx, &[job]).await?;
+    }
+    let released = !asks_channels && release_in_tx(tx, &mut split, &lines, from, now).await?;
+    if !released && !repo::update_in_tx(tx, &split, from).await? {
         return Err(SplitError::Changed);
     }
     Ok(split)
@@ -305,7 +372,8 @@ pub(super) async fn release_in_tx(
     }
     outbox::append_in_tx(tx, &[event(split, now)]).await?;
     if left.minor > 0 {
-        let posting = recipe::split_release(split.money_book, split.order.0, left, business_day(now));
+        let to = AccountKind::MerchantPending;
+        let posting = recipe::split_release(split.money_book, split.order.0, left, to, business_day(now));
         for outcome in ledger::post_in_tx(tx, &[posting], business_day(now), now).await? {
             outcome.map_err(SplitError::Posting)?;
         }

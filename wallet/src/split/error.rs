@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::plan::Mistake;
 use crate::base::actor::Forbidden;
 use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
 use crate::base::money::Money;
 use crate::book::transfer::TransferError;
+use crate::channel::ChannelError;
 use crate::ledger::{LedgerError, Rejection};
 
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,23 @@ pub enum SplitError {
     AmountExceedsRest { rest: Money },
     #[error("the amount exceeds what the receivers have")]
     AmountExceedsReturnable { returnable: Money },
+    /// The payment's channel gives receivers no more of it (S5).
+    #[error("the channel {channel} gives receivers at most {most} of this payment")]
+    AmountExceedsChannel { channel: String, most: Money },
+    #[error("the channel keeps the money frozen only until {until}; finish the split")]
+    FrozenTooLong { until: DateTime<Utc> },
+    /// What it releases later is divided, too.
+    #[error("the order still holds money, and what it releases is divided; finish when nothing is held any more")]
+    StillHeld,
+    #[error("there is no channel of this name that divides payments")]
+    ChannelDividesNot,
+    #[error("the channel has no such account")]
+    AccountInvalid,
+    #[error("the receiver is not a signed merchant")]
+    ReceiverNotSigned,
+    /// The channel takes shares back when the payer is refunded, and not otherwise.
+    #[error("the channel brings shares back with a refund only; refund the order")]
+    ReturnsWithRefund,
     #[error("the rule or the merchants it names have {} mistakes", .0.len())]
     Rule(Vec<Mistake>),
     #[error(transparent)]
@@ -47,6 +67,8 @@ pub enum SplitError {
     /// The ledger refused what the state of the split allows: a broken invariant, never the caller's doing.
     #[error("the ledger refused the posting")]
     Posting(#[source] Rejection),
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
     #[error("money could not be moved between books")]
     Transfer(#[from] TransferError),
     #[error(transparent)]

@@ -3,7 +3,7 @@
 //!
 //! | step | money | where |
 //! |---|---|---|
-//! | plan | merchant pending → split frozen (分账冻结) | the order's book, in the transaction of the payment |
+//! | plan | merchant pending → split frozen (分账冻结) | the order's book, in the transaction of the payment, or of a release of a held order |
 //! | a line | split frozen → the receiver's pending, or its split frozen where it passes parts on | two books, by a transfer |
 //! | keep | split frozen → pending: what a receiver did not pass on | the receiver's book |
 //! | finish (完结) | split frozen → merchant pending: what was not divided | the order's book |
@@ -23,12 +23,20 @@
 //!   way, and nothing comes back while money moves down.
 //! - A return takes from everybody, the merchant too, in proportion to what they have of the order, by largest remainder (R5). A receiver
 //!   that has spent its part keeps the return open, and it is tried again.
-//! - A channel that divides by itself is not asked yet: every split is one of the ledger.
+//! - A channel that divides by itself ([`crate::channel::divider`]) keeps the payment frozen and is asked first, for the first level alone;
+//!   the ledger follows what it did, and moves the deeper levels by itself ([`call`]). It finishes before our split does.
+//! - An order that holds its money (存管) is divided when it is released, by the rule applied to each part, in the ledger: held money is not
+//!   kept frozen at a channel, whose patience ends before most holds do ([`held`]).
 
+pub mod account;
 mod apportion;
 pub mod back;
 mod begin;
+mod bucket;
+pub mod call;
 mod error;
+mod held;
+mod line;
 pub mod plan;
 pub(crate) mod repo;
 pub mod returns;
@@ -41,8 +49,13 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+pub use account::{AccountStatus, ChannelAccount, SetAccount};
 pub use begin::{NewSplit, plan_in_tx};
+pub use call::{Call, CallKind, CallShare, CallStatus, ShareResult};
 pub use error::SplitError;
+pub use held::{ReleasedPart, plan_release_in_tx};
+use line::line_event;
+pub use line::{Line, LineCursor, ShareOf};
 pub use plan::{Mistake, Parties};
 pub use returns::{ReturnPlan, plan_return_in_tx};
 pub use rule::{Part as RulePart, Share};
@@ -55,6 +68,7 @@ use crate::base::money::Money;
 use crate::base::outbox::Event;
 use crate::base::page::{FIRST_MAX, Page};
 use crate::book::transfer::Transfers;
+use crate::channel::Channels;
 
 /// Kind of the job that moves the lines of a split: calls [`Splits::execute`].
 pub const EXECUTE_JOB: &str = "split_execute";
@@ -106,53 +120,6 @@ impl Split {
     }
 }
 
-/// A line (分账明细): what one receiver gets of one payment in one round.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    pub id: SplitLineId,
-    /// Who was paid by the customer.
-    pub merchant: MerchantId,
-    pub order: OrderId,
-    pub round: i16,
-    /// The payment whose money it is.
-    pub attempt: AttemptId,
-    /// The line it is paid from. None: it is paid from the order's money.
-    pub parent: Option<SplitLineId>,
-    pub role: String,
-    pub receiver: MerchantId,
-    /// With what the receiver passes on.
-    pub amount: Money,
-    pub passes_on: bool,
-    pub status: LineStatus,
-    pub error_code: Option<String>,
-    /// What arrived: all or nothing.
-    pub succeeded_minor: i64,
-    pub returning_minor: i64,
-    pub returned_minor: i64,
-    pub created_at: DateTime<Utc>,
-    pub sent_at: Option<DateTime<Utc>>,
-    pub resolved_at: Option<DateTime<Utc>>,
-    /// When the receiver of a line that passes on could use what is its own.
-    pub kept_at: Option<DateTime<Utc>>,
-}
-
-/// A line as its receiver sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShareOf {
-    pub line: SplitLineId,
-    pub receiver: MerchantId,
-    pub payer_name: String,
-    pub role: String,
-    pub amount: Money,
-    pub received: Money,
-    pub returned: Money,
-    /// What others have of it now.
-    pub passed_on: Money,
-    pub status: LineStatus,
-    pub created_at: DateTime<Utc>,
-    pub resolved_at: Option<DateTime<Utc>>,
-}
-
 /// Money asked back from the receivers of an order (分账回退).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Return {
@@ -166,6 +133,32 @@ pub struct Return {
     pub own: Money,
     pub created_at: DateTime<Utc>,
     pub done_at: Option<DateTime<Utc>>,
+}
+
+/// A payment's part of a split: a channel divides only its own money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    pub attempt: AttemptId,
+    /// What of it may be divided, in minor units: what was paid, less the fee.
+    pub base_minor: i64,
+    /// The channel that keeps it frozen and divides it. None: the ledger alone does.
+    pub upstream: Option<Upstream>,
+}
+
+impl Slice {
+    /// Of a payment that no channel divides.
+    pub fn of_ledger(attempt: AttemptId, base_minor: i64) -> Self {
+        Self { attempt, base_minor, upstream: None }
+    }
+}
+
+/// A payment as the channel that divides it knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    pub channel: String,
+    pub transaction_id: String,
+    /// Most of it that the channel gives to receivers.
+    pub divisible_minor: i64,
 }
 
 /// What one line gives of a return.
@@ -210,21 +203,25 @@ pub struct ReturnSplit {
     pub idempotency_key: Uuid,
 }
 
-/// Where a page of a receiver's shares begins: after the one made at this time with this id, newest first.
-pub type LineCursor = (DateTime<Utc>, SplitLineId);
-
 /// The service for splits.
 #[derive(Clone, Debug)]
 pub struct Splits {
     db: PgPool,
     clock: Clock,
     transfers: Transfers,
+    channels: Channels,
 }
 
 impl Splits {
+    /// Over the ledger alone.
     pub fn new(db: PgPool, clock: Clock) -> Self {
+        Self::through(db, clock, Channels::new([]))
+    }
+
+    /// Over the ledger and the channels that divide.
+    pub fn through(db: PgPool, clock: Clock, channels: Channels) -> Self {
         let transfers = Transfers::new(db.clone(), clock.clone());
-        Self { db, clock, transfers }
+        Self { db, clock, transfers, channels }
     }
 
     /// The split of an order, for whoever may read its merchant. Another merchant's order and one without a split look the same.
@@ -249,7 +246,7 @@ impl Splits {
     ) -> Result<Page<Line>, SplitError> {
         actor.require_reader(merchant)?;
         let first = first.clamp(1, FIRST_MAX);
-        Ok(Page::from_rows(repo::page(&self.db, merchant.book(), order, after, first + 1).await?, first))
+        Ok(Page::from_rows(line::repo::page(&self.db, merchant.book(), order, after, first + 1).await?, first))
     }
 
     /// What a merchant was to receive of others' orders, newest first. It sees its own lines and nobody else's.
@@ -262,13 +259,13 @@ impl Splits {
     ) -> Result<Page<ShareOf>, SplitError> {
         actor.require_reader(receiver)?;
         let first = first.clamp(1, FIRST_MAX);
-        Ok(Page::from_rows(repo::shares_of(&self.db, receiver, before, first + 1).await?, first))
+        Ok(Page::from_rows(line::repo::shares_of(&self.db, receiver, before, first + 1).await?, first))
     }
 
     /// Returns of an order, oldest first.
     pub async fn returns(&self, actor: &Actor, merchant: MerchantId, order: OrderId) -> Result<Vec<Return>, SplitError> {
         actor.require_reader(merchant)?;
-        Ok(repo::returns_of(&self.db, merchant.book(), order).await?)
+        Ok(returns::repo::returns_of(&self.db, merchant.book(), order).await?)
     }
 }
 
@@ -285,26 +282,6 @@ fn event(split: &Split, at: DateTime<Utc>) -> Event {
             "remainderMinor": split.remainder.minor.to_string(),
             "releasedMinor": split.released.minor.to_string(),
             "currency": split.base.currency,
-        }),
-        at,
-    }
-}
-
-/// An event about a line; its subject is the order.
-fn line_event(kind: &'static str, line: &Line, at: DateTime<Utc>) -> Event {
-    Event {
-        book: line.merchant.book(),
-        kind,
-        subject: line.order.0,
-        payload: serde_json::json!({
-            "version": 1,
-            "lineId": line.id,
-            "role": line.role,
-            "receiverId": line.receiver,
-            "amountMinor": line.amount.minor.to_string(),
-            "returnedMinor": line.returned_minor.to_string(),
-            "currency": line.amount.currency,
-            "errorCode": line.error_code,
         }),
         at,
     }

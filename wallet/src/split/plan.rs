@@ -166,6 +166,11 @@ pub fn plan(amount_minor: i64, rule: &[Share], parties: &Parties, slices: &[(Att
     Some(lines)
 }
 
+/// What a rule gives to the first level of an amount: what a channel that divides is asked for.
+pub fn first_level_minor(amount_minor: i64, rule: &[Share]) -> i64 {
+    divide(amount_minor, rule).iter().sum()
+}
+
 /// Adds the receivers of an amount, each before those it passes on to, in the order of their roles.
 fn grow<'r>(amount_minor: i64, rule: &'r [Share], parties: &Parties, parent: Option<usize>, nodes: &mut Vec<Node<'r>>) -> Option<i64> {
     let amounts = divide(amount_minor, rule);

@@ -1,4 +1,5 @@
-//! Moving the money of a split: level by level, each line by a transfer of its own id.
+//! Moving the money of a split: level by level, each line by a transfer of its own id. What a channel divides it divides first ([`super::call`]);
+//! a line follows when the channel said that its share succeeded.
 //!
 //! | a process dies | what is left | who goes on |
 //! |---|---|---|
@@ -7,17 +8,22 @@
 //! | after they arrived | lines SENT whose receivers have the money | the job marks them |
 //! | after a receiver's part was released | the line is not kept yet | the job posts the same release, which was posted, and marks it |
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
+use super::account::{self, DISCONNECTED_PAUSE};
 use super::begin::release_in_tx;
+use super::call::{self, ToAsk};
 use super::state::{LineStatus, due, status, to_keep, under_way, with_those_below};
-use super::{Line, Split, SplitError, Splits, event, line_event, repo};
+use super::{
+    AccountStatus, Call, CallKind, CallShare, ChannelAccount, Line, ShareResult, Slice, Split, SplitError, Splits, Upstream, event, line,
+    line_event, repo,
+};
 use crate::base::clock::business_day;
 use crate::base::db::retrying;
-use crate::base::id::{BookId, OrderId, SplitLineId, TransferId};
+use crate::base::id::{AttemptId, BookId, OrderId, SplitLineId, TransferId};
 use crate::base::money::Money;
 use crate::base::outbox;
 use crate::book::transfer::{Purpose, SendTransfer};
@@ -27,6 +33,10 @@ use crate::order;
 
 /// Kept with a line whose receiver is not signed, or has no book.
 pub const RECEIVER_UNABLE: &str = "RECEIVER_UNABLE";
+/// Kept with a line whose receiver has no account at the channel.
+pub const RECEIVER_WITHOUT_ACCOUNT: &str = "RECEIVER_WITHOUT_ACCOUNT";
+/// Kept with a line whose receiver's account the channel does not take.
+pub const RECEIVER_REFUSED: &str = "RECEIVER_REFUSED";
 /// Kept with a line that hangs on a failed one.
 pub const ABOVE_FAILED: &str = "ABOVE_FAILED";
 
@@ -40,8 +50,14 @@ pub enum Next {
     Move(Vec<SendTransfer>),
     /// Receivers' own parts that are to be released: line, book, amount, and the day it is for.
     Keep(Vec<Keep>),
+    /// Receivers' accounts that their channel does not know.
+    Introduce(Vec<ChannelAccount>),
+    /// Requests to channels.
+    Ask(Vec<ToAsk>),
     /// Something of its rows was changed: look again.
     Again,
+    /// A channel is not connected any more.
+    Disconnected,
     /// A refund of the order is under way.
     Refunding,
     Settled,
@@ -60,17 +76,32 @@ impl Splits {
     /// Moves what is due of an order's split until nothing is. Job [`super::EXECUTE_JOB`].
     pub async fn execute(&self, book: BookId, order: OrderId) -> Result<Progress, SplitError> {
         loop {
-            match self.advance(book, order).await? {
-                Next::Move(transfers) => self.move_all(book, order, &transfers).await?,
-                Next::Keep(keeps) => {
-                    self.release_kept(&keeps).await?;
-                    self.mark_kept(book, order, &keeps).await?;
-                }
-                Next::Again => {}
-                Next::Refunding => return Ok(Progress::AskAgain(REFUND_PAUSE)),
-                Next::Settled => return Ok(Progress::Settled),
+            if let Some(progress) = self.step(book, order).await? {
+                return Ok(progress);
             }
         }
+    }
+
+    /// Decides what is next and does it. None: there may be more.
+    pub async fn step(&self, book: BookId, order: OrderId) -> Result<Option<Progress>, SplitError> {
+        let pause = match self.advance(book, order).await? {
+            Next::Move(transfers) => {
+                self.move_all(book, order, &transfers).await?;
+                None
+            }
+            Next::Keep(keeps) => {
+                self.release_kept(&keeps).await?;
+                self.mark_kept(book, order, &keeps).await?;
+                None
+            }
+            Next::Introduce(accounts) => self.introduce(&accounts).await?,
+            Next::Ask(asks) => self.ask_all(&asks).await?,
+            Next::Again => None,
+            Next::Disconnected => Some(DISCONNECTED_PAUSE),
+            Next::Refunding => Some(REFUND_PAUSE),
+            Next::Settled => return Ok(Some(Progress::Settled)),
+        };
+        Ok(pause.map(Progress::AskAgain))
     }
 
     /// Decides and stores what is to be done next, in one transaction. Lines are SENT when this returns their transfers.
@@ -79,8 +110,8 @@ impl Splits {
             let now = self.clock.now();
             let mut tx = self.db.begin().await?;
             let (mut split, mut lines) = lock_in_tx(&mut tx, book, order).await?;
-            let next = advance_in_tx(&mut tx, &mut split, &mut lines, now).await?;
-            if matches!(next, Next::Refunding) {
+            let next = self.advance_in_tx(&mut tx, &mut split, &mut lines, now).await?;
+            if matches!(next, Next::Refunding | Next::Disconnected | Next::Introduce(_)) {
                 return Ok(next);
             }
             tx.commit().await?;
@@ -111,14 +142,15 @@ impl Splits {
             let now = self.clock.now();
             let mut tx = self.db.begin().await?;
             let (mut split, mut lines) = lock_in_tx(&mut tx, book, order).await?;
-            let is_new = |line: &Line| line.status == LineStatus::Sent && arrived.contains(&line.id);
-            let new: Vec<SplitLineId> = lines.iter().filter(|line| is_new(line)).map(|line| line.id).collect();
+            let is_new = |line: &Line| line.status.on_its_way() && arrived.contains(&line.id);
+            let from: HashMap<_, _> = lines.iter().filter(|line| is_new(line)).map(|line| (line.id, line.status)).collect();
+            let new: Vec<SplitLineId> = from.keys().copied().collect();
             for line in lines.iter_mut().filter(|line| new.contains(&line.id)) {
                 (line.status, line.succeeded_minor, line.resolved_at) = (LineStatus::Succeeded, line.amount.minor, Some(now));
             }
-            let changed: Vec<_> = lines.iter().filter(|l| new.contains(&l.id)).map(|l| (l, LineStatus::Sent)).collect();
+            let changed: Vec<_> = lines.iter().filter_map(|l| Some((l, *from.get(&l.id)?))).collect();
             let mut events: Vec<_> = changed.iter().map(|(line, _)| line_event("split.line_succeeded", line, now)).collect();
-            let unchanged = repo::update_lines_in_tx(&mut tx, &changed).await?;
+            let unchanged = line::repo::update_lines_in_tx(&mut tx, &changed).await?;
             events.extend(restate_in_tx(&mut tx, &mut split, &lines, now).await?);
             if !unchanged {
                 return Err(SplitError::Changed);
@@ -133,7 +165,7 @@ impl Splits {
     /// Makes receivers' own parts their pending money. What was released before is left as it is.
     async fn release_kept(&self, keeps: &[Keep]) -> Result<(), SplitError> {
         for keep in keeps.iter().filter(|keep| keep.own.minor > 0) {
-            let posting = [recipe::split_release(keep.book, keep.line.0, keep.own, keep.day)];
+            let posting = [recipe::split_release(keep.book, keep.line.0, keep.own, AccountKind::MerchantPending, keep.day)];
             retrying(SplitError::retryable, || async {
                 let now = self.clock.now();
                 let mut tx = self.db.begin().await?;
@@ -160,7 +192,7 @@ impl Splits {
             let new: Vec<SplitLineId> = lines.iter().filter(|line| is_new(line)).map(|line| line.id).collect();
             lines.iter_mut().filter(|line| new.contains(&line.id)).for_each(|line| line.kept_at = Some(now));
             let changed: Vec<_> = lines.iter().filter(|l| new.contains(&l.id)).map(|l| (l, l.status)).collect();
-            let unchanged = repo::update_lines_in_tx(&mut tx, &changed).await?;
+            let unchanged = line::repo::update_lines_in_tx(&mut tx, &changed).await?;
             let events: Vec<_> = restate_in_tx(&mut tx, &mut split, &lines, now).await?.into_iter().collect();
             if !unchanged {
                 return Err(SplitError::Changed);
@@ -177,76 +209,155 @@ impl Splits {
 pub(super) async fn lock_in_tx(tx: &mut PgConnection, book: BookId, order: OrderId) -> Result<(Split, Vec<Line>), SplitError> {
     order::repo::lock_in_tx(tx, &[(book, order)]).await?.pop().ok_or(SplitError::NotFound)?;
     let split = repo::lock_in_tx(tx, book, order).await?.ok_or(SplitError::NotFound)?;
-    let lines = repo::lines_in_tx(tx, book, order).await?;
+    let lines = line::repo::lines_in_tx(tx, book, order).await?;
     Ok((split, lines))
 }
 
-async fn advance_in_tx(tx: &mut PgConnection, split: &mut Split, lines: &mut [Line], now: DateTime<Utc>) -> Result<Next, SplitError> {
-    let sent: Vec<SendTransfer> = lines.iter().filter(|l| l.status == LineStatus::Sent).filter_map(|l| transfer(split, l, lines)).collect();
-    if !sent.is_empty() {
-        return Ok(Next::Move(sent));
-    }
-    let due = due(lines);
-    if !due.is_empty() {
-        let begins = lines.iter().any(|line| line.parent.is_none() && due.contains(&line.id));
-        if begins && repo::refund_open_in_tx(tx, split.merchant.book(), split.order).await? {
-            return Ok(Next::Refunding);
-        }
-        return send_in_tx(tx, split, lines, &due, now).await;
-    }
-    let keeps = to_keep(lines);
-    if !keeps.is_empty() {
-        let of = |(id, own_minor): (SplitLineId, i64)| {
-            let line = lines.iter().find(|line| line.id == id)?;
-            let own = Money { minor: own_minor, ..line.amount };
-            // the day it arrived, so that a release made tomorrow is the same release
-            Some(Keep { line: id, book: line.receiver.book(), own, day: business_day(line.resolved_at?) })
+impl Splits {
+    async fn advance_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        split: &mut Split,
+        lines: &mut [Line],
+        now: DateTime<Utc>,
+    ) -> Result<Next, SplitError> {
+        let (book, order) = (split.merchant.book(), split.order);
+        let slices = repo::slices_in_tx(tx, book, order).await?;
+        let divided = slices.iter().any(|slice| slice.upstream.is_some());
+        let calls = if divided { call::repo::of_order(tx, book, order).await? } else { Vec::new() };
+        // what a channel divides is moved when its share succeeded there
+        let moves = |line: &Line| match line.call {
+            None => line.status == LineStatus::Sent,
+            Some(id) => {
+                let succeeded = |call: &Call| call.id == id && call.outcome(line.id) == Some(ShareResult::Succeeded);
+                line.status.on_its_way() && calls.iter().any(succeeded)
+            }
         };
-        return Ok(Next::Keep(keeps.into_iter().filter_map(of).collect()));
+        let sent: Vec<SendTransfer> = lines.iter().filter(|line| moves(line)).filter_map(|l| transfer(split, l, lines)).collect();
+        if !sent.is_empty() {
+            return Ok(Next::Move(sent));
+        }
+        let due = due(lines);
+        if !due.is_empty() {
+            let begins = lines.iter().any(|line| line.parent.is_none() && due.contains(&line.id));
+            if begins && repo::refund_open_in_tx(tx, book, order).await? {
+                return Ok(Next::Refunding);
+            }
+            return self.send_in_tx(tx, split, lines, &due, &slices, now).await;
+        }
+        let keeps = to_keep(lines);
+        if !keeps.is_empty() {
+            let of = |(id, own_minor): (SplitLineId, i64)| {
+                let line = lines.iter().find(|line| line.id == id)?;
+                let own = Money { minor: own_minor, ..line.amount };
+                // the day it arrived, so that a release made tomorrow is the same release
+                Some(Keep { line: id, book: line.receiver.book(), own, day: business_day(line.resolved_at?) })
+            };
+            return Ok(Next::Keep(keeps.into_iter().filter_map(of).collect()));
+        }
+        let open = call::open_ones(&calls);
+        if !open.is_empty() {
+            return Ok(Next::Ask(open));
+        }
+        if !under_way(lines) && split.finishing && split.finished_at.is_none() {
+            let unfinished = unfinished(split, &slices, &calls, now);
+            if !unfinished.is_empty() {
+                return Ok(Next::Ask(call::open_in_tx(tx, unfinished).await?));
+            }
+            let from = split.status;
+            release_in_tx(tx, split, lines, from, now).await?;
+        }
+        Ok(Next::Settled)
     }
-    let from = split.status;
-    if !under_way(lines) {
-        release_in_tx(tx, split, lines, from, now).await?;
+
+    /// Marks lines whose turn it is as SENT; those whose receivers cannot be paid have failed, with all below them (S8).
+    async fn send_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        split: &mut Split,
+        lines: &mut [Line],
+        due: &[SplitLineId],
+        slices: &[Slice],
+        now: DateTime<Utc>,
+    ) -> Result<Next, SplitError> {
+        let receivers: Vec<_> = lines.iter().filter(|line| due.contains(&line.id)).map(|line| line.receiver).collect();
+        let able = repo::able_in_tx(tx, &receivers).await?;
+        let slice = |line: &Line| slices.iter().find(|slice| slice.attempt == line.attempt);
+        let upstream = |line: &Line| slice(line).filter(|_| line.parent.is_none()).and_then(|slice| slice.upstream.as_ref());
+        let divided = lines.iter().any(|line| due.contains(&line.id) && upstream(line).is_some());
+        let accounts = if divided { account::repo::of_merchants_in_tx(tx, &receivers).await? } else { Vec::new() };
+        let account = |line: &Line, at: &Upstream| accounts.iter().find(|a| a.merchant == line.receiver && a.channel == at.channel);
+
+        let (mut failed, mut unknown) = (HashMap::<SplitLineId, &str>::new(), Vec::<ChannelAccount>::new());
+        let mut shares: BTreeMap<AttemptId, Vec<CallShare>> = BTreeMap::new();
+        for line in lines.iter().filter(|line| due.contains(&line.id)) {
+            let at = upstream(line);
+            let account = at.map(|at| account(line, at));
+            let mistake = match (able.contains(&line.receiver), &account) {
+                (false, _) => Some(RECEIVER_UNABLE),
+                (true, Some(None)) => Some(RECEIVER_WITHOUT_ACCOUNT),
+                (true, Some(Some(account))) if account.status == AccountStatus::Refused => Some(RECEIVER_REFUSED),
+                _ => None,
+            };
+            if let Some(code) = mistake {
+                failed.extend(with_those_below(line.id, lines).into_iter().map(|below| (below, ABOVE_FAILED)));
+                failed.insert(line.id, code);
+            } else if let Some(Some(account)) = account {
+                if account.status == AccountStatus::Wait && !unknown.contains(account) {
+                    unknown.push(account.clone());
+                }
+                let (account, amount_minor) = (account.account.clone(), line.amount.minor);
+                let share = CallShare { line: line.id, account, amount_minor, outcome: None, error_code: None };
+                shares.entry(line.attempt).or_default().push(share);
+            }
+        }
+        if !unknown.is_empty() {
+            return Ok(Next::Introduce(unknown));
+        }
+        let mut calls = Vec::new();
+        for (attempt, shares) in shares {
+            let Some(at) = slices.iter().find(|slice| slice.attempt == attempt).and_then(|slice| slice.upstream.as_ref()) else { continue };
+            let Some(divider) = self.channels.divider(&at.channel) else { return Ok(Next::Disconnected) };
+            let requests = call::rules::cut(shares, divider.caps().receivers_max).into_iter();
+            calls.extend(requests.map(|shares| Call { shares, ..Call::new(split, attempt, at, CallKind::Divide, now) }));
+        }
+        for line in lines.iter_mut() {
+            if let Some(code) = failed.get(&line.id) {
+                (line.status, line.error_code, line.resolved_at) = (LineStatus::Failed, Some((*code).to_owned()), Some(now));
+                if line.parent.is_none() {
+                    split.remainder.minor += line.amount.minor;
+                }
+            } else if due.contains(&line.id) {
+                (line.status, line.sent_at) = (LineStatus::Sent, Some(now));
+                line.call = calls.iter().find(|call| call.shares.iter().any(|share| share.line == line.id)).map(|call| call.id);
+            }
+        }
+        let touched = |line: &Line| failed.contains_key(&line.id) || due.contains(&line.id);
+        let changed: Vec<_> = lines.iter().filter(|l| touched(l)).map(|l| (l, LineStatus::Wait)).collect();
+        let failures = changed.iter().filter(|(line, _)| line.status == LineStatus::Failed);
+        let mut events: Vec<_> = failures.map(|(line, _)| line_event("split.line_failed", line, now)).collect();
+        if !line::repo::update_lines_in_tx(tx, &changed).await? {
+            return Err(SplitError::Changed);
+        }
+        let asks = if calls.is_empty() { Vec::new() } else { call::open_in_tx(tx, calls).await? };
+        let sends = |line: &&Line| line.status == LineStatus::Sent && line.call.is_none();
+        let sent: Vec<SendTransfer> = lines.iter().filter(sends).filter_map(|l| transfer(split, l, lines)).collect();
+        events.extend(restate_in_tx(tx, split, lines, now).await?);
+        outbox::append_in_tx(tx, &events).await?;
+        Ok(match (sent.is_empty(), asks.is_empty()) {
+            // transfers are found again by the next look, and requests are then asked about first
+            (true, false) => Next::Ask(asks),
+            (false, _) => Next::Move(sent),
+            (true, true) => Next::Again,
+        })
     }
-    Ok(Next::Settled)
 }
 
-/// Marks lines whose turn it is as SENT; those whose receivers cannot be paid have failed, with all below them (S8).
-async fn send_in_tx(
-    tx: &mut PgConnection,
-    split: &mut Split,
-    lines: &mut [Line],
-    due: &[SplitLineId],
-    now: DateTime<Utc>,
-) -> Result<Next, SplitError> {
-    let receivers: Vec<_> = lines.iter().filter(|line| due.contains(&line.id)).map(|line| line.receiver).collect();
-    let able = repo::able_in_tx(tx, &receivers).await?;
-    let mut failed: HashMap<SplitLineId, &str> = HashMap::new();
-    for line in lines.iter().filter(|line| due.contains(&line.id) && !able.contains(&line.receiver)) {
-        failed.extend(with_those_below(line.id, lines).into_iter().map(|below| (below, ABOVE_FAILED)));
-        failed.insert(line.id, RECEIVER_UNABLE);
-    }
-    for line in lines.iter_mut() {
-        if let Some(code) = failed.get(&line.id) {
-            (line.status, line.error_code, line.resolved_at) = (LineStatus::Failed, Some((*code).to_owned()), Some(now));
-            if line.parent.is_none() {
-                split.remainder.minor += line.amount.minor;
-            }
-        } else if due.contains(&line.id) {
-            (line.status, line.sent_at) = (LineStatus::Sent, Some(now));
-        }
-    }
-    let touched = |line: &Line| failed.contains_key(&line.id) || due.contains(&line.id);
-    let changed: Vec<_> = lines.iter().filter(|l| touched(l)).map(|l| (l, LineStatus::Wait)).collect();
-    let failures = changed.iter().filter(|(line, _)| line.status == LineStatus::Failed);
-    let mut events: Vec<_> = failures.map(|(line, _)| line_event("split.line_failed", line, now)).collect();
-    if !repo::update_lines_in_tx(tx, &changed).await? {
-        return Err(SplitError::Changed);
-    }
-    let sent: Vec<SendTransfer> = lines.iter().filter(|l| l.status == LineStatus::Sent).filter_map(|l| transfer(split, l, lines)).collect();
-    events.extend(restate_in_tx(tx, split, lines, now).await?);
-    outbox::append_in_tx(tx, &events).await?;
-    Ok(if sent.is_empty() { Next::Again } else { Next::Move(sent) })
+/// Requests that make the rest of each payment the merchant's, where none was made yet.
+fn unfinished(split: &Split, slices: &[Slice], calls: &[Call], now: DateTime<Utc>) -> Vec<Call> {
+    let finished = |slice: &Slice| calls.iter().any(|call| call.attempt == slice.attempt && call.kind == CallKind::Finish);
+    let open = slices.iter().filter(|slice| !finished(slice));
+    open.filter_map(|slice| Some(Call::new(split, slice.attempt, slice.upstream.as_ref()?, CallKind::Finish, now))).collect()
 }
 
 /// Writes the split with the state that its lines give it. The event of a new state.

@@ -1,7 +1,7 @@
 //! Where a split and its lines stand, and what is to be done next. Pure.
 //!
 //! A split: PLANNED → ACCEPTED (a round was asked for) → EXECUTING (money moves) → PARTIAL or SUCCEEDED → FINISHED. A line: WAIT → SENT →
-//! SUCCEEDED or FAILED; SUCCEEDED ⇄ RETURNING → RETURNED. A line is paid when the line above it has arrived, and a receiver that passes
+//! SUCCEEDED or FAILED, where a channel divides by way of ACCEPTED; SUCCEEDED ⇄ RETURNING → RETURNED. A line is paid when the line above it has arrived, and a receiver that passes
 //! parts on can use the rest once those have left it.
 
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,8 @@ pub enum LineStatus {
     Wait,
     /// On its way; whoever finds it so finishes it.
     Sent,
+    /// The channel took it in, which is no success; or it did carry it out, and our books have to follow.
+    Accepted,
     /// Its receiver has it.
     Succeeded,
     /// Its receiver cannot have it: the money stays with whoever was to pay it. The next round tries again what the order pays.
@@ -78,6 +80,7 @@ impl LineStatus {
         match self {
             Self::Wait => "WAIT",
             Self::Sent => "SENT",
+            Self::Accepted => "ACCEPTED",
             Self::Succeeded => "SUCCEEDED",
             Self::Failed => "FAILED",
             Self::Returning => "RETURNING",
@@ -87,7 +90,12 @@ impl LineStatus {
 
     /// Whether it may still move down.
     pub fn open(self) -> bool {
-        matches!(self, Self::Wait | Self::Sent)
+        matches!(self, Self::Wait | Self::Sent | Self::Accepted)
+    }
+
+    /// Whether it was begun and has not ended.
+    pub fn on_its_way(self) -> bool {
+        matches!(self, Self::Sent | Self::Accepted)
     }
 }
 

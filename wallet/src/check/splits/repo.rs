@@ -49,7 +49,7 @@ pub(super) async fn frozen_is_undivided(tx: &mut PgConnection) -> sqlx::Result<F
         Found,
         r#"WITH passing AS (
                SELECT DISTINCT receiver_id AS book_id FROM split_lines
-               WHERE passes_on AND (status = 'SENT' OR (succeeded_minor > 0 AND kept_at IS NULL))
+               WHERE passes_on AND (status IN ('SENT', 'ACCEPTED') OR (succeeded_minor > 0 AND kept_at IS NULL))
                UNION
                SELECT l.receiver_id
                FROM split_return_lines p JOIN split_lines l USING (book_id, line_id)
@@ -154,6 +154,14 @@ pub(super) async fn finished_once(tx: &mut PgConnection) -> sqlx::Result<Found> 
                UNION ALL
                SELECT s.money_book_id, r.return_id, s.book_id, s.order_id, true
                FROM split_returns r JOIN split_orders s USING (book_id, order_id)
+               UNION ALL
+               SELECT s.money_book_id, r.release_id, s.book_id, s.order_id, true
+               FROM order_releases r JOIN split_orders s USING (book_id, order_id)
+           ), frozen AS (
+               SELECT c.row_book AS book_id, c.order_id, sum(b.amount_minor) AS amount_minor
+               FROM causes c
+               JOIN booked b ON b.book_id = c.book_id AND b.reference_id = c.reference_id AND b.kind = 'SPLIT_FREEZE'
+               GROUP BY c.row_book, c.order_id
            ), released AS (
                SELECT c.row_book AS book_id, c.order_id, COALESCE(sum(b.amount_minor), 0) AS amount_minor,
                       bool_or(b.amount_minor IS NOT NULL AND NOT c.may_release) AS early
@@ -161,7 +169,7 @@ pub(super) async fn finished_once(tx: &mut PgConnection) -> sqlx::Result<Found> 
                LEFT JOIN booked b ON b.book_id = c.book_id AND b.reference_id = c.reference_id AND b.kind = 'SPLIT_RELEASE'
                GROUP BY c.row_book, c.order_id
            ), lines AS (
-               SELECT l.book_id, l.order_id, count(*) FILTER (WHERE l.status IN ('WAIT', 'SENT')) AS open,
+               SELECT l.book_id, l.order_id, count(*) FILTER (WHERE l.status IN ('WAIT', 'SENT', 'ACCEPTED')) AS open,
                       count(*) FILTER (WHERE l.passes_on AND l.succeeded_minor > 0 AND l.kept_at IS NULL) AS unkept, max(l.created_at) AS last_at
                FROM split_lines l
                GROUP BY l.book_id, l.order_id
@@ -181,15 +189,15 @@ pub(super) async fn finished_once(tx: &mut PgConnection) -> sqlx::Result<Found> 
                UNION ALL
                SELECT format('%s of order %s is frozen in book %s, %s is booked', s.base_minor, s.order_id, s.money_book_id, COALESCE(b.amount_minor, 0))
                FROM split_orders s
-               LEFT JOIN booked b ON b.book_id = s.money_book_id AND b.reference_id = s.order_id AND b.kind = 'SPLIT_FREEZE'
+               LEFT JOIN frozen b ON b.book_id = s.book_id AND b.order_id = s.order_id
                WHERE b.amount_minor IS DISTINCT FROM s.base_minor
                UNION ALL
                SELECT format('%s %s of book %s is booked %s times, but belongs to no split', b.kind, b.reference_id, b.book_id, b.times)
                FROM booked b
                WHERE b.times > 1
                   OR CASE b.kind
-                         WHEN 'SPLIT_FREEZE' THEN NOT EXISTS (SELECT 1 FROM split_orders s
-                                                              WHERE s.money_book_id = b.book_id AND s.order_id = b.reference_id)
+                         WHEN 'SPLIT_FREEZE' THEN NOT EXISTS (SELECT 1 FROM causes c
+                                                              WHERE c.book_id = b.book_id AND c.reference_id = b.reference_id)
                                                   AND NOT EXISTS (SELECT 1 FROM split_return_lines p JOIN split_lines l USING (book_id, line_id)
                                                                   WHERE l.receiver_id = b.book_id AND p.part_id = b.reference_id)
                          ELSE NOT EXISTS (SELECT 1 FROM causes c WHERE c.book_id = b.book_id AND c.reference_id = b.reference_id)
@@ -209,7 +217,8 @@ pub(super) async fn moved_as_planned(tx: &mut PgConnection) -> sqlx::Result<Foun
         Found,
         r#"WITH planned AS (
                SELECT l.line_id AS id, 'SPLIT' AS purpose, COALESCE(a.receiver_id, s.money_book_id) AS from_book, l.receiver_id AS to_book,
-                      l.amount_minor, l.currency, l.status IN ('SUCCEEDED', 'RETURNING', 'RETURNED') AS done, l.status = 'SENT' AS may
+                      l.amount_minor, l.currency, l.status IN ('SUCCEEDED', 'RETURNING', 'RETURNED') AS done,
+                      l.status IN ('SENT', 'ACCEPTED') AS may
                FROM split_lines l
                JOIN split_orders s USING (book_id, order_id)
                LEFT JOIN split_lines a ON a.book_id = l.book_id AND a.line_id = l.parent_line_id
@@ -245,6 +254,104 @@ pub(super) async fn moved_as_planned(tx: &mut PgConnection) -> sqlx::Result<Foun
                         END
                         LIMIT 21) AS "violations!"
            FROM compared"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// What channels said of shares is what the lines say, and what came back there is what came back here (S9). A split is finished when each
+/// channel has finished its payment.
+pub(super) async fn channels_agree(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH lines AS (
+               SELECT l.book_id, l.line_id, l.call_id, l.status, l.amount_minor, l.succeeded_minor, s.channel,
+                      l.parent_line_id IS NULL AND s.channel IS NOT NULL AS divided
+               FROM split_lines l
+               LEFT JOIN split_slices s USING (book_id, order_id, attempt_id)
+           ), shares AS (
+               SELECT h.book_id, h.call_id, h.line_id, h.amount_minor, h.outcome, c.kind, c.status, c.part_id
+               FROM split_shares h JOIN split_calls c USING (book_id, call_id)
+           ), bad AS (
+               SELECT format('line %s of book %s is %s, but its channel was not asked for it', line_id, book_id, status) AS violation
+               FROM lines WHERE divided AND call_id IS NULL AND status NOT IN ('WAIT', 'FAILED')
+               UNION ALL
+               SELECT format('line %s of book %s names request %s, but no channel divides it', line_id, book_id, call_id)
+               FROM lines WHERE NOT divided AND call_id IS NOT NULL
+               UNION ALL
+               SELECT format('line %s of book %s is %s over %s, its channel says %s over %s', l.line_id, l.book_id, l.status, l.amount_minor,
+                             COALESCE(h.outcome, 'nothing'), h.amount_minor)
+               FROM lines l
+               LEFT JOIN shares h ON h.book_id = l.book_id AND h.call_id = l.call_id AND h.line_id = l.line_id AND h.kind = 'DIVIDE'
+               WHERE l.call_id IS NOT NULL
+                 AND (h.amount_minor IS DISTINCT FROM l.amount_minor
+                      OR CASE
+                             WHEN l.succeeded_minor > 0 THEN h.outcome IS DISTINCT FROM 'SUCCEEDED'
+                             WHEN l.status = 'FAILED' THEN h.outcome IS DISTINCT FROM 'FAILED'
+                             ELSE h.outcome = 'FAILED'
+                         END)
+               UNION ALL
+               SELECT format('share of line %s of book %s succeeded in request %s, but the line says otherwise', h.line_id, h.book_id, h.call_id)
+               FROM shares h
+               JOIN lines l USING (book_id, line_id)
+               WHERE h.kind = 'DIVIDE' AND h.outcome = 'SUCCEEDED' AND h.call_id IS DISTINCT FROM l.call_id
+               UNION ALL
+               SELECT format('request %s of book %s is %s, but a share of it has %s', call_id, book_id, status, COALESCE(outcome, 'no outcome'))
+               FROM shares
+               WHERE (status = 'DONE' AND outcome IS NULL) OR (status = 'FAILED' AND outcome IS DISTINCT FROM 'FAILED')
+               UNION ALL
+               SELECT format('part %s of book %s over %s is %s, its channel brought %s back', p.part_id, p.book_id, p.amount_minor, p.status,
+                             sum(h.amount_minor) FILTER (WHERE h.outcome = 'SUCCEEDED'))
+               FROM split_return_lines p
+               JOIN shares h USING (book_id, part_id)
+               GROUP BY p.book_id, p.part_id, p.amount_minor, p.status
+               HAVING bool_or(h.kind <> 'RETURN')
+                   OR COALESCE(sum(h.amount_minor) FILTER (WHERE h.outcome = 'SUCCEEDED'), 0) NOT IN (0, p.amount_minor)
+                   OR (p.status = 'RETURNED' AND COALESCE(sum(h.amount_minor) FILTER (WHERE h.outcome = 'SUCCEEDED'), 0) <> p.amount_minor)
+                   OR p.status = 'WAIT'
+               UNION ALL
+               SELECT format('payment %s of order %s of book %s is finished %s times at its channel, its split is %s', s.attempt_id, s.order_id,
+                             s.book_id, count(c.call_id) FILTER (WHERE c.status = 'DONE'), o.status)
+               FROM split_slices s
+               JOIN split_orders o USING (book_id, order_id)
+               LEFT JOIN split_calls c ON c.book_id = s.book_id AND c.order_id = s.order_id AND c.attempt_id = s.attempt_id AND c.kind = 'FINISH'
+               WHERE s.channel IS NOT NULL
+               GROUP BY s.book_id, s.order_id, s.attempt_id, o.status
+               HAVING count(c.call_id) > 1 OR (o.status = 'FINISHED' AND count(c.call_id) FILTER (WHERE c.status = 'DONE') <> 1)
+           )
+           SELECT (SELECT count(*) FROM split_calls) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// No channel is asked for more of a payment than it divides, nor for two shares of one account at once (S5). A payment is kept frozen for a
+/// split exactly where a channel divides it.
+pub(super) async fn within_channels(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH bad AS (
+               SELECT format('of payment %s of order %s of book %s receivers get %s, its channel divides %s', s.attempt_id, s.order_id, s.book_id,
+                             sum(l.amount_minor), s.divisible_minor) AS violation
+               FROM split_slices s
+               JOIN split_lines l USING (book_id, order_id, attempt_id)
+               WHERE s.channel IS NOT NULL AND l.parent_line_id IS NULL AND l.status <> 'FAILED'
+               GROUP BY s.book_id, s.order_id, s.attempt_id, s.divisible_minor
+               HAVING sum(l.amount_minor) > s.divisible_minor
+               UNION ALL
+               SELECT format('request %s of book %s names an account %s times', call_id, book_id, count(*))
+               FROM split_shares
+               GROUP BY book_id, call_id, account
+               HAVING count(*) > 1
+               UNION ALL
+               SELECT format('payment %s of book %s is frozen at %s, its split says %s', s.attempt_id, s.book_id,
+                             CASE WHEN a.divisible_minor IS NULL THEN 'no channel' ELSE a.channel END, COALESCE(s.channel, 'no channel'))
+               FROM split_slices s
+               JOIN payment_attempts a USING (book_id, attempt_id)
+               WHERE s.divisible_minor IS DISTINCT FROM a.divisible_minor OR (s.channel IS NOT NULL AND s.channel <> a.channel)
+           )
+           SELECT (SELECT count(*) FROM split_slices WHERE channel IS NOT NULL) AS "checked!",
+                  ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
     )
     .fetch_one(tx)
     .await

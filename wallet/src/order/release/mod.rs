@@ -2,7 +2,7 @@
 //! or by itself on a day, wholly or by stages.
 //!
 //! One transaction: lock the order → claim the key → read what was released and confirmed → decide ([`rules`]) → write releases, order, events and
-//! audit → post. A process that dies before the commit leaves nothing; after it, the same key gives the same answer, and a part that
+//! audit → plan the split of what is released ([`crate::split`]) → post. A process that dies before the commit leaves nothing; after it, the same key gives the same answer, and a part that
 //! is due by itself is found released under its order's lock, however many workers look at once.
 
 mod repo;
@@ -24,6 +24,7 @@ use crate::base::outbox::Event;
 use crate::base::{audit, db};
 use crate::booking::Booking;
 use crate::ledger::recipe;
+use crate::split::{self, ReleasedPart};
 use rules::{Decision, Payout, Progress, Side};
 
 /// Orders looked up at a time.
@@ -213,7 +214,13 @@ async fn pay_in_tx(
         audit::record_in_tx(tx, actor, "order.release", order.id.0, detail, now).await?;
     }
     super::repo::update_in_tx(tx, std::slice::from_ref(order)).await?;
-    Ok((releases, booking))
+    let part = |r: &Release| ReleasedPart {
+        release: r.id,
+        net: Money { minor: r.amount.minor - r.fee.minor, ..r.amount },
+        to: rules::goes_to(order),
+    };
+    let divided = split::plan_release_in_tx(tx, order, &releases.iter().map(part).collect::<Vec<_>>(), now).await?;
+    Ok((releases, booking.and(divided)))
 }
 
 fn released(order: &Order, release: &Release, at: DateTime<Utc>) -> Event {

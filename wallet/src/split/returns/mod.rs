@@ -3,20 +3,29 @@
 //! A part is SENT before its money moves: first the receiver's own share of it is set aside, from pending and then from available, beside
 //! what came from below; then all of it goes up. Both steps are named after the part, so a process that dies leaves SENT parts that any
 //! other ends. A receiver that has too little keeps its part, and the return, open.
+//!
+//! What a channel gave comes back there first, when all that was passed on of it is back in our books and its receiver's own share is set
+//! aside: then the part moves in the ledger. A channel that refuses is asked again later, under another number.
+
+pub(super) mod repo;
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::account::DISCONNECTED_PAUSE;
 use super::back::{Standing, plan_return, returnable_minor};
+use super::line::repo::update_lines_in_tx;
 use super::run::lock_in_tx;
 use super::state::{LineStatus, PartStatus, standing, under_way};
-use super::{Line, Part, RETURN_JOB, Return, ReturnSplit, Split, SplitError, Splits, line_event, repo};
+use super::{CallStatus, Line, Part, RETURN_JOB, Return, ReturnSplit, Split, SplitError, Splits, Upstream, line_event};
 use crate::base::actor::Actor;
 use crate::base::audit;
 use crate::base::clock::{Clock, business_day};
 use crate::base::db::retrying;
-use crate::base::id::{BookId, OrderId, SplitLineId, SplitReturnId, TransferId};
+use crate::base::id::{AttemptId, BookId, OrderId, SplitLineId, SplitReturnId, TransferId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
@@ -27,7 +36,7 @@ use crate::ledger::{self, AccountKind, AccountName, Posting, Rejection, recipe};
 use crate::order::{self, Order};
 
 /// How long to wait for a receiver that has too little.
-const SHORT_PAUSE: std::time::Duration = std::time::Duration::from_secs(60);
+const SHORT_PAUSE: Duration = Duration::from_secs(60);
 
 /// A return that was planned.
 #[derive(Clone, Debug)]
@@ -53,8 +62,8 @@ pub async fn plan_return_in_tx(
     now: DateTime<Utc>,
 ) -> Result<Option<ReturnPlan>, SplitError> {
     let book = order.merchant.book();
-    let Some(mut split) = repo::lock_in_tx(tx, book, order.id).await? else { return Ok(None) };
-    let lines = repo::lines_in_tx(tx, book, order.id).await?;
+    let Some(mut split) = super::repo::lock_in_tx(tx, book, order.id).await? else { return Ok(None) };
+    let lines = super::line::repo::lines_in_tx(tx, book, order.id).await?;
     let earlier = repo::returns_of(&mut *tx, book, order.id).await?;
     if let Some(same) = earlier.iter().find(|back| back.reference == reference) {
         return Ok(Some(ReturnPlan { back: same.clone(), postings: Vec::new() }));
@@ -73,10 +82,10 @@ pub async fn plan_return_in_tx(
     if released.minor > 0 {
         split.remainder.minor -= released.minor;
         split.released.minor += released.minor;
-        if !repo::update_in_tx(tx, &split, split.status).await? {
+        if !super::repo::update_in_tx(tx, &split, split.status).await? {
             return Err(SplitError::Changed);
         }
-        postings.push(recipe::split_release(split.money_book, back.id.0, released, business_day(now)));
+        postings.push(recipe::split_release(split.money_book, back.id.0, released, AccountKind::MerchantPending, business_day(now)));
     }
     Ok(Some(ReturnPlan { back, postings }))
 }
@@ -140,7 +149,7 @@ async fn plan_in_tx(
     repo::insert_return_in_tx(tx, &back, &parts).await?;
     let from = |line: &Line| changed.iter().find(|(id, _)| *id == line.id).map(|(_, from)| *from);
     let changed: Vec<_> = lines.iter().filter_map(|line| Some((line, from(line)?))).collect();
-    if !repo::update_lines_in_tx(tx, &changed).await? {
+    if !update_lines_in_tx(tx, &changed).await? {
         return Err(SplitError::Changed);
     }
     if !parts.is_empty() {
@@ -159,7 +168,7 @@ pub enum NextBack {
 }
 
 /// Who gives how much to whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Giver {
     pub part: Uuid,
     pub line: SplitLineId,
@@ -167,6 +176,8 @@ pub struct Giver {
     pub to: BookId,
     /// Whether it goes to somebody who hands it on.
     pub handed_on: bool,
+    /// The channel that gave it, and brings it back first.
+    pub channel: Option<String>,
     /// All of it, and what of it does not come from below.
     pub amount: Money,
     pub own: Money,
@@ -204,8 +215,13 @@ impl Splits {
         if let Claim::Seen { response: Some(told), .. } = idempotency::claim_in_tx(&mut tx, scope, cmd, cmd.order.0, now).await? {
             return Ok(told);
         }
-        let split = repo::lock_in_tx(&mut tx, book, cmd.order).await?.ok_or(SplitError::NotFound)?;
-        let lines = repo::lines_in_tx(&mut tx, book, cmd.order).await?;
+        let split = super::repo::lock_in_tx(&mut tx, book, cmd.order).await?.ok_or(SplitError::NotFound)?;
+        let slices = super::repo::slices_in_tx(&mut tx, book, cmd.order).await?;
+        let with_refund = |upstream: &Upstream| self.channels.divider(&upstream.channel).is_some_and(|divider| !divider.caps().returns);
+        if slices.iter().filter_map(|slice| slice.upstream.as_ref()).any(with_refund) {
+            return Err(SplitError::ReturnsWithRefund);
+        }
+        let lines = super::line::repo::lines_in_tx(&mut tx, book, cmd.order).await?;
         let back = plan_in_tx(&mut tx, &split, lines, None, None, cmd.amount, now).await?;
         let detail = serde_json::json!({ "amount_minor": cmd.amount.minor.to_string(), "return_id": back.id });
         audit::record_in_tx(&mut tx, actor, "split.return", cmd.order.0, detail, now).await?;
@@ -220,16 +236,16 @@ impl Splits {
         let order = repo::order_of_return(&self.db, book, back).await?.ok_or(SplitError::NotFound)?;
         loop {
             let NextBack::Move(givers) = self.advance_return(book, order, back).await? else { return Ok(Progress::Settled) };
-            let mut arrived = Vec::with_capacity(givers.len());
+            let (mut arrived, mut pause) = (Vec::with_capacity(givers.len()), None);
             for giver in &givers {
-                if self.take_back(giver).await? {
-                    arrived.push(giver.part);
+                match self.take_back(book, order, giver).await? {
+                    None => arrived.push(giver.part),
+                    Some(wait) => pause = Some(pause.map_or(wait, |pause: Duration| pause.min(wait))),
                 }
             }
-            let short = arrived.len() < givers.len();
             self.mark_returned(book, order, back, &arrived).await?;
-            if short {
-                return Ok(Progress::AskAgain(SHORT_PAUSE));
+            if let Some(pause) = pause {
+                return Ok(Progress::AskAgain(pause));
             }
         }
     }
@@ -259,6 +275,11 @@ impl Splits {
             for part in parts.iter_mut().filter(|part| due.contains(&part.id)) {
                 (part.status, part.sent_at) = (PartStatus::Sent, Some(now));
             }
+            let slices = super::repo::slices_in_tx(&mut tx, book, order).await?;
+            let upstream = |attempt: AttemptId| {
+                let slice = slices.iter().find(|slice| slice.attempt == attempt)?;
+                slice.upstream.as_ref().map(|upstream| upstream.channel.clone())
+            };
             let giver = |part: &Part| {
                 let line = lines.iter().find(|l| l.id == part.line)?;
                 let to = match line.parent {
@@ -272,6 +293,7 @@ impl Splits {
                     from: line.receiver.book(),
                     to,
                     handed_on: line.parent.is_some(),
+                    channel: line.call.and_then(|_| upstream(line.attempt)),
                     amount: Money { minor: part.amount_minor, ..line.amount },
                     own: Money { minor: part.amount_minor - below, ..line.amount },
                     day: business_day(part.sent_at?),
@@ -284,14 +306,41 @@ impl Splits {
         .await
     }
 
-    /// Takes a part from its receiver. Whether it arrived: not where the receiver has too little.
-    async fn take_back(&self, giver: &Giver) -> Result<bool, SplitError> {
+    /// Takes a part from its receiver. None: it arrived. Else how long to wait: the receiver has too little, or its channel no answer.
+    async fn take_back(&self, book: BookId, order: OrderId, giver: &Giver) -> Result<Option<Duration>, SplitError> {
         if giver.own.minor > 0 && !retrying(SplitError::retryable, || self.gather(giver)).await? {
             tracing::warn!(line_id = %giver.line, "a receiver of a split has too little to give its part back; it is tried again");
-            return Ok(false);
+            return Ok(Some(SHORT_PAUSE));
+        }
+        if let Some(channel) = &giver.channel {
+            let Some(divider) = self.channels.divider(channel) else { return Ok(Some(DISCONNECTED_PAUSE)) };
+            if divider.caps().returns
+                && let Some(wait) = self.bring_back(book, order, giver).await?
+            {
+                return Ok(Some(wait));
+            }
         }
         self.transfers.run(giver.transfer()).await?;
-        Ok(true)
+        Ok(None)
+    }
+
+    /// Brings a part back at its channel. None: it is back.
+    async fn bring_back(&self, book: BookId, order: OrderId, giver: &Giver) -> Result<Option<Duration>, SplitError> {
+        let mut ask = self.recall(book, order, giver.part, giver.line).await?;
+        loop {
+            match ask.call.status {
+                CallStatus::Done => return Ok(None),
+                CallStatus::Failed => {
+                    tracing::warn!(line_id = %giver.line, code = ask.call.error_code, "a channel did not bring a share back; it is tried again");
+                    return Ok(Some(SHORT_PAUSE));
+                }
+                CallStatus::Sent | CallStatus::Accepted => {}
+            }
+            if let Some(wait) = self.ask(&ask).await? {
+                return Ok(Some(wait));
+            }
+            ask = self.recalled(book, order, ask).await?;
+        }
     }
 
     /// Sets a receiver's own share of a part aside, once. False: it has too little.
@@ -340,7 +389,7 @@ impl Splits {
             let from = |line: &Line| changed.iter().find(|(id, _)| *id == line.id).map(|(_, from)| *from);
             let changed: Vec<_> = lines.iter().filter_map(|line| Some((line, from(line)?))).collect();
             let ids: Vec<Uuid> = new.iter().map(|part| part.id).collect();
-            let unchanged = repo::update_lines_in_tx(&mut tx, &changed).await?
+            let unchanged = update_lines_in_tx(&mut tx, &changed).await?
                 && repo::move_parts_in_tx(&mut tx, book, &ids, (PartStatus::Sent, PartStatus::Returned), now).await?;
             if !unchanged {
                 return Err(SplitError::Changed);
