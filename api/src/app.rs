@@ -31,7 +31,7 @@ use wallet::payment::Payments;
 use wallet::period::Periods;
 use wallet::product::Products;
 use wallet::proof::Proofs;
-use wallet::refund::Refunds;
+use wallet::refund::{Payouts, Refunds};
 use wallet::settlement::Settlements;
 use wallet::split::Splits;
 use wallet::webhook::{Reach, Webhooks};
@@ -40,7 +40,7 @@ use wallet::withdrawal::Withdrawals;
 use crate::channel;
 use crate::config::Config;
 use crate::fanout::Fanout;
-use crate::graphql::webhook;
+use crate::graphql::{refund, webhook};
 use crate::launcher;
 use crate::ticket::Tickets;
 
@@ -107,6 +107,12 @@ impl App {
         let query_after = Duration::from_millis(config.channel.query_after_ms);
         let reach = if config.development() { Reach::Loopback } else { Reach::Public };
         let webhooks = Webhooks::try_new(db.clone(), clock.clone(), reach, webhook::outside, webhook::keeper(vault.clone()))?;
+        let refund_payouts = Payouts {
+            rails: payouts.clone(),
+            keeper: refund::keeper(vault.clone()),
+            original_days: config.refund.channel_days.iter().map(|(channel, days)| (channel.to_uppercase(), *days)).collect(),
+            original_days_else: config.refund.original_days,
+        };
         let login = if config.development() { DevelopmentLogin::Allowed } else { DevelopmentLogin::Off };
         let app = Arc::new(Self {
             fanout: Fanout::open(&config.redis.url)?,
@@ -118,7 +124,7 @@ impl App {
             orders: Orders::selling(db.clone(), clock.clone(), products.clone()),
             products,
             payments: Payments::new(db.clone(), clock.clone(), channels.clone(), routing, query_after),
-            refunds: Refunds::new(db.clone(), clock.clone(), channels.clone(), query_after),
+            refunds: Refunds::new(db.clone(), clock.clone(), channels.clone(), query_after).paying_out(refund_payouts),
             ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),
             wallets: Wallets::new(db.clone()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), payouts),

@@ -1,6 +1,7 @@
 //! Configuration: built-in values, then `haodian.toml`, then environment variables `HAODIAN_SECTION__KEY`; `DATABASE_URL` and
 //! `REDIS_URL` as the world spells them. Every key is described in `haodian.example.toml`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -32,6 +33,7 @@ pub struct Config {
     pub work: Work,
     pub period: Period,
     pub webhook: Webhook,
+    pub refund: Refund,
     pub documents: Documents,
     pub log: Log,
 }
@@ -263,6 +265,15 @@ pub struct Webhook {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Refund {
+    /// Days after a payment in which its channel gives the money back the way it came. Later it goes to a bank account.
+    pub original_days: u32,
+    /// The same for single channels, by name such as WECHAT_PAY.
+    pub channel_days: BTreeMap<String, u32>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Documents {
     /// Folder with the ONNX models and ONNX Runtime, filled by `models/fetch.sh`.
     pub models_dir: PathBuf,
@@ -352,6 +363,7 @@ impl Default for Config {
             work: Work { listen: String::new(), transfer_alarm_s: 60 },
             period: Period { day_close_after_min: 30, month_close_day: 5 },
             webhook: Webhook { keep_days: 30 },
+            refund: Refund { original_days: 180, channel_days: BTreeMap::new() },
             documents: Documents { models_dir: here.join("models/cache"), workers: 2, allow_specimen: true },
             log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         }
@@ -442,6 +454,9 @@ impl Config {
         }
         if self.period.month_close_day > 28 {
             return Err(ConfigError::Invalid("period.month_close_day must be between 1 and 28, or 0 for never by itself".to_owned()));
+        }
+        if self.refund.original_days == 0 || self.refund.channel_days.values().any(|days| *days == 0) {
+            return Err(ConfigError::Invalid("refund.original_days and refund.channel_days must be at least 1".to_owned()));
         }
         if self.webhook.keep_days < 2 {
             return Err(ConfigError::Invalid("webhook.keep_days must be at least 2: a delivery is tried for a day".to_owned()));

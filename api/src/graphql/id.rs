@@ -97,6 +97,7 @@ expect_ids! {
     document: GlobalId::Document(id) => id, DocumentId;
     task: GlobalId::Task(id) => id, TaskId;
     order: GlobalId::Order(book, id) => (book, id), (BookId, OrderId);
+    refund: GlobalId::Refund(book, id) => (book, id), (BookId, RefundId);
 }
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use merchant::merchants::{Merchant, Store};
 use merchant::onboarding::{Application, Document};
 use wallet::base::actor::Actor;
-use wallet::base::id::{ApplicationId, MerchantId, OrderId, StoreId};
+use wallet::base::id::{ApplicationId, MerchantId, OrderId, RefundId, StoreId};
 use wallet::order::release::{Confirmation, Release};
 use wallet::payment::Attempt;
-use wallet::refund::Refund;
+use wallet::refund::{Gathering, Payee, Refund, Route};
 use wallet::split::Split;
 
 use super::error::{internal, login_required};
@@ -78,6 +78,10 @@ impl Loaders {
         Ok(self.one(RefundsOf(merchant, order)).await?.unwrap_or_default())
     }
 
+    pub async fn refund_detail(&self, merchant: MerchantId, refund: RefundId) -> async_graphql::Result<RefundDetail> {
+        Ok(self.one(DetailOf(merchant, refund)).await?.unwrap_or_default())
+    }
+
     pub async fn split_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Option<Split>> {
         self.one(SplitOf(merchant, order)).await
     }
@@ -121,6 +125,8 @@ struct RefundsOf(MerchantId, OrderId);
 struct ReleasesOf(MerchantId, OrderId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct ConfirmationsOf(MerchantId, OrderId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct DetailOf(MerchantId, RefundId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct SplitOf(MerchantId, OrderId);
 
@@ -226,6 +232,38 @@ impl Loader<ConfirmationsOf> for Batch {
         let mut found: HashMap<_, Vec<_>> = HashMap::new();
         for confirmation in self.app.orders.confirmations_of(&ids).await.map_err(failure)? {
             found.entry(ConfirmationsOf(confirmation.merchant, confirmation.order)).or_default().push(confirmation);
+        }
+        Ok(found)
+    }
+}
+
+/// What lies beside a refund: its tries, whom it is paid to, and how far what it waits for has come.
+#[derive(Clone, Debug, Default)]
+pub struct RefundDetail {
+    pub routes: Vec<Route>,
+    pub payee: Option<Payee>,
+    pub gathering: Option<Gathering>,
+}
+
+impl Loader<DetailOf> for Batch {
+    type Value = RefundDetail;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[DetailOf]) -> Result<HashMap<DetailOf, RefundDetail>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| (k.0, k.1)).collect();
+        let mut found: HashMap<_, RefundDetail> = keys.iter().map(|key| (*key, RefundDetail::default())).collect();
+        for route in self.app.refunds.routes(&ids).await.map_err(failure)? {
+            found.entry(DetailOf(route.merchant, route.refund)).or_default().routes.push(route);
+        }
+        // the latest is the one that counts
+        for payee in self.app.refunds.payees(&ids).await.map_err(failure)? {
+            let key = DetailOf(payee.merchant, payee.refund);
+            found.entry(key).or_default().payee = Some(payee);
+        }
+        for (refund, gathering) in self.app.refunds.gatherings(&ids).await.map_err(failure)? {
+            if let Some(key) = keys.iter().find(|key| key.1 == refund) {
+                found.entry(*key).or_default().gathering = Some(gathering);
+            }
         }
         Ok(found)
     }

@@ -1,12 +1,21 @@
-//! Refunds: money given back by the way it came.
+//! Refunds: money given back by the way it came, or to an account that two people confirm.
+
+use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
+use merchant::vault::{Place, Vault};
 use uuid::Uuid;
-use wallet::refund::{Refund, RefundError, RefundStatus, RequestRefund};
+use wallet::base::actor::{Actor, Role};
+use wallet::base::id::{MerchantId, RefundId};
+use wallet::refund::{
+    ApprovePayee, CancelRefund, FundRefund, Gathering, Keeper, Payee, ProposePayee, Refund, RefundError, RefundStatus, RequestRefund,
+    Rerouting, ResolveConflict, Route, RouteKind, RouteStatus,
+};
 
 use super::error::{Rejection, UserError, busy, idempotency, invalid, not_found, permission, settle};
 use super::id::{self, GlobalId};
+use super::loader::{RefundDetail, loaders};
 use super::money::{CurrencyCode, Decimal, MoneyNode, amount};
 use super::{MUTATION_COST, actor, app, own};
 
@@ -30,9 +39,35 @@ impl Rejection for RefundError {
                 let message = format!("钱包余额只有 {} 元，不足以退款，请等待新的收款或减少金额", available.decimal());
                 UserError::new("INSUFFICIENT_BALANCE", message).at("amount").passing()
             }
+            Self::RefundNotFound => not_found("refundId", "退款"),
+            Self::Gathering => {
+                UserError::new("STATE_GATHERING", "该订单的另一笔退款正在等待分账回退，请待其继续后再试").at("orderId").passing()
+            }
+            Self::Splitting => UserError::new("STATE_SPLITTING", "该订单的分账正在执行，请待其到账后再退款").at("orderId").passing(),
+            Self::NotCancellable(_) => {
+                UserError::new("STATE_SENT", "该退款已发出或已结束，不能撤销；只有从未发出的退款可以撤销").at("refundId")
+            }
+            Self::NotGathering => UserError::new("STATE_NOT_GATHERING", "该退款没有在等待分账回退，无需垫付").at("refundId"),
+            Self::NoPayeeWanted => {
+                UserError::new("STATE_NO_PAYEE_WANTED", "该退款不需要收款账户：只有改道或被退票的退款才需要").at("refundId")
+            }
+            Self::PayeeNotFound => {
+                UserError::new("STATE_PAYEE_SUPERSEDED", "该收款账户不是最新提交的，或已确认过，请刷新后确认最新的一个").at("payeeId")
+            }
+            Self::OwnProposal => UserError::new("PERM_OWN_PROPOSAL", "收款账户须由提交人以外的人确认，请让另一位同事确认").at("payeeId"),
+            Self::HolderInvalid => invalid("holder", "户名须为 1 到 64 个字，且不含控制字符"),
+            Self::AccountInvalid => invalid("account", "账号须为 8 到 32 位数字，不含空格"),
+            Self::NotConflicted => UserError::new("STATE_NOT_CONFLICTED", "该退款与渠道没有金额争议，无需处理").at("refundId"),
+            Self::NoPayouts => UserError::new("STATE_NO_BANK", "尚未接入付款银行，不能退到银行账户，请联系平台").at("refundId"),
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy { retry_after } => busy(*retry_after),
-            Self::NoChannel | Self::StillOwed { .. } | Self::Posting(_) | Self::Ledger(_) | Self::Database(_) => return None,
+            Self::NoChannel
+            | Self::StillOwed { .. }
+            | Self::Payee
+            | Self::Split(_)
+            | Self::Posting(_)
+            | Self::Ledger(_)
+            | Self::Database(_) => return None,
         })
     }
 }
@@ -41,17 +76,163 @@ impl Rejection for RefundError {
 #[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
 #[graphql(name = "RefundStatus", remote = "RefundStatus")]
 pub enum RefundStatusName {
+    /// Waits for what receivers of a divided order give back (等待分账回退).
+    Gathering,
     /// The merchant's money is set aside for it.
     Funded,
     Sent,
     Unknown,
+    /// The channel states another amount than ours; an operator decides.
+    Conflicted,
+    /// It cannot go back the way the payment came and waits for a payee that two people confirm (改道).
+    Reroute,
+    /// The bank had paid it, and it came back (退票); it waits for another payee.
+    Bounced,
     Succeeded,
     Failed,
+    /// Cancelled before it was ever sent.
+    Cancelled,
+}
+
+/// Which way a refund goes.
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+#[graphql(name = "RefundRoute", remote = "RouteKind")]
+pub enum RouteName {
+    /// Back through the channel of the payment (原路退回).
+    Original,
+    /// By the bank to an account (付款退款).
+    Payout,
+}
+
+/// Why a refund goes to an account.
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+#[graphql(name = "RefundReroutedFor", remote = "Rerouting")]
+pub enum ReroutedForName {
+    /// The payment is too old for its channel.
+    WindowOver,
+    /// The channel said that nothing goes back to this payer.
+    Closed,
+    /// The bank refused the account before.
+    PayoutFailed,
+    /// The bank paid, and it came back.
+    Bounced,
+}
+
+/// Where a try stands.
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+#[graphql(name = "RefundTryStatus", remote = "RouteStatus")]
+pub enum TryStatusName {
+    /// Under way.
+    Live,
+    Succeeded,
+    Failed,
+    Bounced,
+}
+
+/// One try to give the money back.
+#[derive(Debug)]
+pub struct RefundTryNode(Route);
+
+#[Object(name = "RefundTry")]
+impl RefundTryNode {
+    /// The number that the channel or the bank knows it by.
+    async fn request_no(&self) -> String {
+        self.0.request_no()
+    }
+
+    async fn route(&self) -> RouteName {
+        self.0.kind.into()
+    }
+
+    /// Null: it is how the payment came.
+    async fn rerouted_for(&self) -> Option<ReroutedForName> {
+        self.0.reason.map(Into::into)
+    }
+
+    async fn status(&self) -> TryStatusName {
+        self.0.status.into()
+    }
+
+    async fn error_code(&self) -> Option<&str> {
+        self.0.error_code.as_deref()
+    }
+
+    /// What the outside said it gave back, where that is not our amount.
+    async fn stated_amount_minor(&self) -> Option<String> {
+        self.0.stated.as_ref().map(|(minor, _)| minor.to_string())
+    }
+
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    async fn resolved_at(&self) -> Option<DateTime<Utc>> {
+        self.0.resolved_at
+    }
+}
+
+/// Whom a refund is paid to, in part.
+#[derive(Debug)]
+pub struct RefundPayeeNode(Payee);
+
+#[Object(name = "RefundPayee")]
+impl RefundPayeeNode {
+    async fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// The first character of the name.
+    async fn holder(&self) -> &str {
+        &self.0.holder_mask
+    }
+
+    /// The last four digits.
+    async fn account_tail(&self) -> &str {
+        &self.0.account_tail
+    }
+
+    async fn proposed_at(&self) -> DateTime<Utc> {
+        self.0.proposed_at
+    }
+
+    /// Null: another person has still to confirm it.
+    async fn approved_at(&self) -> Option<DateTime<Utc>> {
+        self.0.approved_at
+    }
+}
+
+/// What receivers of a divided order give back for a refund.
+#[derive(Debug)]
+pub struct RefundGatheringNode(Gathering);
+
+#[Object(name = "RefundGathering")]
+impl RefundGatheringNode {
+    /// What the refund takes from the merchant and the receivers together.
+    async fn amount(&self) -> MoneyNode {
+        self.0.amount.into()
+    }
+
+    /// Of it, what is with the merchant.
+    async fn arrived(&self) -> MoneyNode {
+        self.0.arrived.into()
+    }
+
+    async fn done(&self) -> bool {
+        self.0.done
+    }
 }
 
 /// A refund (退款).
 #[derive(Debug)]
 pub struct RefundNode(pub Refund);
+
+impl RefundNode {
+    /// What lies beside it, for those who may read its merchant's figures: a customer sees none of it.
+    async fn detail(&self, ctx: &Context<'_>) -> async_graphql::Result<RefundDetail> {
+        let seen = actor(ctx).is_ok_and(|actor| actor.require_reader(self.0.merchant).is_ok());
+        if seen { loaders(ctx).refund_detail(self.0.merchant, self.0.id).await } else { Ok(RefundDetail::default()) }
+    }
+}
 
 #[Object(name = "Refund")]
 impl RefundNode {
@@ -71,6 +252,34 @@ impl RefundNode {
         self.0.status.into()
     }
 
+    /// The way of its latest try.
+    async fn route(&self) -> RouteName {
+        self.0.route.into()
+    }
+
+    /// Why it goes to an account. Null: it goes back the way the payment came.
+    async fn rerouted_for(&self) -> Option<ReroutedForName> {
+        self.0.rerouted_for.map(Into::into)
+    }
+
+    /// What was tried, oldest first.
+    #[graphql(complexity = "5 + 3 * child_complexity")]
+    async fn tries(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<RefundTryNode>> {
+        Ok(self.detail(ctx).await?.routes.into_iter().map(RefundTryNode).collect())
+    }
+
+    /// The account that was named last.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn payee(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<RefundPayeeNode>> {
+        Ok(self.detail(ctx).await?.payee.map(RefundPayeeNode))
+    }
+
+    /// What receivers of a divided order give back for it. Null where nobody has to.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn gathering(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<RefundGatheringNode>> {
+        Ok(self.detail(ctx).await?.gathering.map(RefundGatheringNode))
+    }
+
     async fn error_code(&self) -> Option<&str> {
         self.0.error_code.as_deref()
     }
@@ -81,6 +290,18 @@ impl RefundNode {
 
     async fn resolved_at(&self) -> Option<DateTime<Utc>> {
         self.0.resolved_at
+    }
+}
+
+/// Keeps payees in the vault, each bound to its row.
+pub fn keeper(vault: Vault) -> Keeper {
+    fn place(payee: Uuid) -> Place<'static, Uuid> {
+        Place { table: "refund_payees", column: "sealed", row: payee }
+    }
+    let opens = vault.clone();
+    Keeper {
+        seal: Arc::new(move |payee, plain| vault.seal(&place(payee), plain).ok()),
+        open: Arc::new(move |payee, sealed| opens.open(&place(payee), sealed).ok()),
     }
 }
 
@@ -100,6 +321,81 @@ pub struct RefundRequestInput {
 pub struct RefundRequestPayload {
     refund: Option<RefundNode>,
     user_errors: Vec<UserError>,
+}
+
+#[derive(InputObject, Debug)]
+pub struct RefundCancelInput {
+    refund_id: ID,
+    idempotency_key: Uuid,
+}
+
+#[derive(InputObject, Debug)]
+pub struct RefundFundInput {
+    refund_id: ID,
+    idempotency_key: Uuid,
+}
+
+#[derive(InputObject, Debug)]
+pub struct RefundPayeeProposeInput {
+    refund_id: ID,
+    /// 1 to 64 characters.
+    holder: String,
+    /// 8 to 32 digits.
+    account: String,
+    idempotency_key: Uuid,
+}
+
+#[derive(InputObject, Debug)]
+pub struct RefundPayeeApproveInput {
+    refund_id: ID,
+    /// The proposal as it was looked at.
+    payee_id: Uuid,
+    idempotency_key: Uuid,
+}
+
+#[derive(InputObject, Debug)]
+pub struct RefundConflictResolveInput {
+    refund_id: ID,
+    /// Whether the payer has our amount. If not, the refund counts as refused.
+    paid: bool,
+    idempotency_key: Uuid,
+}
+
+/// What a change of a refund came to.
+#[derive(SimpleObject, Debug)]
+pub struct RefundPayload {
+    refund: Option<RefundNode>,
+    user_errors: Vec<UserError>,
+}
+
+#[derive(SimpleObject, Debug)]
+pub struct RefundPayeeProposePayload {
+    payee: Option<RefundPayeeNode>,
+    user_errors: Vec<UserError>,
+}
+
+impl RefundPayload {
+    fn of(result: Result<Refund, RefundError>) -> async_graphql::Result<Self> {
+        Ok(match settle(result)? {
+            Ok(refund) => Self { refund: Some(RefundNode(refund)), user_errors: Vec::new() },
+            Err(user_errors) => Self { refund: None, user_errors },
+        })
+    }
+
+    fn refused(error: UserError) -> async_graphql::Result<Self> {
+        Ok(Self { refund: None, user_errors: vec![error] })
+    }
+}
+
+/// The refund of an id, for its merchant's owner and operators; others learn nothing of it.
+fn readable(actor: &Actor, refund_id: &ID) -> Result<(MerchantId, RefundId), UserError> {
+    let (book, refund) = id::refund(refund_id).ok_or_else(|| not_found("refundId", "退款"))?;
+    if !matches!(actor, Actor::Person { role: Role::Operator, .. })
+        && let Some(error) = own(actor, book.merchant(), "refundId", "退款")
+    {
+        return Err(error);
+    }
+    Ok((book.merchant(), refund))
 }
 
 #[derive(Default, Debug)]
@@ -126,5 +422,76 @@ impl RefundMutation {
             Ok(refund) => RefundRequestPayload { refund: Some(RefundNode(refund)), user_errors: Vec::new() },
             Err(user_errors) => RefundRequestPayload { refund: None, user_errors },
         })
+    }
+
+    /// Cancels a refund that was never sent. What receivers of a divided order gave back for it stays with the merchant. Owners, operators.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn refund_cancel(&self, ctx: &Context<'_>, input: RefundCancelInput) -> async_graphql::Result<RefundPayload> {
+        let actor = actor(ctx)?;
+        let (merchant, refund) = match readable(actor, &input.refund_id) {
+            Ok(of) => of,
+            Err(error) => return RefundPayload::refused(error),
+        };
+        let command = CancelRefund { merchant, refund, idempotency_key: input.idempotency_key };
+        RefundPayload::of(app(ctx).refunds.cancel(actor, command).await)
+    }
+
+    /// Has the merchant give what receivers of a divided order have not given back yet, so that the refund goes on. Owners, operators.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn refund_fund(&self, ctx: &Context<'_>, input: RefundFundInput) -> async_graphql::Result<RefundPayload> {
+        let actor = actor(ctx)?;
+        let (merchant, refund) = match readable(actor, &input.refund_id) {
+            Ok(of) => of,
+            Err(error) => return RefundPayload::refused(error),
+        };
+        let command = FundRefund { merchant, refund, idempotency_key: input.idempotency_key };
+        RefundPayload::of(app(ctx).refunds.fund_now(actor, command).await)
+    }
+
+    /// Names the account for a refund that cannot go back the way it came. The latest one counts. Owners, operators.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn refund_payee_propose(
+        &self,
+        ctx: &Context<'_>,
+        input: RefundPayeeProposeInput,
+    ) -> async_graphql::Result<RefundPayeeProposePayload> {
+        let actor = actor(ctx)?;
+        let (merchant, refund) = match readable(actor, &input.refund_id) {
+            Ok(of) => of,
+            Err(error) => return Ok(RefundPayeeProposePayload { payee: None, user_errors: vec![error] }),
+        };
+        let RefundPayeeProposeInput { holder, account, idempotency_key, .. } = input;
+        let command = ProposePayee { merchant, refund, holder, account, idempotency_key };
+        Ok(match settle(app(ctx).refunds.propose_payee(actor, command).await)? {
+            Ok(payee) => RefundPayeeProposePayload { payee: Some(RefundPayeeNode(payee)), user_errors: Vec::new() },
+            Err(user_errors) => RefundPayeeProposePayload { payee: None, user_errors },
+        })
+    }
+
+    /// Confirms the account that another person named, and sends the refund there. Owners, operators; nobody confirms their own.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn refund_payee_approve(&self, ctx: &Context<'_>, input: RefundPayeeApproveInput) -> async_graphql::Result<RefundPayload> {
+        let actor = actor(ctx)?;
+        let (merchant, refund) = match readable(actor, &input.refund_id) {
+            Ok(of) => of,
+            Err(error) => return RefundPayload::refused(error),
+        };
+        let command = ApprovePayee { merchant, refund, payee: input.payee_id, idempotency_key: input.idempotency_key };
+        RefundPayload::of(app(ctx).refunds.approve_payee(actor, command).await)
+    }
+
+    /// Ends a refund of which the channel or the bank stated another amount, as a person found it there. Operators.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn refund_conflict_resolve(&self, ctx: &Context<'_>, input: RefundConflictResolveInput) -> async_graphql::Result<RefundPayload> {
+        let actor = actor(ctx)?;
+        if actor.require_role(Role::Operator).is_err() {
+            return RefundPayload::refused(permission());
+        }
+        let (merchant, refund) = match readable(actor, &input.refund_id) {
+            Ok(of) => of,
+            Err(error) => return RefundPayload::refused(error),
+        };
+        let command = ResolveConflict { merchant, refund, paid: input.paid, idempotency_key: input.idempotency_key };
+        RefundPayload::of(app(ctx).refunds.resolve_conflict(actor, command).await)
     }
 }

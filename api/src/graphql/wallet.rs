@@ -46,7 +46,12 @@ impl Rejection for WithdrawalError {
             Self::AmountInvalid => invalid("amount", "金额须大于 0 且不超过 100 亿元"),
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy => UserError::new("STATE_BUSY", "钱包正忙，请用同一个 idempotencyKey 稍后重试").passing(),
-            Self::BankNotConnected(_) | Self::Refused(_) | Self::Incomplete | Self::Ledger(_) | Self::Database(_) => return None,
+            Self::BankNotConnected(_)
+            | Self::Refused(_)
+            | Self::Incomplete
+            | Self::Refund(_)
+            | Self::Ledger(_)
+            | Self::Database(_) => return None,
         })
     }
 }
@@ -77,6 +82,10 @@ pub enum BillLineKind {
     Refund,
     RefundSettled,
     RefundReturned,
+    /// The bank paid a refund to the payee's account.
+    RefundPaidOut,
+    /// What the bank had paid for a refund came back (退票).
+    RefundBounced,
     /// Held money of an order became the merchant's.
     OrderRelease,
     SettlementRelease,

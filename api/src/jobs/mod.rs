@@ -31,8 +31,9 @@ use document_review::Reader;
 use pool::{Pool, Step};
 
 /// Every kind of job there is. A job of another kind is left lying: a newer program's.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 11] = [
     wallet::payment::QUERY_JOB,
+    wallet::refund::GATHER_JOB,
     wallet::refund::SEND_JOB,
     wallet::refund::QUERY_JOB,
     wallet::withdrawal::SUBMIT_JOB,
@@ -66,14 +67,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     let documents = app.config.documents.workers.max(1);
     let context = Arc::new(Context { reader: Reader::new(&app.config.documents), app: app.clone() });
     let money = Pool {
-        kinds: &KINDS[..9],
+        kinds: &KINDS[..10],
         places: MONEY_PLACES,
         lease: Duration::from_secs(30),
         time_max: Duration::from_secs(20),
         poll: Duration::from_millis(200),
     };
     let papers = Pool {
-        kinds: &KINDS[9..],
+        kinds: &KINDS[10..],
         places: documents,
         lease: Duration::from_secs(75),
         time_max: Duration::from_secs(60),
@@ -119,6 +120,7 @@ async fn run_job(context: &Context, job: &Job) -> anyhow::Result<Step> {
     let app = &context.app;
     match job.kind.as_str() {
         wallet::payment::QUERY_JOB => money::payment_query(app, job).await,
+        wallet::refund::GATHER_JOB => money::refund_gather(app, job).await,
         wallet::refund::SEND_JOB => money::refund_send(app, job).await,
         wallet::refund::QUERY_JOB => money::refund_query(app, job).await,
         wallet::withdrawal::SUBMIT_JOB => money::withdrawal_submit(app, job).await,

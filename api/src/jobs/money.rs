@@ -23,6 +23,11 @@ pub(super) async fn payment_query(app: &App, job: &Job) -> anyhow::Result<Step> 
     Ok(app.payments.query(job.book, AttemptId(job.subject)).await?.into())
 }
 
+/// Funds a refund when receivers have given back.
+pub(super) async fn refund_gather(app: &App, job: &Job) -> anyhow::Result<Step> {
+    Ok(app.refunds.gather(job.book, RefundId(job.subject)).await?.into())
+}
+
 /// Sends a refund.
 pub(super) async fn refund_send(app: &App, job: &Job) -> anyhow::Result<Step> {
     Ok(app.refunds.send(job.book, RefundId(job.subject)).await?.into())

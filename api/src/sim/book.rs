@@ -330,8 +330,10 @@ impl Book {
         if refund.status != TransferStatus::Accepted {
             return Ok(None);
         }
-        let refund = if self.chaos.fate(party, request_no).refund_fails {
-            Refund { status: TransferStatus::Failed, error_code: Some(code::ACCOUNT_CLOSED.to_owned()), ..refund }
+        let fate = self.chaos.fate(party, request_no);
+        let refused = if fate.refund_closed { Some(code::PAYER_ACCOUNT_CLOSED) } else { fate.refund_fails.then_some(code::ACCOUNT_CLOSED) };
+        let refund = if let Some(refused) = refused {
+            Refund { status: TransferStatus::Failed, error_code: Some(refused.to_owned()), ..refund }
         } else {
             Refund { status: TransferStatus::Succeeded, success_time: Some(now), ..refund }
         };

@@ -59,6 +59,8 @@ impl DayDelta {
             // a fee that is taken when held money is released
             PostingKind::OrderRelease => Some(Self { fee_minor, ..none }),
             PostingKind::RefundSettled
+            | PostingKind::RefundPaidOut
+            | PostingKind::RefundBounced
             | PostingKind::SettlementRelease
             | PostingKind::WithdrawalHold
             | PostingKind::WithdrawalPaid

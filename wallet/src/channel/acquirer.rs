@@ -287,11 +287,20 @@ pub trait Acquirer: fmt::Debug + Send + Sync {
     /// Closes a payment that nobody has paid. Gives where it stands now, which is `Succeeded` when the payer was faster.
     async fn close(&self, payment: &Asked) -> Result<PaymentState, ChannelError>;
 
-    /// Asks for a refund. Safe to repeat.
+    /// Asks for a refund. Safe to repeat. A success of another amount is [`ChannelError::Conflicted`].
     async fn refund(&self, order: &RefundOrder) -> Result<TransferWord, ChannelError>;
 
-    /// Asks where a refund stands. None: the channel does not know the number.
-    async fn query_refund(&self, refund: &Asked, payment: &Asked) -> Result<Option<TransferWord>, ChannelError>;
+    /// Asks where a refund of `amount` stands. None: the channel does not know the number. Another amount, as for [`Self::refund`].
+    async fn query_refund(&self, refund: &Asked, payment: &Asked, amount: Money) -> Result<Option<TransferWord>, ChannelError>;
+
+    /// Whether a refusal of a refund with this code says that nothing goes back to this payer by this channel any more, so that the money
+    /// must go another way.
+    fn refund_closed(&self, code: &str) -> bool;
+
+    /// Whether its notices name the sum of a payment's refunds so far in place of the one they tell of.
+    fn tells_sums_of_refunds(&self) -> bool {
+        false
+    }
 
     /// Checks a notice on its raw bytes and reads it. Touches no database.
     fn hear(&self, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Heard, HearError>;

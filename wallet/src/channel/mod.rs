@@ -64,9 +64,21 @@ pub enum ChannelError {
     /// Nothing came back in time, or the channel said that it cannot answer now. What happened to the request is unknown.
     #[error("the channel gave no answer")]
     NoAnswer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The channel says that it gave back another amount than we asked for: a person has to look.
+    #[error("the channel states {amount_minor} {currency} for a refund of another amount")]
+    Conflicted { amount_minor: i64, currency: String },
     /// Something came back that the channel did not sign, or that does not belong to the request. It proves nothing.
     #[error("the channel's answer cannot be trusted: {0}")]
     BadAnswer(&'static str),
+}
+
+/// Refuses a refund whose stated amount is not ours.
+fn same_amount(ours: crate::base::money::Money, amount_minor: i64, currency: &str) -> Result<(), ChannelError> {
+    if (amount_minor, currency) == (ours.minor, ours.currency.as_str()) {
+        Ok(())
+    } else {
+        Err(ChannelError::Conflicted { amount_minor, currency: currency.to_owned() })
+    }
 }
 
 /// Whether an open question to a channel is settled.

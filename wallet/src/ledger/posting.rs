@@ -26,8 +26,12 @@ pub enum PostingKind {
     Refund,
     /// The channel paid the refund out. Reference: the refund.
     RefundSettled,
-    /// The channel refused the refund: the merchant has the money back. Reference: the refund.
+    /// The channel refused the refund, or it was cancelled: the merchant has the money back. Reference: the refund.
     RefundReturned,
+    /// The bank paid the refund to the payee's account. Reference: the refund's route.
+    RefundPaidOut,
+    /// What the bank had paid for a refund came back (退票): the payer has still to get it. Reference: the refund's route.
+    RefundBounced,
     /// Held money of an order became the merchant's (放款). Reference: the release.
     OrderRelease,
     /// Pending became available (结算). Reference: the settlement batch.
@@ -62,6 +66,8 @@ impl PostingKind {
             Self::Refund => "REFUND",
             Self::RefundSettled => "REFUND_SETTLED",
             Self::RefundReturned => "REFUND_RETURNED",
+            Self::RefundPaidOut => "REFUND_PAID_OUT",
+            Self::RefundBounced => "REFUND_BOUNCED",
             Self::OrderRelease => "ORDER_RELEASE",
             Self::SettlementRelease => "SETTLEMENT_RELEASE",
             Self::WithdrawalHold => "WITHDRAWAL_HOLD",

@@ -8,6 +8,8 @@
 //! | refund | merchant pending, available or the order's escrow (amount less fee back), fee income (fee back) | refund payable |
 //! | refund settled | refund payable | channel receivable |
 //! | refund returned | refund payable | what the refund had debited |
+//! | refund paid out | refund payable | bank cash |
+//! | refund bounced | bank cash | refund payable |
 //! | settlement release | merchant pending | merchant available |
 //! | withdrawal hold | merchant available | payout transit |
 //! | withdrawal paid | payout transit | bank cash |
@@ -103,7 +105,20 @@ pub fn refund(
     from: RefundSource,
     day: NaiveDate,
 ) -> Posting {
-    let legs = [from.leg(less(amount, fee_back)), debit(FeeIncome, fee_back), credit(RefundPayable, amount)];
+    refund_of(book, store, refund, (amount, fee_back), &[(from, less(amount, fee_back))], day)
+}
+
+/// The same from several balances, which together give what the fee does not.
+pub fn refund_of(
+    book: BookId,
+    store: StoreId,
+    refund: RefundId,
+    (amount, fee_back): (Money, Money),
+    from: &[(RefundSource, Money)],
+    day: NaiveDate,
+) -> Posting {
+    let taken = from.iter().map(|(source, part)| source.leg(*part));
+    let legs = taken.chain([debit(FeeIncome, fee_back), credit(RefundPayable, amount)]);
     posting(book, PostingKind::Refund, refund.0, Some(store), day, legs)
 }
 
@@ -113,18 +128,31 @@ pub fn refund_settled(book: BookId, store: StoreId, refund: RefundId, amount: Mo
     posting(book, PostingKind::RefundSettled, refund.0, Some(store), day, legs)
 }
 
-/// The channel refused the refund for good. `day` is the day of the [`refund`] it undoes, so that the board restates that day.
+/// The channel refused the refund for good, or it was cancelled. `day` is the day of the [`refund`] it undoes, so that the board restates
+/// that day; `to` is what it had taken from where.
 pub fn refund_returned(
     book: BookId,
     store: StoreId,
     refund: RefundId,
-    amount: Money,
-    fee_back: Money,
-    to: RefundSource,
+    (amount, fee_back): (Money, Money),
+    to: &[(RefundSource, Money)],
     day: NaiveDate,
 ) -> Posting {
-    let legs = [debit(RefundPayable, amount), to.leg(less(fee_back, amount)), credit(FeeIncome, fee_back)];
+    let given = to.iter().map(|(source, part)| source.leg(Money { minor: -part.minor, ..*part }));
+    let legs = [debit(RefundPayable, amount)].into_iter().chain(given).chain([credit(FeeIncome, fee_back)]);
     posting(book, PostingKind::RefundReturned, refund.0, Some(store), day, legs)
+}
+
+/// The bank paid the refund to the payee's account. `route`: the refund's try.
+pub fn refund_paid_out(book: BookId, store: StoreId, route: Uuid, amount: Money, bank: &str, day: NaiveDate) -> Posting {
+    let legs = [debit(RefundPayable, amount), credit_of(BankCash, bank, amount)];
+    posting(book, PostingKind::RefundPaidOut, route, Some(store), day, legs)
+}
+
+/// What the bank had paid for a refund is back with us: the exact inverse of [`refund_paid_out`].
+pub fn refund_bounced(book: BookId, store: StoreId, route: Uuid, amount: Money, bank: &str, day: NaiveDate) -> Posting {
+    let legs = [debit_of(BankCash, bank, amount), credit(RefundPayable, amount)];
+    posting(book, PostingKind::RefundBounced, route, Some(store), day, legs)
 }
 
 /// A day's pending money becomes available (T+1).
@@ -188,13 +216,13 @@ pub fn split_release(book: BookId, reference: Uuid, amount: Money, to: AccountKi
     posting(book, PostingKind::SplitRelease, reference, None, day, [debit(SplitFrozen, amount), credit(to, amount)])
 }
 
-fn posting<const N: usize>(
+fn posting(
     book: BookId,
     kind: PostingKind,
     reference: Uuid,
     store: Option<StoreId>,
     business_date: NaiveDate,
-    legs: [Leg; N],
+    legs: impl IntoIterator<Item = Leg>,
 ) -> Posting {
     let legs = legs.into_iter().filter(|leg| leg.amount.minor != 0).collect();
     Posting { book, kind, reference, store, business_date, legs, hold: None, metadata: None }
@@ -263,6 +291,23 @@ mod tests {
                 vec![(MerchantAvailable, "", 10_000), (RefundPayable, "", -10_000)],
             ),
             (
+                "refund of pending and available money",
+                refund_of(
+                    book,
+                    store,
+                    refund_id,
+                    (amount, fee),
+                    &[(RefundSource::Pending, fee), (RefundSource::Available, Money::cny(9_924))],
+                    day,
+                ),
+                vec![(MerchantPending, "", 38), (MerchantAvailable, "", 9_924), (FeeIncome, "", 38), (RefundPayable, "", -10_000)],
+            ),
+            (
+                "refund paid out",
+                refund_paid_out(book, store, refund_id.0, amount, "b", day),
+                vec![(RefundPayable, "", 10_000), (BankCash, "b", -10_000)],
+            ),
+            (
                 "refund settled",
                 refund_settled(book, store, refund_id, amount, "c", day),
                 vec![(RefundPayable, "", 10_000), (ChannelReceivable, "c", -10_000)],
@@ -324,14 +369,20 @@ mod tests {
         let (book, store, day) = (BookId::new(), StoreId::new(), NaiveDate::default());
         let (amount, fee) = (Money::cny(10_000), Money::cny(38));
         let (refund_id, withdrawal, order) = (RefundId::new(), WithdrawalId::new(), OrderId::new());
+        let mixed = [(RefundSource::Pending, Money::cny(9_000)), (RefundSource::Available, Money::cny(962))];
         let pairs = [
             (
                 refund(book, store, refund_id, amount, fee, RefundSource::Available, day),
-                refund_returned(book, store, refund_id, amount, fee, RefundSource::Available, day),
+                refund_returned(book, store, refund_id, (amount, fee), &[(RefundSource::Available, less(amount, fee))], day),
             ),
             (
+                refund_of(book, store, refund_id, (amount, fee), &mixed, day),
+                refund_returned(book, store, refund_id, (amount, fee), &mixed, day),
+            ),
+            (refund_paid_out(book, store, refund_id.0, amount, "b", day), refund_bounced(book, store, refund_id.0, amount, "b", day)),
+            (
                 refund(book, store, refund_id, amount, fee, RefundSource::Escrow(order), day),
-                refund_returned(book, store, refund_id, amount, fee, RefundSource::Escrow(order), day),
+                refund_returned(book, store, refund_id, (amount, fee), &[(RefundSource::Escrow(order), less(amount, fee))], day),
             ),
             (withdrawal_hold(book, withdrawal, amount, day), withdrawal_returned(book, withdrawal, amount, day)),
             (withdrawal_paid(book, withdrawal, amount, "b", day), withdrawal_bounced(book, withdrawal, amount, "b", day)),

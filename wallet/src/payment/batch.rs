@@ -17,7 +17,7 @@ use crate::ledger::recipe::{self, RefundSource};
 use crate::ledger::{AccountKind, AccountName};
 use crate::order::{self, Order, OrderStatus};
 use crate::product;
-use crate::refund::{Refund, RefundStatus};
+use crate::refund::{Refund, RefundStatus, RouteKind};
 use crate::split::{self, NewSplit, Slice, Upstream};
 
 /// What was read under the locks, and what is to be written.
@@ -186,6 +186,10 @@ impl Batch {
             created_at: now,
             sent_at: None,
             resolved_at: None,
+            funded: true,
+            funded_at: None,
+            route: RouteKind::Original,
+            rerouted_for: None,
         };
         let (book, day) = (order.money_book(), business_day(at));
         let posting = recipe::refund(book, order.store, refund.id, refund.amount, refund.fee_back, RefundSource::Pending, day);

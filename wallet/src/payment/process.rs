@@ -21,7 +21,7 @@ use crate::booking::Booking;
 use crate::channel::acquirer::{PaymentState, Spoken, TransferWord};
 use crate::channel::inbox::{self, Delivery, NoticeError, NoticeKey, Waiting};
 use crate::channel::repo::{Numbered, resolve_in_tx};
-use crate::channel::{Progress, ask_again};
+use crate::channel::{Channels, Progress, ask_again};
 use crate::order::{self, Order, OrderStatus};
 use crate::{refund, split};
 
@@ -78,7 +78,7 @@ impl Payments {
             if waiting.is_empty() {
                 return Ok(0);
             }
-            let outcomes = take_in_notices_in_tx(&mut tx, &waiting, now).await?;
+            let outcomes = take_in_notices_in_tx(&mut tx, &self.channels, &waiting, now).await?;
             inbox::finish_in_tx(&mut tx, &outcomes, now).await?;
             tx.commit().await?;
             Ok(outcomes.len())
@@ -235,6 +235,7 @@ async fn apply_in_tx(
 /// Turns notices into words about our attempts and refunds and applies them. One outcome per notice, for its row.
 async fn take_in_notices_in_tx(
     tx: &mut PgConnection,
+    channels: &Channels,
     waiting: &[Waiting],
     now: DateTime<Utc>,
 ) -> Result<Vec<(NoticeKey, &'static str)>, PaymentError> {
@@ -247,7 +248,17 @@ async fn take_in_notices_in_tx(
             Ok(Spoken::Refund { word: TransferWord::Accepted, .. } | Spoken::Payout { .. } | Spoken::Other { .. }) => {
                 words[place] = inbox::NOTED
             }
-            Ok(Spoken::Refund { request_no, word, .. }) => refunded.push((place, request_no, word)),
+            Ok(Spoken::Refund { request_no, amount_minor, currency, word }) => {
+                let Some(channel) = channels.get(&notice.key.channel) else { continue };
+                let word = match word {
+                    TransferWord::Succeeded { at } => {
+                        refund::Word::Told { at, amount_minor, currency, sum: channel.tells_sums_of_refunds() }
+                    }
+                    TransferWord::Failed { code } => refund::refused(channel, code),
+                    TransferWord::Accepted => refund::Word::Accepted,
+                };
+                refunded.push((place, request_no, word));
+            }
             Err(_) => words[place] = inbox::MALFORMED,
         }
     }
@@ -261,11 +272,6 @@ async fn take_in_notices_in_tx(
     let known = numbers_in_tx(tx, "REFUND", refunded.iter().map(|(_, number, _)| number)).await?;
     let refunds = refunded.into_iter().filter_map(|(place, number, word)| {
         let n = known.get(&number)?;
-        let word = match word {
-            TransferWord::Succeeded { at } => refund::Word::Succeeded { at },
-            TransferWord::Failed { code } => refund::Word::Failed { code },
-            TransferWord::Accepted => return None,
-        };
         Some((place, refund::Outcome { book: n.book, refund: RefundId(n.subject), word }))
     });
     let (refund_places, refunds): (Vec<_>, Vec<_>) = refunds.unzip();

@@ -7,6 +7,8 @@ use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
 use crate::base::money::Money;
 use crate::ledger::{LedgerError, Rejection};
+use crate::refund::RefundStatus;
+use crate::split::SplitError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RefundError {
@@ -31,6 +33,39 @@ pub enum RefundError {
     ExceedsHeld { held: Money },
     #[error(transparent)]
     Idempotency(#[from] IdempotencyError),
+    #[error("there is no such refund")]
+    RefundNotFound,
+    /// Of a divided order, one refund at a time waits for receivers.
+    #[error("another refund of the order waits for what receivers give back; try again when it has gone on")]
+    Gathering,
+    /// Refunds and splits of an order keep out of each other's way (S7).
+    #[error("parts of the order are on their way to receivers; try again when they have arrived")]
+    Splitting,
+    #[error("the refund is {}, so it cannot be cancelled; only one that was never sent can", .0.as_str())]
+    NotCancellable(RefundStatus),
+    #[error("the refund does not wait for what receivers give back")]
+    NotGathering,
+    #[error("the refund does not wait for a payee")]
+    NoPayeeWanted,
+    #[error("there is no such proposal, or a newer one, or it was approved before")]
+    PayeeNotFound,
+    #[error("nobody approves a payee they proposed themselves")]
+    OwnProposal,
+    #[error("the holder's name must have 1 to 64 characters, without control characters")]
+    HolderInvalid,
+    #[error("the account must have 8 to 32 digits")]
+    AccountInvalid,
+    #[error("the refund is not in conflict with what the channel stated")]
+    NotConflicted,
+    /// Refunds cannot go to bank accounts here.
+    #[error("no bank is connected for refunds")]
+    NoPayouts,
+    /// The payee could not be sealed, or does not open.
+    #[error("the payee of a refund could not be sealed or opened")]
+    Payee,
+    /// The split of the order cannot give back what it should: a broken invariant.
+    #[error("the return of the order's split could not be planned")]
+    Split(#[source] Box<SplitError>),
     /// Others held what this one needed for too long.
     #[error("the wallet is busy; try again with the same key")]
     Busy { retry_after: Duration },
@@ -56,6 +91,7 @@ impl RefundError {
             Self::Ledger(e) => e.retryable(),
             Self::Idempotency(e) => e.retryable(),
             Self::Database(e) => db::retryable(e),
+            Self::Split(e) => e.retryable(),
             _ => false,
         }
     }
@@ -69,7 +105,21 @@ impl RefundError {
     pub(crate) fn database(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Ledger(LedgerError::Database(e)) | Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => Some(e),
+            Self::Split(e) => match &**e {
+                SplitError::Ledger(LedgerError::Database(e)) | SplitError::Database(e) => Some(e),
+                _ => None,
+            },
             _ => None,
+        }
+    }
+}
+
+impl From<SplitError> for RefundError {
+    fn from(error: SplitError) -> Self {
+        match error {
+            SplitError::UnderWay => Self::Splitting,
+            SplitError::Database(e) => Self::Database(e),
+            other => Self::Split(Box::new(other)),
         }
     }
 }

@@ -1,18 +1,31 @@
-//! Refunds (退款): money taken from the merchant at once, sent back through the channel that took it, counted beside the order.
+//! Refunds (退款): money taken from the merchant, sent back through the channel that took it or to a bank account, counted beside the order.
 //!
-//! FUNDED → SENT ⇄ UNKNOWN → SUCCEEDED or FAILED. What we chose where the rules leave a choice:
+//! GATHERING → FUNDED → SENT ⇄ UNKNOWN → SUCCEEDED or FAILED; SENT → REROUTE → FUNDED → SENT (to a bank account) → SUCCEEDED → BOUNCED → FUNDED …;
+//! SENT → CONFLICTED → as a person says; CANCELLED before it was ever sent. What we chose where the rules leave a choice:
 //! - Source: pending (在途) if it covers the whole refund, else available (可用), else the refund is refused. Never from both. Of the stripe
 //!   that holds the order's money; only when that is short, of all stripes together.
 //! - An order that holds money (存管) gives it from its escrow account, and from nothing else while that has any.
-//! - Fee (R9): proportional. What goes back is the fee's share of everything refunded so far, half a fen up, less what went back before,
-//!   so a payment refunded in parts gives back its fee to the fen.
-//! - Day: a refund counts on the Asia/Shanghai day it was taken; one the channel refuses is taken out of that same day again.
-//! - One request number per refund for ever (R3); an unknown number at the channel is sent again under the same number.
+//! - Of a divided order the return is planned first ([`crate::split::plan_return_in_tx`]): what was never divided and what receivers have,
+//!   in proportion. The refund is GATHERING until that is with the merchant, and then takes it from pending and available together. Where a
+//!   receiver is short, it waits; the owner or an operator may have the merchant give the rest ([`Refunds::fund_now`]), or cancel. The platform
+//!   advances nothing, so a refund never makes a debt. One refund of an order gathers at a time.
+//! - Cancelled while it gathers, what receivers gave back and what is on its way stays with the merchant.
+//! - Fee (R9): proportional, whatever the channel charges us. What goes back is the fee's share of everything refunded so far, half a fen up,
+//!   less what went back before, so a payment refunded in parts gives back its fee to the fen.
+//! - Day: a refund counts on the Asia/Shanghai day its money was taken; one that comes to nothing is taken out of that same day again.
+//! - One number per try (R3): that of the original way is the refund's own for ever; a number unknown outside is sent again as it is.
+//! - A refund to a bank account wants a payee that two people confirm (R7, [`payee`]), each time anew.
 //! - A refund of money paid too much (P2, P3) is never given back to the merchant: a refusal keeps it open and calls a person.
+//!
+//! Every step is one transaction, and each leaves a job or a state that the next one starts from: dies a process, another goes on.
 
 mod error;
+mod funding;
+pub mod payee;
+mod payout;
 mod process;
 pub(crate) mod repo;
+pub mod route;
 pub mod rules;
 
 use chrono::{DateTime, Utc};
@@ -21,11 +34,16 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 pub use error::RefundError;
-pub use process::Outcome;
-pub(crate) use process::{apply_in_tx, orders_of_in_tx};
+pub use funding::{CancelRefund, FundRefund};
+pub use payee::{ApprovePayee, Keeper, Payee, ProposePayee};
+pub(crate) use payout::apply_payouts_in_tx;
+pub use payout::{PayoutOutcome, PayoutVerdict};
+pub use process::{Outcome, ResolveConflict};
+pub(crate) use process::{apply_in_tx, orders_of_in_tx, refused};
+pub use route::{Gathering, Payouts, Rerouting, Route, RouteKind, RouteStatus};
 pub use rules::{RefundStatus, Verdict, Word};
 
-use crate::analytics::{self, DayDelta};
+use crate::analytics;
 use crate::base::actor::Actor;
 use crate::base::clock::{Clock, business_day};
 use crate::base::db::retrying;
@@ -33,15 +51,16 @@ use crate::base::id::{AttemptId, MerchantId, OrderId, RefundId, UserId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
-use crate::book::collect::{self, Reach};
+use crate::book::collect::Reach;
 use crate::channel::Channels;
 use crate::channel::repo::{Numbered, number_in_tx};
-use crate::ledger::recipe::{self, RefundSource};
-use crate::ledger::{self, AccountKind, Rejection};
 use crate::order::{self, Order};
+use funding::fund_in_tx;
 
 /// Kind of the job that sends a refund.
 pub const SEND_JOB: &str = "refund_send";
+/// Kind of the job that funds a refund when receivers have given back: calls [`Refunds::gather`].
+pub const GATHER_JOB: &str = "refund_gather";
 /// Kind of the job that asks what became of a refund.
 pub const QUERY_JOB: &str = "refund_query";
 
@@ -63,8 +82,38 @@ pub struct Refund {
     /// None: the platform itself.
     pub requested_by: Option<UserId>,
     pub created_at: DateTime<Utc>,
+    /// When it was first sent.
     pub sent_at: Option<DateTime<Utc>>,
     pub resolved_at: Option<DateTime<Utc>>,
+    /// Whether its money was taken from the merchant.
+    #[serde(default = "yes")]
+    pub funded: bool,
+    /// When, where that was later than the request.
+    #[serde(default)]
+    pub funded_at: Option<DateTime<Utc>>,
+    /// The way of its latest try.
+    #[serde(default)]
+    pub route: RouteKind,
+    /// Why it must go to a bank account, if it must.
+    #[serde(default)]
+    pub rerouted_for: Option<Rerouting>,
+}
+
+/// Refunds in answers from before they could wait.
+fn yes() -> bool {
+    true
+}
+
+impl Refund {
+    /// When its money was taken. None: it was not.
+    pub fn taken_at(&self) -> Option<DateTime<Utc>> {
+        self.funded.then(|| self.funded_at.unwrap_or(self.created_at))
+    }
+
+    /// Whether the original way was left: what the channel still says of it changes nothing.
+    pub(crate) fn left(&self) -> bool {
+        self.rerouted_for.is_some()
+    }
 }
 
 /// Asks for money to go back to the customer.
@@ -86,12 +135,19 @@ pub struct Refunds {
     channels: Channels,
     /// How long after sending the channel is asked.
     query_after: chrono::TimeDelta,
+    payouts: Option<Payouts>,
 }
 
 impl Refunds {
     pub fn new(db: PgPool, clock: Clock, channels: Channels, query_after: std::time::Duration) -> Self {
         let query_after = chrono::TimeDelta::from_std(query_after).unwrap_or(chrono::TimeDelta::seconds(5));
-        Self { db, clock, channels, query_after }
+        Self { db, clock, channels, query_after, payouts: None }
+    }
+
+    /// The same with a bank for what cannot go back the way it came.
+    #[must_use]
+    pub fn paying_out(self, payouts: Payouts) -> Self {
+        Self { payouts: Some(payouts), ..self }
     }
 
     /// Takes the money from the merchant and leaves the sending to a job. Only the merchant's owner and the platform may.
@@ -123,7 +179,10 @@ impl Refunds {
         }
         let (attempt, earlier) = repo::of_payment_in_tx(&mut tx, book, cmd.order).await?.ok_or(RefundError::OrderNotPaid)?;
         let plan = rules::request(&order, &earlier, cmd.amount, today)?;
-        let refund = Refund {
+        if earlier.iter().any(|r| r.status == RefundStatus::Gathering) {
+            return Err(RefundError::Gathering);
+        }
+        let mut refund = Refund {
             id,
             merchant: cmd.merchant,
             order: cmd.order,
@@ -137,16 +196,26 @@ impl Refunds {
             created_at: now,
             sent_at: None,
             resolved_at: None,
+            funded: true,
+            funded_at: None,
+            route: RouteKind::Original,
+            rerouted_for: None,
         };
-        let mut delta = fund_in_tx(&mut tx, &order, &refund, reach, now).await?;
-        delta.voided_count = plan.voided;
+        let mut deltas = Vec::new();
+        if self.plan_gathering_in_tx(&mut tx, &order, &refund, now).await? {
+            (refund.status, refund.funded) = (RefundStatus::Gathering, false);
+        } else {
+            let mut delta = fund_in_tx(&mut tx, &order, &refund, reach, now).await?;
+            delta.voided_count = plan.voided;
+            deltas.push(delta);
+        }
         insert_in_tx(&mut tx, std::slice::from_ref(&refund)).await?;
         let mut escrow = order.escrow;
         if order.held().minor > 0 {
             escrow.returned_minor += refund.amount.minor - refund.fee_back.minor;
         }
         order::repo::update_in_tx(&mut tx, &[Order { refunded: plan.refunded, escrow, ..order }]).await?;
-        analytics::add_in_tx(&mut tx, &[delta]).await?;
+        analytics::add_in_tx(&mut tx, &deltas).await?;
         idempotency::complete_in_tx(&mut tx, scope, &refund).await?;
         tx.commit().await?;
         Ok(refund)
@@ -161,62 +230,30 @@ impl Refunds {
     pub async fn of_orders(&self, orders: &[(MerchantId, OrderId)]) -> Result<Vec<Refund>, RefundError> {
         Ok(repo::of_orders(&self.db, orders).await?)
     }
+
+    /// The tries of refunds, for loaders that have checked who asks; oldest first within a refund.
+    pub async fn routes(&self, refunds: &[(MerchantId, RefundId)]) -> Result<Vec<Route>, RefundError> {
+        Ok(route::repo::of_refunds(&self.db, refunds).await?)
+    }
+
+    /// The payees named for refunds, for loaders that have checked who asks; oldest first within a refund.
+    pub async fn payees(&self, refunds: &[(MerchantId, RefundId)]) -> Result<Vec<Payee>, RefundError> {
+        Ok(route::repo::payees_of(&self.db, refunds).await?)
+    }
+
+    /// How far what refunds of divided orders wait for has come back, for loaders that have checked who asks.
+    pub async fn gatherings(&self, refunds: &[(MerchantId, RefundId)]) -> Result<Vec<(RefundId, Gathering)>, RefundError> {
+        Ok(route::repo::gatherings(&self.db, refunds).await?)
+    }
 }
 
-/// Takes a refund from pending if that covers it, or else from available, and posts once. Gives what it changes of its day.
-///
-/// The order's own stripe gives it when it has enough; with [`Reach::AllStripes`] the others bring what is short.
-async fn fund_in_tx(
-    tx: &mut PgConnection,
-    order: &Order,
-    refund: &Refund,
-    reach: Reach,
-    now: DateTime<Utc>,
-) -> Result<DayDelta, RefundError> {
-    let (own, today) = (order.money_book(), business_day(now));
-    // the fee gives the rest
-    let wanted = Money { minor: refund.amount.minor - refund.fee_back.minor, ..refund.amount };
-    if order.held().minor > 0 {
-        if wanted.minor > order.held().minor {
-            return Err(RefundError::ExceedsHeld { held: order.held() });
-        }
-        let source = RefundSource::Escrow(order.id);
-        let posting = recipe::refund(own, order.store, refund.id, refund.amount, refund.fee_back, source, today);
-        let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
-        for outcome in ledger::post_in_tx(tx, &[posting], today, now).await? {
-            outcome.map_err(RefundError::Posting)?;
-        }
-        return Ok(delta);
-    }
-    let sources = [RefundSource::Pending, RefundSource::Available];
-    let accounts = (&sources.map(RefundSource::account)[..], &[AccountKind::FeeIncome, AccountKind::RefundPayable][..]);
-    let (books, locked) = collect::lock_in_tx(tx, (order.merchant, own), reach, accounts, wanted.currency, now).await?;
-    let mut most = 0;
-    for source in sources {
-        let shares = collect::shares(&locked, &books, source.account());
-        let Some(collected) = collect::plan(&shares, own, source.account(), wanted, today) else {
-            most = most.max(collect::sum_minor(&shares));
-            continue;
-        };
-        let posting = recipe::refund(own, order.store, refund.id, refund.amount, refund.fee_back, source, today);
-        let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
-        let mut postings = collect::postings(&collected);
-        postings.push(posting);
-        for outcome in ledger::post_in_tx(tx, &postings, today, now).await? {
-            outcome.map_err(RefundError::Posting)?;
-        }
-        collect::record_in_tx(tx, &collected, Clock::wall()).await?;
-        return Ok(delta);
-    }
-    Err(RefundError::InsufficientBalance { available: Money { minor: most, ..refund.amount } })
-}
-
-/// Writes funded refunds with their request numbers and the jobs that send them: three statements, whatever their number.
+/// Writes new refunds with their request numbers and the jobs that take them on: three statements, whatever their number.
 pub(crate) async fn insert_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Result<()> {
     repo::insert_in_tx(tx, refunds).await?;
     let numbers: Vec<_> = refunds.iter().map(|r| Numbered { book: r.merchant.book(), subject: r.id.0 }).collect();
     number_in_tx(tx, "REFUND", &numbers).await?;
     let run_at = Clock::wall();
-    let jobs: Vec<_> = refunds.iter().map(|r| NewJob { kind: SEND_JOB, book: r.merchant.book(), subject: r.id.0, run_at }).collect();
+    let kind = |r: &Refund| if r.funded { SEND_JOB } else { GATHER_JOB };
+    let jobs: Vec<_> = refunds.iter().map(|r| NewJob { kind: kind(r), book: r.merchant.book(), subject: r.id.0, run_at }).collect();
     job::enqueue_in_tx(tx, &jobs).await
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::route::{Rerouting, RouteKind};
 use super::{Refund, RefundStatus};
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId, UserId};
 use crate::base::money::{Currency, Money};
@@ -25,6 +26,10 @@ struct Row {
     created_at: DateTime<Utc>,
     sent_at: Option<DateTime<Utc>>,
     resolved_at: Option<DateTime<Utc>>,
+    funded: bool,
+    funded_at: Option<DateTime<Utc>>,
+    route: RouteKind,
+    rerouted_for: Option<Rerouting>,
 }
 
 impl From<Row> for Refund {
@@ -43,6 +48,10 @@ impl From<Row> for Refund {
             created_at: r.created_at,
             sent_at: r.sent_at,
             resolved_at: r.resolved_at,
+            funded: r.funded,
+            funded_at: r.funded_at,
+            route: r.route,
+            rerouted_for: r.rerouted_for,
         }
     }
 }
@@ -63,10 +72,12 @@ pub async fn insert_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Re
     let statuses: Vec<String> = refunds.iter().map(|r| r.status.as_str().to_owned()).collect();
     let requesters: Vec<Option<Uuid>> = refunds.iter().map(|r| r.requested_by.map(|u| u.0)).collect();
     let times: Vec<DateTime<Utc>> = refunds.iter().map(|r| r.created_at).collect();
+    let funded: Vec<bool> = refunds.iter().map(|r| r.funded).collect();
     sqlx::query!(
-        "INSERT INTO refunds (book_id, refund_id, order_id, attempt_id, amount_minor, currency, fee_minor, reason, status, requested_by, created_at)
+        "INSERT INTO refunds (book_id, refund_id, order_id, attempt_id, amount_minor, currency, fee_minor, reason, status, requested_by, created_at,
+                              funded)
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::text[],
-                              $10::uuid[], $11::timestamptz[])",
+                              $10::uuid[], $11::timestamptz[], $12::boolean[])",
         &books,
         &ids,
         &orders,
@@ -77,7 +88,8 @@ pub async fn insert_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Re
         &reasons,
         &statuses,
         &requesters as &[Option<Uuid>],
-        &times
+        &times,
+        &funded
     )
     .execute(tx)
     .await?;
@@ -91,7 +103,8 @@ pub async fn of_orders(db: &PgPool, orders: &[(MerchantId, OrderId)]) -> sqlx::R
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
-                  r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at
+                  r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
+                  r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting"
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN refunds r ON r.book_id = wanted.book_id AND r.order_id = wanted.order_id
            ORDER BY r.created_at, r.refund_id"#,
@@ -109,7 +122,8 @@ pub async fn by_ids(db: &PgPool, refunds: &[(MerchantId, RefundId)]) -> sqlx::Re
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
-                  r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at
+                  r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
+                  r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting"
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, refund_id)
            JOIN refunds r ON r.book_id = wanted.book_id AND r.refund_id = wanted.refund_id"#,
         &books,
@@ -133,7 +147,8 @@ pub async fn of_payment_in_tx(tx: &mut PgConnection, book: BookId, order: OrderI
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT book_id, refund_id, order_id, attempt_id, amount_minor, currency AS "currency: Currency", fee_minor, reason,
-                  status AS "status: RefundStatus", error_code, requested_by, created_at, sent_at, resolved_at
+                  status AS "status: RefundStatus", error_code, requested_by, created_at, sent_at, resolved_at,
+                  funded, funded_at, route AS "route: RouteKind", rerouted_for AS "rerouted_for: Rerouting"
            FROM refunds
            WHERE book_id = $1 AND order_id = $2 AND attempt_id = $3
            ORDER BY created_at, refund_id"#,
@@ -166,30 +181,37 @@ pub struct Open {
     pub channel: String,
     /// It gives back money that should not have been paid.
     pub surplus: bool,
+    pub paid_at: Option<DateTime<Utc>>,
 }
 
-/// All refunds of locked orders, locked too.
-pub async fn lock_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> sqlx::Result<Vec<Open>> {
-    let books: Vec<Uuid> = orders.iter().map(|(b, _)| b.0).collect();
-    let ids: Vec<Uuid> = orders.iter().map(|(_, o)| o.0).collect();
-    let rows = sqlx::query!(
-        r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
-                  r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
-                  a.channel, a.surplus
-           FROM refunds r
-           JOIN payment_attempts a ON a.book_id = r.book_id AND a.attempt_id = r.attempt_id
-           WHERE (r.book_id, r.order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
-           ORDER BY r.book_id, r.refund_id
-           FOR UPDATE OF r"#,
-        &books,
-        &ids
-    )
-    .fetch_all(tx)
-    .await?;
-    let open = rows.into_iter().map(|r| Open {
-        channel: r.channel,
-        surplus: r.surplus,
-        refund: Row {
+/// A refund with what its attempt says about it, as they lie in their tables.
+struct OpenRow {
+    book_id: Uuid,
+    refund_id: Uuid,
+    order_id: Uuid,
+    attempt_id: Uuid,
+    amount_minor: i64,
+    currency: Currency,
+    fee_minor: i64,
+    reason: String,
+    status: RefundStatus,
+    error_code: Option<String>,
+    requested_by: Option<Uuid>,
+    created_at: DateTime<Utc>,
+    sent_at: Option<DateTime<Utc>>,
+    resolved_at: Option<DateTime<Utc>>,
+    funded: bool,
+    funded_at: Option<DateTime<Utc>>,
+    route: RouteKind,
+    rerouted_for: Option<Rerouting>,
+    channel: String,
+    surplus: bool,
+    paid_at: Option<DateTime<Utc>>,
+}
+
+impl From<OpenRow> for Open {
+    fn from(r: OpenRow) -> Self {
+        let row = Row {
             book_id: r.book_id,
             refund_id: r.refund_id,
             order_id: r.order_id,
@@ -204,18 +226,64 @@ pub async fn lock_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> 
             created_at: r.created_at,
             sent_at: r.sent_at,
             resolved_at: r.resolved_at,
-        }
-        .into(),
-    });
-    Ok(open.collect())
+            funded: r.funded,
+            funded_at: r.funded_at,
+            route: r.route,
+            rerouted_for: r.rerouted_for,
+        };
+        Self { refund: row.into(), channel: r.channel, surplus: r.surplus, paid_at: r.paid_at }
+    }
+}
+
+/// One refund, locked by itself: for what concerns neither its order nor its siblings.
+pub async fn lock_one_in_tx(tx: &mut PgConnection, book: BookId, refund: RefundId) -> sqlx::Result<Option<Open>> {
+    let row = sqlx::query_as!(
+        OpenRow,
+        r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
+                  r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
+                  r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting",
+                  a.channel, a.surplus, a.succeeded_at AS paid_at
+           FROM refunds r
+           JOIN payment_attempts a ON a.book_id = r.book_id AND a.attempt_id = r.attempt_id
+           WHERE r.book_id = $1 AND r.refund_id = $2
+           FOR UPDATE OF r"#,
+        book.0,
+        refund.0
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(Open::from))
+}
+
+/// All refunds of locked orders, locked too.
+pub async fn lock_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> sqlx::Result<Vec<Open>> {
+    let books: Vec<Uuid> = orders.iter().map(|(b, _)| b.0).collect();
+    let ids: Vec<Uuid> = orders.iter().map(|(_, o)| o.0).collect();
+    let rows = sqlx::query_as!(
+        OpenRow,
+        r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
+                  r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
+                  r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting",
+                  a.channel, a.surplus, a.succeeded_at AS paid_at
+           FROM refunds r
+           JOIN payment_attempts a ON a.book_id = r.book_id AND a.attempt_id = r.attempt_id
+           WHERE (r.book_id, r.order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
+           ORDER BY r.book_id, r.refund_id
+           FOR UPDATE OF r"#,
+        &books,
+        &ids
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(Open::from).collect())
 }
 
 /// Where a refund's money was taken from, and on which day.
 pub struct Taken {
     pub refund: RefundId,
     pub day: NaiveDate,
-    /// None: the whole refund came out of the fee.
-    pub account: Option<AccountKind>,
+    /// The accounts and what each gave, in minor units. None: the whole refund came out of the fee.
+    pub parts: Vec<(AccountKind, i64)>,
 }
 
 /// Reads from the books what refunds took and from where, so that a return is their exact inverse. `refunds` come with the book of their
@@ -224,22 +292,32 @@ pub async fn taken_in_tx(tx: &mut PgConnection, refunds: &[(BookId, RefundId)]) 
     let books: Vec<Uuid> = refunds.iter().map(|(b, _)| b.0).collect();
     let ids: Vec<Uuid> = refunds.iter().map(|(_, r)| PostingKind::Refund.id_for(r.0).0).collect();
     let rows = sqlx::query!(
-        r#"SELECT p.reference_id, p.business_date, MIN(a.kind) AS "account: AccountKind"
+        r#"SELECT p.reference_id, p.business_date, a.kind AS "account?: AccountKind", e.amount_minor
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, posting_id)
            JOIN postings p ON p.book_id = wanted.book_id AND p.posting_id = wanted.posting_id
            JOIN entries e ON e.book_id = p.book_id AND e.posting_id = p.posting_id
            LEFT JOIN accounts a ON a.book_id = e.book_id AND a.account_id = e.account_id
                 AND a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW')
-           GROUP BY p.reference_id, p.business_date"#,
+           ORDER BY p.reference_id, e.line"#,
         &books,
         &ids
     )
     .fetch_all(tx)
     .await?;
-    Ok(rows.into_iter().map(|r| Taken { refund: RefundId(r.reference_id), day: r.business_date, account: r.account }).collect())
+    let mut taken: Vec<Taken> = Vec::new();
+    for row in rows {
+        let refund = RefundId(row.reference_id);
+        if taken.last().is_none_or(|t| t.refund != refund) {
+            taken.push(Taken { refund, day: row.business_date, parts: Vec::new() });
+        }
+        if let (Some(last), Some(account)) = (taken.last_mut(), row.account) {
+            last.parts.push((account, row.amount_minor));
+        }
+    }
+    Ok(taken)
 }
 
-/// Writes what the channel's word changed. One statement.
+/// Writes what may change of locked refunds. One statement.
 pub async fn update_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Result<()> {
     if refunds.is_empty() {
         return Ok(());
@@ -248,34 +326,34 @@ pub async fn update_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Re
     let ids: Vec<Uuid> = refunds.iter().map(|r| r.id.0).collect();
     let statuses: Vec<String> = refunds.iter().map(|r| r.status.as_str().to_owned()).collect();
     let codes: Vec<Option<String>> = refunds.iter().map(|r| r.error_code.clone()).collect();
+    let sent: Vec<Option<DateTime<Utc>>> = refunds.iter().map(|r| r.sent_at).collect();
     let resolved: Vec<Option<DateTime<Utc>>> = refunds.iter().map(|r| r.resolved_at).collect();
+    let funded: Vec<bool> = refunds.iter().map(|r| r.funded).collect();
+    let funded_at: Vec<Option<DateTime<Utc>>> = refunds.iter().map(|r| r.funded_at).collect();
+    let routes: Vec<&str> = refunds.iter().map(|r| r.route.as_str()).collect();
+    let rerouted: Vec<Option<&str>> = refunds.iter().map(|r| r.rerouted_for.map(Rerouting::as_str)).collect();
     sqlx::query!(
         "UPDATE refunds r
-         SET status = c.status, error_code = c.error_code, resolved_at = c.resolved_at
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[]) AS c (book_id, refund_id, status, error_code, resolved_at)
+         SET status = c.status, error_code = c.error_code, sent_at = c.sent_at, resolved_at = c.resolved_at, funded = c.funded,
+             funded_at = c.funded_at, route = c.route, rerouted_for = c.rerouted_for
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::boolean[], $8::timestamptz[],
+                     $9::text[], $10::text[])
+              AS c (book_id, refund_id, status, error_code, sent_at, resolved_at, funded, funded_at, route, rerouted_for)
          WHERE r.book_id = c.book_id AND r.refund_id = c.refund_id",
         &books,
         &ids,
         &statuses,
         &codes as &[Option<String>],
-        &resolved as &[Option<DateTime<Utc>>]
+        &sent as &[Option<DateTime<Utc>>],
+        &resolved as &[Option<DateTime<Utc>>],
+        &funded,
+        &funded_at as &[Option<DateTime<Utc>>],
+        &routes as &[&str],
+        &rerouted as &[Option<&str>]
     )
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Marks a funded refund as sent, before the call. Whether it was still funded.
-pub async fn mark_sent_in_tx(tx: &mut PgConnection, book: BookId, refund: RefundId, now: DateTime<Utc>) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "UPDATE refunds SET status = 'SENT', sent_at = $3 WHERE book_id = $1 AND refund_id = $2 AND status = 'FUNDED'",
-        book.0,
-        refund.0,
-        now
-    )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// Marks a sent refund as unanswered.

@@ -17,32 +17,52 @@ pub const REASON_MAX: usize = 128;
 #[sqlx(type_name = "text", rename_all = "UPPERCASE")]
 #[serde(rename_all = "UPPERCASE")]
 pub enum RefundStatus {
-    /// Taken from the merchant, not yet sent to the channel.
+    /// Waits for what receivers of a divided order give back (等待分账回退). Nothing is taken from the merchant yet.
+    Gathering,
+    /// Taken from the merchant, not yet sent.
     Funded,
-    /// Sent; the channel's word is to come.
+    /// Sent; the word of the channel or the bank is to come.
     Sent,
     /// Sent without an answer: the channel is asked until it gives its word.
     Unknown,
-    /// The payer has the money. Final.
+    /// The channel states another amount than ours: a person decides.
+    Conflicted,
+    /// It cannot go back the way the payment came, and waits for a payee that two people confirm (改道).
+    Reroute,
+    /// The bank had paid it, and it came back (退票): it waits for another payee.
+    Bounced,
+    /// The payer has the money. Final on the original way; what the bank paid may come back.
     Succeeded,
     /// The channel refused for good and the merchant has the money back. Final.
     Failed,
+    /// Cancelled before it was ever sent; the merchant has the money. Final.
+    Cancelled,
 }
 
 impl RefundStatus {
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Gathering => "GATHERING",
             Self::Funded => "FUNDED",
             Self::Sent => "SENT",
             Self::Unknown => "UNKNOWN",
+            Self::Conflicted => "CONFLICTED",
+            Self::Reroute => "REROUTE",
+            Self::Bounced => "BOUNCED",
             Self::Succeeded => "SUCCEEDED",
             Self::Failed => "FAILED",
+            Self::Cancelled => "CANCELLED",
         }
     }
 
-    /// Whether the channel has given its word.
+    /// Whether nothing more is to be done.
     pub fn settled(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed)
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+
+    /// Whether it counts as given back or on its way back (R1): not what came to nothing.
+    pub fn stands(self) -> bool {
+        !matches!(self, Self::Failed | Self::Cancelled)
     }
 }
 
@@ -79,7 +99,7 @@ pub fn request(order: &Order, earlier: &[Refund], amount: Money, today: NaiveDat
     if amount.minor <= 0 {
         return Err(RefundError::AmountInvalid);
     }
-    let standing = || earlier.iter().filter(|r| r.status != RefundStatus::Failed);
+    let standing = || earlier.iter().filter(|r| r.status.stands());
     let before: i64 = standing().map(|r| r.amount.minor).sum();
     let refundable = order.amount.minor - before;
     if amount.minor > refundable {
@@ -99,7 +119,8 @@ pub fn request(order: &Order, earlier: &[Refund], amount: Money, today: NaiveDat
 
 /// What standing refunds took back on `day`, in minor units.
 pub fn refunded_on(refunds: &[Refund], day: NaiveDate) -> i64 {
-    refunds.iter().filter(|r| r.status != RefundStatus::Failed && business_day(r.created_at) == day).map(|r| r.amount.minor).sum()
+    let taken_then = |r: &&Refund| r.status.stands() && r.taken_at().map(business_day) == Some(day);
+    refunds.iter().filter(taken_then).map(|r| r.amount.minor).sum()
 }
 
 /// The part of the fee that goes back (R9): the fee's share of everything refunded so far, half a fen up, less what went back before.
@@ -119,9 +140,44 @@ pub enum Word {
     Succeeded {
         at: chrono::DateTime<chrono::Utc>,
     },
+    /// Succeeded, with the amount as the channel states it: it is compared before anything is done.
+    Told {
+        at: chrono::DateTime<chrono::Utc>,
+        amount_minor: i64,
+        currency: String,
+        /// The amount is that of all refunds of the payment so far.
+        sum: bool,
+    },
+    /// Another amount than ours was given back, by what the channel states.
+    Conflicted {
+        amount_minor: i64,
+        currency: String,
+    },
     Failed {
         code: String,
     },
+    /// Refused because nothing goes back to this payer by this channel.
+    Closed {
+        code: String,
+    },
+}
+
+impl Word {
+    /// With a stated amount compared. `paid` is what the payment brought, in minor units: no sum of refunds is more.
+    #[must_use]
+    pub fn compared(&self, ours: Money, paid_minor: i64) -> Self {
+        match self {
+            Self::Told { at, amount_minor, currency, sum } => {
+                let right = if *sum { (ours.minor..=paid_minor).contains(amount_minor) } else { *amount_minor == ours.minor };
+                if right && currency == ours.currency.as_str() {
+                    Self::Succeeded { at: *at }
+                } else {
+                    Self::Conflicted { amount_minor: *amount_minor, currency: currency.clone() }
+                }
+            }
+            other => other.clone(),
+        }
+    }
 }
 
 /// What is to be done about it.
@@ -131,6 +187,10 @@ pub enum Verdict {
     Settle,
     /// The merchant gets the money back.
     Return,
+    /// It must go another way: the money stays set aside.
+    Reroute,
+    /// Another amount is stated: kept, and a person decides.
+    Conflict,
     /// Money that was paid too much must go back: the refund stays open and a person is called.
     StillOwed,
     /// Nothing final was said.
@@ -147,6 +207,8 @@ impl Verdict {
         match self {
             Self::Settle => "REFUNDED",
             Self::Return => "RETURNED",
+            Self::Reroute => "REROUTED",
+            Self::Conflict => "AMOUNT_DIFFERS",
             Self::StillOwed => "STILL_OWED",
             Self::Wait => "WAITING",
             Self::Duplicate => "DUPLICATE",
@@ -155,15 +217,31 @@ impl Verdict {
     }
 }
 
-/// Judges the channel's word. `surplus`: the refund gives back what should never have been paid.
-pub fn judge(status: RefundStatus, surplus: bool, word: &Word) -> Verdict {
-    use RefundStatus::{Failed, Succeeded};
+/// Judges the channel's word, whose amount was compared. `surplus`: the refund gives back what should never have been paid. `left`: the
+/// original way was left for another.
+pub fn judge(status: RefundStatus, surplus: bool, left: bool, word: &Word) -> Verdict {
+    use RefundStatus::{Cancelled, Conflicted, Failed, Gathering, Succeeded};
+    let refused = matches!(word, Word::Failed { .. } | Word::Closed { .. });
     match (word, status) {
-        (Word::Accepted, Succeeded | Failed) => Verdict::Duplicate,
+        (Word::Accepted, _) if left || status.settled() => Verdict::Duplicate,
         (Word::Accepted, _) => Verdict::Wait,
-        (Word::Succeeded { .. }, Succeeded) | (Word::Failed { .. }, Failed) => Verdict::Duplicate,
-        (Word::Succeeded { .. }, Failed) | (Word::Failed { .. }, Succeeded) => Verdict::Contradiction,
-        (Word::Succeeded { .. }, _) => Verdict::Settle,
+        // what was refused and left stays so; a success now would be money given back twice
+        _ if left => {
+            if refused {
+                Verdict::Duplicate
+            } else {
+                Verdict::Contradiction
+            }
+        }
+        // never sent
+        (_, Gathering | Cancelled) => Verdict::Contradiction,
+        (Word::Conflicted { .. }, Conflicted) => Verdict::Duplicate,
+        (_, Conflicted) => Verdict::Contradiction,
+        (Word::Succeeded { .. } | Word::Told { .. }, Succeeded) | (Word::Failed { .. } | Word::Closed { .. }, Failed) => Verdict::Duplicate,
+        (_, Succeeded | Failed) => Verdict::Contradiction,
+        (Word::Conflicted { .. }, _) => Verdict::Conflict,
+        (Word::Succeeded { .. } | Word::Told { .. }, _) => Verdict::Settle,
+        (Word::Closed { .. }, _) => Verdict::Reroute,
         (Word::Failed { .. }, _) if surplus => Verdict::StillOwed,
         (Word::Failed { .. }, _) => Verdict::Return,
     }
@@ -218,6 +296,10 @@ mod tests {
             created_at: at,
             sent_at: None,
             resolved_at: None,
+            funded: true,
+            funded_at: None,
+            route: Default::default(),
+            rerouted_for: None,
         }
     }
 
@@ -296,26 +378,66 @@ mod tests {
 
     #[test]
     fn only_the_channels_first_final_word_counts() {
+        use RefundStatus::{Cancelled, Conflicted, Gathering, Reroute};
         use RefundStatus::{Failed, Funded, Sent, Succeeded, Unknown};
         let (ok, failed) = (Word::Succeeded { at: noon() }, Word::Failed { code: "NO".to_owned() });
+        let (closed, differs) =
+            (Word::Closed { code: "GONE".to_owned() }, Word::Conflicted { amount_minor: 1, currency: "CNY".to_owned() });
         let cases = [
-            (Sent, false, &Word::Accepted, Verdict::Wait),
-            (Unknown, false, &Word::Accepted, Verdict::Wait),
-            (Succeeded, false, &Word::Accepted, Verdict::Duplicate),
-            (Funded, false, &ok, Verdict::Settle),
-            (Sent, false, &ok, Verdict::Settle),
-            (Unknown, true, &ok, Verdict::Settle),
-            (Succeeded, false, &ok, Verdict::Duplicate),
-            (Failed, false, &ok, Verdict::Contradiction),
-            (Sent, false, &failed, Verdict::Return),
-            (Unknown, false, &failed, Verdict::Return),
-            (Sent, true, &failed, Verdict::StillOwed),
-            (Failed, false, &failed, Verdict::Duplicate),
-            (Succeeded, false, &failed, Verdict::Contradiction),
+            (Sent, false, false, &Word::Accepted, Verdict::Wait),
+            (Unknown, false, false, &Word::Accepted, Verdict::Wait),
+            (Succeeded, false, false, &Word::Accepted, Verdict::Duplicate),
+            (Reroute, false, true, &Word::Accepted, Verdict::Duplicate),
+            (Funded, false, false, &ok, Verdict::Settle),
+            (Sent, false, false, &ok, Verdict::Settle),
+            (Unknown, true, false, &ok, Verdict::Settle),
+            (Succeeded, false, false, &ok, Verdict::Duplicate),
+            (Failed, false, false, &ok, Verdict::Contradiction),
+            (Sent, false, false, &failed, Verdict::Return),
+            (Unknown, false, false, &failed, Verdict::Return),
+            (Sent, true, false, &failed, Verdict::StillOwed),
+            (Failed, false, false, &failed, Verdict::Duplicate),
+            (Succeeded, false, false, &failed, Verdict::Contradiction),
+            (Sent, false, false, &closed, Verdict::Reroute),
+            (Unknown, true, false, &closed, Verdict::Reroute),
+            (Reroute, false, true, &closed, Verdict::Duplicate),
+            (Sent, false, true, &failed, Verdict::Duplicate),
+            (Reroute, false, true, &ok, Verdict::Contradiction),
+            (Sent, false, true, &ok, Verdict::Contradiction),
+            (Succeeded, false, true, &ok, Verdict::Contradiction),
+            (Failed, false, false, &closed, Verdict::Duplicate),
+            (Sent, false, false, &differs, Verdict::Conflict),
+            (Conflicted, false, false, &differs, Verdict::Duplicate),
+            (Conflicted, false, false, &ok, Verdict::Contradiction),
+            (Conflicted, false, false, &failed, Verdict::Contradiction),
+            (Succeeded, false, false, &differs, Verdict::Contradiction),
+            (Gathering, false, false, &ok, Verdict::Contradiction),
+            (Cancelled, false, false, &failed, Verdict::Contradiction),
         ];
-        for (status, surplus, word, expected) in cases {
-            assert_eq!(judge(status, surplus, word), expected, "{status:?} {surplus} {word:?}");
+        for (status, surplus, left, word, expected) in cases {
+            assert_eq!(judge(status, surplus, left, word), expected, "{status:?} {surplus} {left} {word:?}");
         }
+    }
+
+    #[test]
+    fn a_stated_amount_is_compared_and_a_sum_lies_between_ours_and_what_was_paid() {
+        let told = |amount_minor, currency: &str, sum| Word::Told { at: noon(), amount_minor, currency: currency.to_owned(), sum };
+        let cases = [
+            (told(300, "CNY", false), true),
+            (told(299, "CNY", false), false),
+            (told(301, "CNY", false), false),
+            (told(300, "USD", false), false),
+            (told(300, "CNY", true), true),
+            (told(1_000, "CNY", true), true),
+            (told(299, "CNY", true), false),
+            (told(1_001, "CNY", true), false),
+        ];
+        for (word, right) in cases {
+            let compared = word.compared(Money::cny(300), 1_000);
+            assert_eq!(matches!(compared, Word::Succeeded { .. }), right, "{word:?}");
+            assert_eq!(matches!(compared, Word::Conflicted { .. }), !right, "{word:?}");
+        }
+        assert_eq!(Word::Accepted.compared(Money::cny(1), 1), Word::Accepted);
     }
 
     proptest! {

@@ -116,7 +116,7 @@ impl Outcome {
             Ok(PaymentState { word: PaymentWord::Failed { code }, .. }) | Err(ChannelError::Refused { code }) => Self::Failed(fault(code)),
             Ok(_) => Self::Taken,
             Err(ChannelError::NoAnswer(_)) => Self::NoAnswer,
-            Err(ChannelError::BadAnswer(_)) => Self::BadAnswer,
+            Err(ChannelError::BadAnswer(_) | ChannelError::Conflicted { .. }) => Self::BadAnswer,
         }
     }
 

@@ -5,6 +5,7 @@ use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
 use crate::base::money::Money;
 use crate::ledger::{LedgerError, Rejection};
+use crate::refund::RefundError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WithdrawalError {
@@ -31,6 +32,9 @@ pub enum WithdrawalError {
     /// A withdrawal changed under its lock: a broken invariant.
     #[error("the withdrawals of the batch could not all be updated")]
     Incomplete,
+    /// A notice of the bank about a refund.
+    #[error("the bank's word on a refund could not be applied")]
+    Refund(#[source] Box<RefundError>),
     #[error("could not post to the ledger")]
     Ledger(#[from] LedgerError),
     #[error("could not reach the database")]
@@ -52,6 +56,7 @@ impl WithdrawalError {
     fn database(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Ledger(LedgerError::Database(e)) | Self::Database(e) | Self::Idempotency(IdempotencyError::Database(e)) => Some(e),
+            Self::Refund(e) => e.database(),
             _ => None,
         }
     }

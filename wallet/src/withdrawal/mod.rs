@@ -225,7 +225,7 @@ impl Withdrawals {
         let state = match answer {
             Ok(state) => state,
             Err(ChannelError::Refused { code }) => PayoutState { status: PayoutStatus::Failed { code }, bank_reference: None },
-            Err(error @ (ChannelError::NoAnswer(_) | ChannelError::BadAnswer(_))) => {
+            Err(error) => {
                 tracing::warn!(withdrawal = %id, error = &error as &dyn std::error::Error, "the bank gave no usable answer to a payout");
                 repo::mark_unknown(&self.db, book, id).await?;
                 return self.fetch(book, id).await;

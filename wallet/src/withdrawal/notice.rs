@@ -1,5 +1,7 @@
 //! The bank's notices: verified and stored by the inbox, processed from there by the worker.
 
+use std::collections::HashMap;
+
 use reqwest::header::HeaderMap;
 use sqlx::PgConnection;
 
@@ -12,6 +14,7 @@ use crate::channel::acquirer::{Heard, Spoken};
 use crate::channel::inbox::{self, Arrived, Delivery, NoticeError, NoticeKey, Waiting};
 use crate::channel::payout::PayoutState;
 use crate::channel::repo::resolve_in_tx;
+use crate::refund::{self, PayoutOutcome, PayoutVerdict};
 
 /// Outcome of a notice that decided a withdrawal.
 const APPLIED: &str = "APPLIED";
@@ -41,7 +44,9 @@ impl Withdrawals {
     /// Where one cannot be applied, each is processed alone, so that it does not keep its neighbours waiting.
     pub async fn process_notices(&self, limit: i64) -> Result<usize, WithdrawalError> {
         match db::retrying(WithdrawalError::retryable, || self.try_process(None, limit)).await {
-            Err(WithdrawalError::Refused(_) | WithdrawalError::Incomplete) => self.process_one_by_one(limit).await,
+            Err(WithdrawalError::Refused(_) | WithdrawalError::Incomplete | WithdrawalError::Refund(_)) => {
+                self.process_one_by_one(limit).await
+            }
             done => done,
         }
     }
@@ -69,15 +74,45 @@ impl Withdrawals {
 
     async fn try_process(&self, only: Option<&NoticeKey>, limit: i64) -> Result<usize, WithdrawalError> {
         let mut tx = self.db.begin().await?;
-        let waiting = inbox::lock_waiting_in_tx(&mut tx, &self.rails.names(), only, limit).await?;
+        let mut waiting = inbox::lock_waiting_in_tx(&mut tx, &self.rails.names(), only, limit).await?;
         if waiting.is_empty() {
             return Ok(0);
         }
-        let words = self.apply_notices_in_tx(&mut tx, &waiting).await?;
+        // What the bank paid for refunds comes in a transaction of its own: those lock orders, which come before all that withdrawals lock.
+        let refunds = refunds_in_tx(&mut tx, &waiting).await?;
+        if !refunds.is_empty() {
+            waiting.retain(|w| refunds.iter().any(|(key, _)| *key == w.key));
+        }
+        let words = if refunds.is_empty() {
+            self.apply_notices_in_tx(&mut tx, &waiting).await?
+        } else {
+            self.apply_refunds_in_tx(&mut tx, refunds).await?
+        };
         let outcomes: Vec<_> = waiting.iter().zip(words).map(|(w, word)| (w.key.clone(), word)).collect();
         inbox::finish_in_tx(&mut tx, &outcomes, self.clock.now()).await?;
         tx.commit().await?;
         Ok(outcomes.len())
+    }
+
+    async fn apply_refunds_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        refunds: Vec<(NoticeKey, PayoutOutcome)>,
+    ) -> Result<Vec<&'static str>, WithdrawalError> {
+        let (outcomes, now) = (refunds.into_iter().map(|(_, outcome)| outcome).collect::<Vec<_>>(), self.clock.now());
+        let (verdicts, booking) =
+            refund::apply_payouts_in_tx(tx, &outcomes, now).await.map_err(|e| WithdrawalError::Refund(Box::new(e)))?;
+        booking.write_in_tx(tx, now).await?.map_err(WithdrawalError::Refused)?;
+        Ok(verdicts
+            .into_iter()
+            .map(|verdict| match verdict {
+                None => inbox::UNKNOWN_REQUEST,
+                Some(PayoutVerdict::Changed) => APPLIED,
+                Some(PayoutVerdict::Known) => DUPLICATE,
+                Some(PayoutVerdict::Contradiction) => CONTRADICTED,
+                Some(PayoutVerdict::AmountDiffers) => AMOUNT_DIFFERS,
+            })
+            .collect())
     }
 
     async fn apply_notices_in_tx(&self, tx: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec<&'static str>, WithdrawalError> {
@@ -139,4 +174,17 @@ impl Said {
             Spoken::Payment { .. } | Spoken::Refund { .. } | Spoken::Other { .. } => None,
         }
     }
+}
+
+/// The notices about refunds, with what each says, in their order.
+async fn refunds_in_tx(tx: &mut PgConnection, waiting: &[Waiting]) -> Result<Vec<(NoticeKey, PayoutOutcome)>, WithdrawalError> {
+    let said: Vec<_> = waiting.iter().filter_map(|w| Some((&w.key, Said::read(&w.content)?))).collect();
+    let numbers: Vec<String> = said.iter().map(|(_, said)| said.request_no.clone()).collect();
+    let known: HashMap<_, _> = resolve_in_tx(tx, "REFUND_PAYOUT", &numbers).await?.into_iter().collect();
+    let about = |(key, said): (&NoticeKey, Said)| {
+        let numbered = known.get(&said.request_no)?;
+        let (bank, stated) = (key.channel.clone(), Some((said.amount_minor, said.currency)));
+        Some((key.clone(), PayoutOutcome { bank, book: numbered.book, route: numbered.subject, state: said.state, stated }))
+    };
+    Ok(said.into_iter().filter_map(about).collect())
 }

@@ -230,6 +230,8 @@ pub struct Business {
     pub success_after_decline: u32,
     /// Refunds that fail after they were accepted.
     pub refund_fail: u32,
+    /// Refunds that find the payer's account closed.
+    pub refund_closed: u32,
     /// Payouts that come back after they had succeeded (退票); told `after`.
     pub payout_return: u32,
     /// Receivers of a split that their share does not reach.
@@ -242,7 +244,7 @@ impl Section for Business {
     const PARTS: &'static [&'static str] = &[""];
     const EITHER: &'static [&'static str] = &["decline_user", "decline_channel"];
     const OTHERS: &'static [&'static str] =
-        &["late_success", "success_after_decline", "refund_fail", "payout_return", "split_part", "after_ms"];
+        &["late_success", "success_after_decline", "refund_fail", "refund_closed", "payout_return", "split_part", "after_ms"];
 
     fn field(&mut self, name: &str) -> Option<Field<'_>> {
         Some(match name {
@@ -251,6 +253,7 @@ impl Section for Business {
             "late_success" => Field::Share(&mut self.late_success),
             "success_after_decline" => Field::Share(&mut self.success_after_decline),
             "refund_fail" => Field::Share(&mut self.refund_fail),
+            "refund_closed" => Field::Share(&mut self.refund_closed),
             "payout_return" => Field::Share(&mut self.payout_return),
             "split_part" => Field::Share(&mut self.split_part),
             "after_ms" => Field::Span(&mut self.after),

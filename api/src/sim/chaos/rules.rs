@@ -61,6 +61,8 @@ pub struct Fate {
     /// Paid all the same, so long after it was declined.
     pub success_after_decline: Option<Duration>,
     pub refund_fails: bool,
+    /// A refund finds the payer's account closed.
+    pub refund_closed: bool,
     /// Comes back so long after it was paid out.
     pub payout_returns: Option<Duration>,
 }
@@ -118,7 +120,8 @@ pub fn fate(profile: &Profile, party: Party, number: &str) -> Fate {
     let (late_success, success_after_decline) = (sometimes(mix.late_success), sometimes(mix.success_after_decline));
     let (payout_returns, refund_fails) = (sometimes(mix.payout_return), dice.share(mix.refund_fail));
     let declined = codes.map(|codes| codes[dice.below(codes.len() as u64) as usize]);
-    Fate { declined, late_success, success_after_decline, refund_fails, payout_returns }
+    let refund_closed = dice.share(mix.refund_closed);
+    Fate { declined, late_success, success_after_decline, refund_fails, refund_closed, payout_returns }
 }
 
 /// Whether a share of a split reaches its receiver.

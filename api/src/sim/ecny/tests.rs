@@ -131,11 +131,11 @@ async fn money_goes_back_at_once_and_never_more_than_came() {
     world.playing.confirm(&transaction).await;
     assert!(matches!(world.heard().await, Spoken::Payment { .. }));
     let refund = number();
-    assert_eq!(world.ecny.query_refund(&asked(&refund), &asked(&payment)).await.unwrap(), None);
+    assert_eq!(world.ecny.query_refund(&asked(&refund), &asked(&payment), Money::cny(250)).await.unwrap(), None);
     let word = world.ecny.refund(&refund_of(&refund, 250)).await.unwrap();
     assert!(matches!(word, TransferWord::Succeeded { .. }), "{word:?}");
     assert_eq!(world.ecny.refund(&refund_of(&refund, 250)).await.unwrap(), word, "the same request gives the same refund");
-    assert_eq!(world.ecny.query_refund(&asked(&refund), &asked(&payment)).await.unwrap(), Some(word.clone()));
+    assert_eq!(world.ecny.query_refund(&asked(&refund), &asked(&payment), Money::cny(250)).await.unwrap(), Some(word.clone()));
     assert_eq!(world.heard().await, Spoken::Refund { request_no: refund, amount_minor: 250, currency: "CNY".to_owned(), word });
     let more = world.ecny.refund(&refund_of(&number(), 1_001)).await;
     assert!(matches!(&more, Err(ChannelError::Refused { code }) if code == "AMOUNT_EXCEEDS_PAYMENT"), "{more:?}");

@@ -84,7 +84,7 @@ impl World {
     async fn refunded(&self, refund: &Asked, payment: &Asked) -> TransferWord {
         let asking = async {
             loop {
-                match self.unionpay.query_refund(refund, payment).await.unwrap() {
+                match self.unionpay.query_refund(refund, payment, Money::cny(250)).await.unwrap() {
                     Some(TransferWord::Accepted) | None => tokio::task::yield_now().await,
                     Some(word) => return word,
                 }
@@ -272,7 +272,7 @@ async fn money_goes_back_once_and_never_more_than_came() {
     assert!(matches!(world.heard().await, Spoken::Payment { .. }));
 
     let refund = number_of(TimeDelta::zero());
-    assert_eq!(world.unionpay.query_refund(&asked(&refund), &asked(&payment)).await.unwrap(), None);
+    assert_eq!(world.unionpay.query_refund(&asked(&refund), &asked(&payment), Money::cny(250)).await.unwrap(), None);
     assert_eq!(world.unionpay.refund(&refund_of(&refund, 250)).await.unwrap(), TransferWord::Accepted);
     let again = world.unionpay.refund(&refund_of(&refund, 250)).await.unwrap();
     assert!(!matches!(again, TransferWord::Failed { .. }), "a repeated request gives the same refund: {again:?}");

@@ -287,16 +287,16 @@ async fn a_part_is_refunded_and_told_by_a_notice() {
         reason: "退货".to_owned(),
     };
     let (number_of, payment) = (asked(&refund.request_no), asked(&paid.request_no));
-    assert_eq!(world.adapter.query_refund(&number_of, &payment).await.unwrap(), None);
+    assert_eq!(world.adapter.query_refund(&number_of, &payment, Money::cny(100)).await.unwrap(), None);
     assert_eq!(world.adapter.refund(&refund).await.unwrap(), TransferWord::Accepted);
     let notice = world.notice().await;
-    let word = world.adapter.query_refund(&number_of, &payment).await.unwrap().unwrap();
+    let word = world.adapter.query_refund(&number_of, &payment, Money::cny(100)).await.unwrap().unwrap();
     assert!(matches!(word, TransferWord::Succeeded { .. }), "{word:?}");
     let request_no = refund.request_no.clone();
     let spoken = Spoken::Refund { request_no, amount_minor: 100, currency: "CNY".to_owned(), word: word.clone() };
     assert_eq!(world.heard(&notice), Ok(spoken));
     assert_eq!(world.adapter.refund(&refund).await.unwrap(), word, "asked again");
-    assert!(bad(world.adapter.query_refund(&number_of, &asked(&number())).await), "of another payment");
+    assert!(bad(world.adapter.query_refund(&number_of, &asked(&number()), Money::cny(100)).await), "of another payment");
     assert!(matches!(world.word(&paid.request_no).await, PaymentWord::Succeeded { amount_minor: 925, .. }), "still a success");
     let other = RefundOrder { amount: Money::cny(101), ..refund.clone() };
     assert!(bad(world.adapter.refund(&other).await), "the number stands for other content");

@@ -57,6 +57,11 @@ pub fn definitive(code: &str) -> bool {
     REFUSALS.iter().any(|(known, _)| *known == code)
 }
 
+/// Whether nothing goes back by Alipay any more: the buyer is gone or frozen, or the trade is past its time for refunds (交易已完结).
+pub fn refund_closed(code: &str) -> bool {
+    matches!(code, "ACQ.BUYER_NOT_EXIST" | "ACQ.BUYER_ENABLE_STATUS_FORBID" | "ACQ.TRADE_HAS_FINISHED")
+}
+
 /// Whether the code says that Alipay cannot tell now: what happened to the request is unknown. Some come with `aop.` before them.
 pub fn unknown_for_now(code: &str) -> bool {
     code.starts_with("isp.") || code.ends_with("SYSTEM_ERROR") || code.ends_with("FREQUENCY_LIMIT") || code == "ACQ.TRADE_SETTLE_ERROR"

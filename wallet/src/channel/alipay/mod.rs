@@ -25,13 +25,13 @@ use self::wire::{
     CloseAnswer, PayContent, PayExtend, PrecreateAnswer, RefundAnswer, RefundContent, RefundQueryAnswer, RefundQueryContent, TradeAnswer,
     TradeContent, code, method, read_time, read_yuan, status, time_text, yuan_text,
 };
-use super::ChannelError;
 use super::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply, TransferWord,
 };
 use super::divider::Divider;
+use super::{ChannelError, same_amount};
 use crate::base::clock::Clock;
-use crate::base::money::Currency;
+use crate::base::money::{Currency, Money};
 
 pub use self::settle::{SplitOrder, SplitPart, SplitPartState};
 
@@ -143,8 +143,8 @@ impl Alipay {
         }
     }
 
-    /// Asks for a refund by its number. `amount_minor` is compared where it is known.
-    async fn refunded(&self, request_no: &str, payment_no: &str, amount_minor: Option<i64>) -> Result<Option<TransferWord>, ChannelError> {
+    /// Asks for a refund of `amount` by its number.
+    async fn refunded(&self, request_no: &str, payment_no: &str, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
         let content = RefundQueryContent {
             out_trade_no: payment_no.to_owned(),
             out_request_no: request_no.to_owned(),
@@ -166,9 +166,7 @@ impl Alipay {
                     return Err(ChannelError::BadAnswer("a refund without its number"));
                 }
                 let said = answer.refund_amount.as_deref().and_then(read_yuan);
-                if amount_minor.is_some() && said != amount_minor {
-                    return Err(ChannelError::BadAnswer("the refund has another amount"));
-                }
+                same_amount(amount, said.ok_or(ChannelError::BadAnswer("a refund without its amount"))?, CNY)?;
                 let at = answer.gmt_refund_pay.as_deref().and_then(read_time);
                 Ok(Some(TransferWord::Succeeded { at: at.ok_or(ChannelError::BadAnswer("a success without its time"))? }))
             }
@@ -260,7 +258,7 @@ impl Acquirer for Alipay {
                     return Err(refused);
                 }
                 // the same request sent before may have been what leaves no room for this one
-                let before = self.refunded(&order.request_no, &order.payment.request_no, Some(order.amount.minor)).await?;
+                let before = self.refunded(&order.request_no, &order.payment.request_no, order.amount).await?;
                 return before.ok_or(refused);
             }
         };
@@ -268,7 +266,7 @@ impl Acquirer for Alipay {
             return Err(ChannelError::BadAnswer("it is about another payment"));
         }
         if answer.fund_change != "Y" {
-            let known = self.refunded(&order.request_no, &order.payment.request_no, Some(order.amount.minor)).await?;
+            let known = self.refunded(&order.request_no, &order.payment.request_no, order.amount).await?;
             return Ok(known.unwrap_or(TransferWord::Accepted));
         }
         match read_yuan(&answer.refund_fee) {
@@ -283,8 +281,16 @@ impl Acquirer for Alipay {
         Ok(TransferWord::Succeeded { at })
     }
 
-    async fn query_refund(&self, refund: &Asked, payment: &Asked) -> Result<Option<TransferWord>, ChannelError> {
-        self.refunded(&refund.request_no, &payment.request_no, None).await
+    async fn query_refund(&self, refund: &Asked, payment: &Asked, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
+        self.refunded(&refund.request_no, &payment.request_no, amount).await
+    }
+
+    fn refund_closed(&self, code: &str) -> bool {
+        fault::refund_closed(code)
+    }
+
+    fn tells_sums_of_refunds(&self) -> bool {
+        true
     }
 
     fn hear(&self, _headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Heard, HearError> {

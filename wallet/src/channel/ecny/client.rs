@@ -13,7 +13,7 @@ use reqwest::{Client, StatusCode, Url};
 use super::sign::{nonce, open, seal};
 use super::wire::{Answer, BODY_MAX, Notice, PATH, Payment, PaymentRequest, Refund, RefundRequest, Request, Which, code};
 use crate::base::clock::Clock;
-use crate::channel::ChannelError;
+use crate::base::money::Money;
 use crate::channel::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply, Spoken,
     TransferWord,
@@ -22,6 +22,7 @@ use crate::channel::sandbox::error_code;
 use crate::channel::sandbox::wire::{PaymentStatus, TransferStatus};
 use crate::channel::unionpay::sign::{KeyError, private_key, public_key};
 use crate::channel::unionpay::{bounded, http_client, no_answer, unsent, web_address};
+use crate::channel::{ChannelError, same_amount};
 
 /// The name of this acquirer.
 pub const NAME: &str = "ECNY";
@@ -158,7 +159,12 @@ fn payment_word(payment: Payment) -> Result<PaymentWord, ChannelError> {
     })
 }
 
-fn refund_word(refund: Refund) -> Result<TransferWord, ChannelError> {
+fn refund_word(refund: Refund, amount: Money) -> Result<TransferWord, ChannelError> {
+    same_amount(amount, refund.amount_minor, &refund.currency)?;
+    told(refund)
+}
+
+fn told(refund: Refund) -> Result<TransferWord, ChannelError> {
     Ok(match refund.status {
         TransferStatus::Accepted => TransferWord::Accepted,
         TransferStatus::Succeeded => {
@@ -231,15 +237,16 @@ impl Acquirer for Ecny {
             currency: order.amount.currency.as_str().to_owned(),
             notify_url: self.notify_url.clone(),
         });
-        let refund = self.refunded(&request, &order.request_no).await?;
-        if refund.amount_minor != order.amount.minor || refund.currency != order.amount.currency.as_str() {
-            return Err(ChannelError::BadAnswer("it is about another amount"));
-        }
-        refund_word(refund)
+        refund_word(self.refunded(&request, &order.request_no).await?, order.amount)
     }
 
-    async fn query_refund(&self, refund: &Asked, _payment: &Asked) -> Result<Option<TransferWord>, ChannelError> {
-        known(self.refunded(&Request::QueryRefund(self.which(refund)), &refund.request_no).await)?.map(refund_word).transpose()
+    async fn query_refund(&self, refund: &Asked, _payment: &Asked, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
+        let refund = known(self.refunded(&Request::QueryRefund(self.which(refund)), &refund.request_no).await)?;
+        refund.map(|refund| refund_word(refund, amount)).transpose()
+    }
+
+    fn refund_closed(&self, said: &str) -> bool {
+        said == code::WALLET_CLOSED
     }
 
     fn hear(&self, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Heard, HearError> {
@@ -285,7 +292,7 @@ fn spoken(answer: Answer) -> Result<Spoken, ChannelError> {
             request_no: refund.request_no.clone(),
             amount_minor: refund.amount_minor,
             currency: refund.currency.clone(),
-            word: refund_word(refund)?,
+            word: told(refund)?,
         },
         refused @ Answer::Refused { .. } => return Err(unexpected(refused)),
     })

@@ -121,4 +121,6 @@ pub mod code {
     pub const BALANCE_INSUFFICIENT: &str = "BALANCE_INSUFFICIENT";
     pub const PAYER_DECLINED: &str = "PAYER_DECLINED";
     pub const REQUEST_INVALID: &str = "REQUEST_INVALID";
+    /// The payer's wallet is closed: nothing goes back to it.
+    pub const WALLET_CLOSED: &str = "WALLET_CLOSED";
 }

@@ -21,7 +21,7 @@ use crate::channel::acquirer::{
     Spoken, TransferWord,
 };
 use crate::channel::payout::{PayoutOrder, PayoutRail, PayoutState, PayoutStatus};
-use crate::channel::{ChannelError, SANDBOX, SANDBOX_BANK};
+use crate::channel::{ChannelError, SANDBOX, SANDBOX_BANK, same_amount};
 
 /// Key id under which the platform signs.
 pub const PLATFORM_KEY: &str = "platform";
@@ -241,13 +241,17 @@ impl Acquirer for SandboxAcquirer {
                 },
             )
             .await?;
-        self.refunded(&order.request_no, answer)
+        self.refunded(&order.request_no, answer, order.amount)
     }
 
-    async fn query_refund(&self, refund: &Asked, _payment: &Asked) -> Result<Option<TransferWord>, ChannelError> {
+    async fn query_refund(&self, refund: &Asked, _payment: &Asked, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
         let request_no = &refund.request_no;
         let answer = self.link.get(&format!("/acquirer/v1/refunds/{request_no}")).await?;
-        answer.map(|a| self.refunded(request_no, a)).transpose()
+        answer.map(|a| self.refunded(request_no, a, amount)).transpose()
+    }
+
+    fn refund_closed(&self, said: &str) -> bool {
+        said == code::PAYER_ACCOUNT_CLOSED
     }
 
     fn hear(&self, headers: &HeaderMap, body: &[u8], _now: DateTime<Utc>) -> Result<Heard, HearError> {
@@ -325,8 +329,9 @@ impl SandboxAcquirer {
         Ok(PaymentState { invitation: Some(Invitation::Url(answer.pay_url)), word })
     }
 
-    fn refunded(&self, request_no: &str, answer: RefundAnswer) -> Result<TransferWord, ChannelError> {
+    fn refunded(&self, request_no: &str, answer: RefundAnswer, amount: Money) -> Result<TransferWord, ChannelError> {
         belongs(&self.link, request_no, &answer.merchant_no, &answer.request_no)?;
+        same_amount(amount, answer.amount_minor, &answer.currency)?;
         Ok(match answer.status {
             TransferStatus::Accepted => TransferWord::Accepted,
             TransferStatus::Succeeded => {
@@ -367,8 +372,9 @@ impl PayoutRail for SandboxBank {
         SANDBOX_BANK
     }
 
+    /// An answer about another amount is [`ChannelError::Conflicted`].
     async fn payout(&self, order: &PayoutOrder) -> Result<PayoutState, ChannelError> {
-        let answer = self
+        let answer: PayoutAnswer = self
             .link
             .post(
                 "/bank/v1/payouts",
@@ -383,6 +389,7 @@ impl PayoutRail for SandboxBank {
                 },
             )
             .await?;
+        same_amount(order.amount, answer.amount_minor, &answer.currency)?;
         self.paid_out(&order.request_no, answer)
     }
 

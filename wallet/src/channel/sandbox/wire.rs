@@ -140,6 +140,8 @@ pub mod code {
     pub const REQUEST_NO_REUSED: &str = "REQUEST_NO_REUSED";
     /// The signature, its key or its time is not right.
     pub const SIGNATURE_INVALID: &str = "SIGNATURE_INVALID";
+    /// The payer's account at the channel is closed: nothing goes back to it.
+    pub const PAYER_ACCOUNT_CLOSED: &str = "PAYER_ACCOUNT_CLOSED";
     /// The bank account is closed.
     pub const ACCOUNT_CLOSED: &str = "ACCOUNT_CLOSED";
 }

@@ -19,11 +19,11 @@ use super::wire::{
 };
 use crate::base::clock::Clock;
 use crate::base::money::{Currency, Money};
-use crate::channel::ChannelError;
 use crate::channel::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply, Spoken,
     TransferWord,
 };
+use crate::channel::{ChannelError, same_amount};
 
 /// The name of this acquirer.
 pub const NAME: &str = "UNIONPAY";
@@ -154,9 +154,14 @@ impl UnionPay {
         Ok(Some(PaymentState { invitation: None, word }))
     }
 
-    async fn refunded(&self, number: &Number<'_>) -> Result<Option<TransferWord>, ChannelError> {
+    async fn refunded(&self, number: &Number<'_>, ours: Money) -> Result<Option<TransferWord>, ChannelError> {
         let Some(answer) = self.ask(number).await? else { return Ok(None) };
-        judge::refund(&answer, required(&answer, "origRespCode")?, number.time).map(Some)
+        let word = judge::refund(&answer, required(&answer, "origRespCode")?, number.time)?;
+        if matches!(word, TransferWord::Succeeded { .. }) {
+            let stated = read_amount(required(&answer, "txnAmt")?).ok_or(ChannelError::BadAnswer("its amount cannot be read"))?;
+            same_amount(ours, stated, &judge::currency(required(&answer, "currencyCode")?)?)?;
+        }
+        Ok(Some(word))
     }
 
     /// A refusal stands only where UnionPay does not know the number: the same request may have been taken before.
@@ -265,13 +270,17 @@ impl Acquirer for UnionPay {
         match judge::answered(&answer)? {
             Answered::Taken => Ok(TransferWord::Accepted),
             // 34 says here that the payment is unknown: a refusal like any other
-            Answered::NotFound => self.refunded(&number).await?.ok_or_else(|| Self::stands(code::NOT_FOUND.to_owned())),
-            Answered::Refused(code) => self.refunded(&number).await?.ok_or_else(|| Self::stands(code)),
+            Answered::NotFound => self.refunded(&number, order.amount).await?.ok_or_else(|| Self::stands(code::NOT_FOUND.to_owned())),
+            Answered::Refused(code) => self.refunded(&number, order.amount).await?.ok_or_else(|| Self::stands(code)),
         }
     }
 
-    async fn query_refund(&self, refund: &Asked, _payment: &Asked) -> Result<Option<TransferWord>, ChannelError> {
-        self.refunded(&Number::of(refund)?).await
+    async fn query_refund(&self, refund: &Asked, _payment: &Asked, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
+        self.refunded(&Number::of(refund)?, amount).await
+    }
+
+    fn refund_closed(&self, code: &str) -> bool {
+        judge::refund_closed(code)
     }
 
     fn hear(&self, _headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Heard, HearError> {

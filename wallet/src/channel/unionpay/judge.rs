@@ -109,6 +109,11 @@ fn moment(fields: &Fields, sent: DateTime<Utc>) -> Result<DateTime<Utc>, Channel
     read_trace_time(required(fields, "traceTime")?, sent).ok_or(ChannelError::BadAnswer("its traceTime cannot be read"))
 }
 
+/// Whether the card takes nothing back: its number is no longer valid, its state is not right, it has expired (应答码 61、63、73).
+pub fn refund_closed(code: &str) -> bool {
+    matches!(code, "61" | "63" | "73")
+}
+
 /// Whose doing a code is (应答码表). What the table does not name is ours.
 pub fn fault(code: &str) -> Fault {
     match code {

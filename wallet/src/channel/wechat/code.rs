@@ -74,6 +74,11 @@ pub const ORDER_CLOSED: &[&str] = &["ORDER_CLOSED", "ORDERCLOSED"];
 /// What a query of a number that is not known is answered with by the simulator.
 pub const ORDER_NOT_EXIST: &str = "ORDER_NOT_EXIST";
 
+/// Whether nothing goes back to the payer of a refund with this code: what is abnormal, and a user who is gone ("用户账户异常、注销").
+pub fn refund_closed(code: &str) -> bool {
+    code == ABNORMAL || code == "USER_ACCOUNT_ABNORMAL"
+}
+
 /// Whether a refusal with this code is the channel's last word on a request.
 pub fn definitive(code: &str) -> bool {
     DEFINITIVE.iter().any(|(known, _)| *known == code)

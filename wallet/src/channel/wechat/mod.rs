@@ -28,13 +28,14 @@ use self::wire::{
     Amount, Call, Close, CodeUrl, Notice, Payer, Personal, Prepay, PrepayId, Refund, RefundAmount, RefundAnswer, RefundNotice,
     RefundStatus, SettleInfo, TradeState, Transaction, event,
 };
-use super::ChannelError;
 use super::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply, Spoken,
     TransferWord,
 };
 use super::divider::Divider;
+use super::{ChannelError, same_amount};
 use crate::base::clock::Clock;
+use crate::base::money::Money;
 
 pub use self::link::LinkError;
 
@@ -190,16 +191,20 @@ impl Acquirer for WechatPay {
             amount: RefundAmount { refund: order.amount.minor, total: order.paid.minor, currency },
         };
         let answer: RefundAnswer = self.link.post("/v3/refund/domestic/refunds", &request).await?.settled()?;
-        if answer.transaction_id != request.transaction_id || answer.amount != request.amount {
+        if answer.transaction_id != request.transaction_id || answer.amount.total != request.amount.total {
             return Err(ChannelError::BadAnswer("it answers another request"));
         }
-        refund_answer(&order.request_no, &order.payment.request_no, answer)
+        refund_answer(&order.request_no, &order.payment.request_no, order.amount, answer)
     }
 
-    async fn query_refund(&self, refund: &Asked, payment: &Asked) -> Result<Option<TransferWord>, ChannelError> {
+    async fn query_refund(&self, refund: &Asked, payment: &Asked, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
         let target = format!("/v3/refund/domestic/refunds/{}", segment(&refund.request_no)?);
         let answer = self.link.get(&target).await?.found()?;
-        answer.map(|answer| refund_answer(&refund.request_no, &payment.request_no, answer)).transpose()
+        answer.map(|answer| refund_answer(&refund.request_no, &payment.request_no, amount, answer)).transpose()
+    }
+
+    fn refund_closed(&self, said: &str) -> bool {
+        code::refund_closed(said)
     }
 
     fn hear(&self, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Heard, HearError> {
@@ -294,10 +299,11 @@ fn refund_word(status: RefundStatus, success_time: Option<DateTime<Utc>>) -> Res
 }
 
 /// An answer about this refund of this payment.
-fn refund_answer(refund_no: &str, payment_no: &str, answer: RefundAnswer) -> Result<TransferWord, ChannelError> {
+fn refund_answer(refund_no: &str, payment_no: &str, amount: Money, answer: RefundAnswer) -> Result<TransferWord, ChannelError> {
     if answer.out_refund_no != refund_no || answer.out_trade_no != payment_no {
         return Err(ChannelError::BadAnswer("it answers another request"));
     }
+    same_amount(amount, answer.amount.refund, &answer.amount.currency)?;
     refund_word(answer.status, answer.success_time).map_err(ChannelError::BadAnswer)
 }
 

@@ -16,16 +16,17 @@ pub(super) async fn keys_hold(tx: &mut PgConnection) -> sqlx::Result<Found> {
                           WHEN 'orderClose' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
                           WHEN 'orderRelease' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
                           WHEN 'paymentStart' THEN EXISTS (SELECT 1 FROM payment_attempts WHERE book_id = k.tenant_id AND attempt_id = k.entity_id)
-                          WHEN 'refundRequest' THEN EXISTS (SELECT 1 FROM refunds WHERE book_id = k.tenant_id AND refund_id = k.entity_id)
-                          ELSE EXISTS (SELECT 1 FROM withdrawals WHERE book_id = k.tenant_id AND withdrawal_id = k.entity_id)
+                          WHEN 'withdrawalRequest' THEN EXISTS (SELECT 1 FROM withdrawals WHERE book_id = k.tenant_id AND withdrawal_id = k.entity_id)
+                          ELSE EXISTS (SELECT 1 FROM refunds WHERE book_id = k.tenant_id AND refund_id = k.entity_id)
                       END AS found
                FROM idempotency_keys k
-               WHERE k.operation IN ('orderCreate', 'orderClose', 'orderRelease', 'paymentStart', 'refundRequest', 'withdrawalRequest')
+               WHERE k.operation IN ('orderCreate', 'orderClose', 'orderRelease', 'paymentStart', 'refundRequest', 'withdrawalRequest', 'refundCancel',
+                                     'refundFund', 'refundPayeePropose', 'refundPayeeApprove', 'refundConflictResolve')
            ), clock AS (
                SELECT now() + COALESCE((SELECT offset_ms FROM sandbox_clock), 0) * interval '1 millisecond' - interval '30 days' AS kept_from
            ), bad AS (
                SELECT format('key %s of %s of %s has no answer', key, operation, tenant_id) AS violation
-               FROM keys WHERE unanswered AND operation IN ('orderCreate', 'orderRelease', 'refundRequest', 'withdrawalRequest')
+               FROM keys WHERE unanswered AND operation NOT IN ('orderClose', 'paymentStart')
                UNION ALL
                SELECT format('key %s of %s of %s points at %s, which does not exist', key, operation, tenant_id, entity_id)
                FROM keys WHERE NOT found
@@ -60,6 +61,8 @@ pub(super) async fn numbers_given_out(tx: &mut PgConnection) -> sqlx::Result<Fou
                SELECT book_id, 'PAYMENT' AS kind, attempt_id AS subject_id FROM payment_attempts
                UNION ALL
                SELECT book_id, 'REFUND', refund_id FROM refunds
+               UNION ALL
+               SELECT book_id, 'REFUND_PAYOUT', route_id FROM refund_routes WHERE kind = 'PAYOUT'
                UNION ALL
                SELECT book_id, 'WITHDRAWAL', withdrawal_id FROM withdrawals
            ), compared AS (
@@ -104,15 +107,23 @@ pub(super) async fn notices_took_effect(tx: &mut PgConnection) -> sqlx::Result<F
                       bool_or(s.word = 'RETURNED' AND s.outcome <> 'CONTRADICTED') AS returned
                FROM said s
                JOIN request_numbers n ON n.request_no = s.request_no
-                                     AND n.kind = CASE s.kind WHEN 'PAYOUT' THEN 'WITHDRAWAL' ELSE s.kind END
-               LEFT JOIN withdrawals w ON s.kind = 'PAYOUT' AND w.book_id = n.book_id AND w.withdrawal_id = n.subject_id
-               WHERE s.kind <> 'PAYOUT' OR (w.amount_minor, w.currency) IS NOT DISTINCT FROM (s.amount_minor, s.currency)
+                                     AND (n.kind = s.kind OR (s.kind = 'PAYOUT' AND n.kind IN ('WITHDRAWAL', 'REFUND_PAYOUT')))
+               LEFT JOIN withdrawals w ON n.kind = 'WITHDRAWAL' AND w.book_id = n.book_id AND w.withdrawal_id = n.subject_id
+               LEFT JOIN refund_routes t ON n.kind = 'REFUND_PAYOUT' AND t.book_id = n.book_id AND t.route_id = n.subject_id
+               LEFT JOIN refunds f ON f.book_id = t.book_id AND f.refund_id = t.refund_id
+               WHERE s.kind <> 'PAYOUT' OR (COALESCE(w.amount_minor, f.amount_minor), COALESCE(w.currency, f.currency))
+                                           IS NOT DISTINCT FROM (s.amount_minor, s.currency)
                GROUP BY n.kind, n.book_id, n.subject_id
            ), stands AS (
-               SELECT s.*, COALESCE(t.status, r.status, w.status) AS status, COALESCE(of.surplus, false) AS surplus
+               -- of a refund, the try that has this number: the refund itself may have gone another way since
+               SELECT s.*, COALESCE(t.status, CASE y.status WHEN 'LIVE' THEN f.status WHEN 'BOUNCED' THEN 'RETURNED' ELSE y.status END, r.status, w.status)
+                          AS status,
+                      COALESCE(of.surplus, false) AS surplus
                FROM subjects s
                LEFT JOIN payment_attempts t ON s.kind = 'PAYMENT' AND t.book_id = s.book_id AND t.attempt_id = s.subject_id
                LEFT JOIN refunds r ON s.kind = 'REFUND' AND r.book_id = s.book_id AND r.refund_id = s.subject_id
+               LEFT JOIN refund_routes y ON s.kind LIKE 'REFUND%' AND y.book_id = s.book_id AND y.route_id = s.subject_id
+               LEFT JOIN refunds f ON f.book_id = y.book_id AND f.refund_id = y.refund_id
                LEFT JOIN payment_attempts of ON of.book_id = r.book_id AND of.attempt_id = r.attempt_id
                LEFT JOIN withdrawals w ON s.kind = 'WITHDRAWAL' AND w.book_id = s.book_id AND w.withdrawal_id = s.subject_id
            )
@@ -124,11 +135,13 @@ pub(super) async fn notices_took_effect(tx: &mut PgConnection) -> sqlx::Result<F
                         WHERE status IS NULL OR status <> ALL (CASE
                             WHEN kind = 'PAYMENT' AND success THEN ARRAY['SUCCEEDED', 'CONFLICTED']
                             WHEN kind = 'PAYMENT' THEN ARRAY['SUCCEEDED', 'CONFLICTED', 'FAILED', 'CLOSED_AT_CHANNEL']
-                            WHEN (success OR returned) AND failure THEN ARRAY['SUCCEEDED', 'FAILED', 'RETURNED', 'CREDITED_BACK']
+                            WHEN (success OR returned) AND failure THEN ARRAY['SUCCEEDED', 'FAILED', 'RETURNED', 'CREDITED_BACK', 'CONFLICTED']
                             WHEN returned THEN ARRAY['RETURNED', 'CREDITED_BACK']
-                            WHEN success THEN ARRAY['SUCCEEDED', 'RETURNED', 'CREDITED_BACK']
-                            WHEN surplus THEN ARRAY['FUNDED', 'SENT', 'UNKNOWN', 'SUCCEEDED']
-                            ELSE ARRAY['FAILED']
+                            -- a stated amount may differ, and a person may have found that nothing was paid
+                            WHEN success AND kind = 'REFUND' THEN ARRAY['SUCCEEDED', 'CONFLICTED', 'FAILED']
+                            WHEN success THEN ARRAY['SUCCEEDED', 'RETURNED', 'CREDITED_BACK', 'CONFLICTED']
+                            WHEN surplus THEN ARRAY['FUNDED', 'SENT', 'UNKNOWN', 'SUCCEEDED', 'FAILED', 'CONFLICTED']
+                            ELSE ARRAY['FAILED', 'CONFLICTED']
                         END)
                         LIMIT 21) AS "violations!"
            FROM stands"#

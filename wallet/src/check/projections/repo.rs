@@ -20,8 +20,13 @@ pub(super) async fn outbox_complete(tx: &mut PgConnection) -> sqlx::Result<Found
                UNION ALL
                SELECT book_id, 'payment.conflicted', attempt_id FROM payment_attempts WHERE status = 'CONFLICTED'
                UNION ALL
-               SELECT book_id, CASE status WHEN 'SUCCEEDED' THEN 'refund.succeeded' ELSE 'refund.failed' END, refund_id
-               FROM refunds WHERE status IN ('SUCCEEDED', 'FAILED')
+               SELECT book_id, CASE status WHEN 'SUCCEEDED' THEN 'refund.succeeded' WHEN 'FAILED' THEN 'refund.failed' ELSE 'refund.cancelled' END, refund_id
+               FROM refunds WHERE status IN ('FAILED', 'CANCELLED') OR (status = 'SUCCEEDED' AND route = 'ORIGINAL')
+               UNION ALL
+               -- by the bank, each try is told of
+               SELECT book_id, 'refund.succeeded', route_id FROM refund_routes WHERE kind = 'PAYOUT' AND status IN ('SUCCEEDED', 'BOUNCED')
+               UNION ALL
+               SELECT book_id, 'refund.bounced', route_id FROM refund_routes WHERE status = 'BOUNCED'
                UNION ALL
                SELECT book_id, CASE status WHEN 'FAILED' THEN 'withdrawal.failed' ELSE 'withdrawal.succeeded' END, withdrawal_id
                FROM withdrawals WHERE status IN ('SUCCEEDED', 'FAILED', 'RETURNED', 'CREDITED_BACK')
@@ -36,10 +41,11 @@ pub(super) async fn outbox_complete(tx: &mut PgConnection) -> sqlx::Result<Found
            ), told AS (
                SELECT book_id, kind, count(*) AS times,
                       CASE WHEN kind LIKE 'payment.%' THEN (payload ->> 'attemptId')::uuid WHEN kind = 'order.released' THEN (payload ->> 'releaseId')::uuid
+                           WHEN kind LIKE 'refund.%' THEN COALESCE((payload ->> 'routeId')::uuid, subject_id)
                            ELSE subject_id END AS subject_id
                FROM outbox
                WHERE kind IN ('order.created', 'order.paid', 'order.closed', 'payment.surplus', 'payment.conflicted', 'refund.succeeded',
-                              'refund.failed', 'withdrawal.succeeded', 'withdrawal.failed', 'withdrawal.returned',
+                              'refund.failed', 'refund.cancelled', 'refund.bounced', 'withdrawal.succeeded', 'withdrawal.failed', 'withdrawal.returned',
                               'withdrawal.credited_back', 'settlement.released', 'order.released')
                GROUP BY book_id, kind, 4
            ), compared AS (

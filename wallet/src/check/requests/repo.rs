@@ -19,9 +19,12 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
            ), named AS (
                SELECT CASE kind WHEN 'SETTLEMENT_RELEASE' THEN book_id ELSE owner_id END AS row_book, kind, reference_id FROM scope WHERE $2 IS NOT NULL
                UNION
-               SELECT o.book_id, k.kind, CASE o.kind WHEN 'order.paid' THEN (o.payload ->> 'attemptId')::uuid ELSE o.subject_id END
+               SELECT o.book_id, k.kind, CASE WHEN o.kind = 'order.paid' THEN (o.payload ->> 'attemptId')::uuid
+                                              WHEN k.kind IN ('REFUND_PAID_OUT', 'REFUND_BOUNCED') THEN (o.payload ->> 'routeId')::uuid
+                                              ELSE o.subject_id END
                FROM outbox o
                JOIN (VALUES ('order.paid', 'PAYMENT'), ('refund.succeeded', 'REFUND_SETTLED'), ('refund.failed', 'REFUND_RETURNED'),
+                            ('refund.cancelled', 'REFUND_RETURNED'), ('refund.succeeded', 'REFUND_PAID_OUT'), ('refund.bounced', 'REFUND_BOUNCED'),
                             ('withdrawal.succeeded', 'WITHDRAWAL_PAID'), ('withdrawal.failed', 'WITHDRAWAL_RETURNED'),
                             ('withdrawal.returned', 'WITHDRAWAL_BOUNCED'), ('withdrawal.credited_back', 'WITHDRAWAL_CREDITED_BACK'),
                             ('settlement.released', 'SETTLEMENT_RELEASE')) AS k (event_kind, kind) ON k.event_kind = o.kind
@@ -33,11 +36,17 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                FROM named n JOIN payment_attempts t ON t.book_id = n.row_book AND t.attempt_id = n.reference_id
                WHERE n.kind = 'PAYMENT'
            ), taken_back AS (
-               SELECT book_id, refund_id, order_id, amount_minor, status, NULL AS only_kind FROM refunds WHERE $2 IS NULL
+               SELECT book_id, refund_id, order_id, amount_minor, status, route, funded, NULL AS only_kind FROM refunds WHERE $2 IS NULL
                UNION ALL
-               SELECT r.book_id, r.refund_id, r.order_id, r.amount_minor, r.status, n.kind
+               SELECT r.book_id, r.refund_id, r.order_id, r.amount_minor, r.status, r.route, r.funded, n.kind
                FROM named n JOIN refunds r ON r.book_id = n.row_book AND r.refund_id = n.reference_id
-               WHERE n.kind LIKE 'REFUND%'
+               WHERE n.kind IN ('REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED')
+           ), by_bank AS (
+               SELECT t.book_id, t.route_id, t.refund_id, t.status, NULL AS only_kind FROM refund_routes t WHERE $2 IS NULL AND t.kind = 'PAYOUT'
+               UNION ALL
+               SELECT t.book_id, t.route_id, t.refund_id, t.status, n.kind
+               FROM named n JOIN refund_routes t ON t.book_id = n.row_book AND t.route_id = n.reference_id
+               WHERE n.kind IN ('REFUND_PAID_OUT', 'REFUND_BOUNCED') AND t.kind = 'PAYOUT'
            ), released AS (
                SELECT book_id, batch_id, released_minor FROM settlement_batches WHERE $2 IS NULL
                UNION ALL
@@ -61,8 +70,18 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                FROM taken_back r
                JOIN orders o USING (book_id, order_id)
                LEFT JOIN books s ON s.owner_id = o.book_id AND s.stripe = o.stripe
-               JOIN (VALUES ('REFUND', NULL), ('REFUND_SETTLED', 'SUCCEEDED'), ('REFUND_RETURNED', 'FAILED')) AS k (kind, status)
+               JOIN (VALUES ('REFUND', NULL), ('REFUND_SETTLED', 'SUCCEEDED'), ('REFUND_RETURNED', 'FAILED'),
+                            ('REFUND_RETURNED', 'CANCELLED')) AS k (kind, status)
                    ON (k.status IS NULL OR k.status = r.status) AND k.kind = COALESCE(r.only_kind, k.kind)
+               WHERE r.funded AND (k.kind <> 'REFUND_SETTLED' OR r.route = 'ORIGINAL')
+               UNION ALL
+               SELECT s.book_id, k.kind, t.route_id, r.amount_minor, o.store_id
+               FROM by_bank t
+               JOIN refunds r ON r.book_id = t.book_id AND r.refund_id = t.refund_id
+               JOIN orders o ON o.book_id = r.book_id AND o.order_id = r.order_id
+               LEFT JOIN books s ON s.owner_id = o.book_id AND s.stripe = o.stripe
+               JOIN (VALUES ('REFUND_PAID_OUT', 'SUCCEEDED'), ('REFUND_PAID_OUT', 'BOUNCED'), ('REFUND_BOUNCED', 'BOUNCED')) AS k (kind, status)
+                   ON k.status = t.status AND k.kind = COALESCE(t.only_kind, k.kind)
                UNION ALL
                SELECT book_id, 'SETTLEMENT_RELEASE', batch_id, released_minor, NULL FROM released WHERE released_minor > 0
                UNION ALL
@@ -115,7 +134,8 @@ pub(super) async fn kinds_are_known(tx: &mut PgConnection, scope: &Scope) -> sql
            SELECT (SELECT count(*) FROM scope) AS "checked!",
                   ARRAY(SELECT format('posting %s of book %s is of kind %s', posting_id, book_id, kind)
                         FROM scope
-                        WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'ORDER_RELEASE', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
+                        WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'REFUND_PAID_OUT', 'REFUND_BOUNCED',
+                                           'ORDER_RELEASE', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
                                            'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'WITHDRAWAL_BOUNCED', 'WITHDRAWAL_CREDITED_BACK',
                                            'TRANSFER_OUT', 'TRANSFER_IN', 'SPLIT_FREEZE', 'SPLIT_RELEASE', 'REVERSAL')
                         LIMIT 21) AS "violations!""#,
@@ -132,7 +152,7 @@ pub(super) async fn surplus_given_back(tx: &mut PgConnection) -> sqlx::Result<Fo
         r#"WITH surplus AS (
                SELECT t.book_id, t.attempt_id, t.amount_minor, COALESCE(sum(r.amount_minor), 0) AS given_back_minor
                FROM payment_attempts t
-               LEFT JOIN refunds r ON r.book_id = t.book_id AND r.attempt_id = t.attempt_id AND r.status <> 'FAILED'
+               LEFT JOIN refunds r ON r.book_id = t.book_id AND r.attempt_id = t.attempt_id AND r.status NOT IN ('FAILED', 'CANCELLED')
                WHERE t.surplus AND t.status = 'SUCCEEDED'
                GROUP BY t.book_id, t.attempt_id
            )
@@ -197,7 +217,7 @@ pub(super) async fn refunds_within_payments(tx: &mut PgConnection) -> sqlx::Resu
         Found,
         r#"WITH by_attempt AS (
                SELECT r.book_id, r.order_id, r.attempt_id, t.status, t.surplus, t.amount_minor, t.order_id AS paid_order_id,
-                      COALESCE(sum(r.amount_minor) FILTER (WHERE r.status <> 'FAILED'), 0) AS refunded_minor,
+                      COALESCE(sum(r.amount_minor) FILTER (WHERE r.status NOT IN ('FAILED', 'CANCELLED')), 0) AS refunded_minor,
                       count(*) AS refunds
                FROM refunds r
                LEFT JOIN payment_attempts t USING (book_id, attempt_id)
@@ -249,7 +269,7 @@ pub(super) async fn transit_is_open(tx: &mut PgConnection) -> sqlx::Result<Found
         r#"WITH open_rows AS (
                SELECT book_id, 'PAYOUT_TRANSIT' AS kind, currency, amount_minor FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED')
                UNION ALL
-               SELECT book_id, 'REFUND_PAYABLE', currency, amount_minor FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED')
+               SELECT book_id, 'REFUND_PAYABLE', currency, amount_minor FROM refunds WHERE status NOT IN ('GATHERING', 'SUCCEEDED', 'FAILED', 'CANCELLED')
            ), open_sums AS (
                SELECT book_id, kind, currency, sum(amount_minor) AS sum_minor FROM open_rows GROUP BY book_id, kind, currency
            ), transit AS (
@@ -289,6 +309,95 @@ pub(super) async fn cash_of_own_bank(tx: &mut PgConnection) -> sqlx::Result<Foun
                         FROM legs WHERE subject <> bank
                         LIMIT 21) AS "violations!"
            FROM legs"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// A refund that is under way outside has one try under way, any other none; tries follow each other, each after a definitive end of the last,
+/// and the latest is that of the refund's way. A refund that succeeded was given back by its latest try.
+pub(super) async fn one_route_at_a_time(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH counted AS (
+               SELECT r.book_id, r.refund_id, r.status, r.route, r.sent_at,
+                      count(t.route_id) AS tries, count(*) FILTER (WHERE t.status = 'LIVE') AS live, COALESCE(max(t.try_no), 0) AS last_no
+               FROM refunds r
+               LEFT JOIN refund_routes t ON t.book_id = r.book_id AND t.refund_id = r.refund_id
+               GROUP BY r.book_id, r.refund_id
+           ), latest AS (
+               SELECT c.*, t.kind, t.status AS try_status
+               FROM counted c
+               LEFT JOIN refund_routes t ON t.book_id = c.book_id AND t.refund_id = c.refund_id AND t.try_no = c.last_no
+           ), bad AS (
+               SELECT format('refund %s of book %s is %s with %s tries under way', refund_id, book_id, status, live) AS violation
+               FROM latest
+               WHERE live <> CASE WHEN status IN ('SENT', 'UNKNOWN', 'CONFLICTED') THEN 1 ELSE 0 END
+               UNION ALL
+               SELECT format('refund %s of book %s has %s tries, the last of them number %s', refund_id, book_id, tries, last_no)
+               FROM latest WHERE tries <> last_no
+               UNION ALL
+               SELECT format('refund %s of book %s went %s, its latest try %s', refund_id, book_id, route, kind)
+               FROM latest WHERE tries > 0 AND kind <> route
+               UNION ALL
+               SELECT format('refund %s of book %s is %s after a try that is %s', refund_id, book_id, status, try_status)
+               FROM latest
+               WHERE tries > 0 AND try_status <> ALL (CASE status
+                   WHEN 'SUCCEEDED' THEN ARRAY['SUCCEEDED'] WHEN 'FAILED' THEN ARRAY['FAILED'] WHEN 'BOUNCED' THEN ARRAY['BOUNCED']
+                   WHEN 'REROUTE' THEN ARRAY['FAILED'] WHEN 'FUNDED' THEN ARRAY['FAILED', 'BOUNCED'] ELSE ARRAY['LIVE'] END)
+               UNION ALL
+               SELECT format('refund %s of book %s was tried again while try %s had not failed', t.refund_id, t.book_id, t.try_no)
+               FROM refund_routes t
+               JOIN counted c ON c.book_id = t.book_id AND c.refund_id = t.refund_id AND t.try_no < c.last_no
+               WHERE t.status NOT IN ('FAILED', 'BOUNCED')
+           )
+           SELECT (SELECT count(*) FROM counted) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// A payout goes to a payee of its own refund that one person named and another confirmed before it was sent; no payee is paid twice.
+pub(super) async fn payees_are_confirmed(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH paid AS (
+               SELECT t.book_id, t.route_id, t.refund_id, t.created_at, t.payee_id, p.refund_id AS payee_of, p.proposed_by, p.approved_by, p.approved_at,
+                      count(*) OVER (PARTITION BY t.book_id, t.payee_id) AS times
+               FROM refund_routes t
+               LEFT JOIN refund_payees p ON p.book_id = t.book_id AND p.payee_id = t.payee_id
+               WHERE t.kind = 'PAYOUT'
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('payout %s of refund %s of book %s goes to payee %s of refund %s, named by %s and confirmed by %s', route_id, refund_id,
+                                      book_id, payee_id, COALESCE(payee_of::text, 'none'), proposed_by, COALESCE(approved_by::text, 'nobody'))
+                        FROM paid
+                        WHERE payee_of IS DISTINCT FROM refund_id OR approved_by IS NULL OR approved_by = proposed_by OR approved_at > created_at OR times > 1
+                        LIMIT 21) AS "violations!"
+           FROM paid"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// What receivers give back for a refund is what it takes from them and the merchant together; a refund that waits has such a return, and
+/// one that came to nothing has none.
+pub(super) async fn returns_belong_to_refunds(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH compared AS (
+               SELECT r.book_id, r.refund_id, r.status, r.amount_minor - r.fee_minor AS takes_minor, b.amount_minor AS gives_minor, b.order_id = r.order_id AS same
+               FROM refunds r
+               LEFT JOIN split_returns b ON b.book_id = r.book_id AND b.reference_id = r.refund_id
+               WHERE b.return_id IS NOT NULL OR r.status = 'GATHERING'
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('refund %s of book %s is %s and takes %s, its return gives %s', refund_id, book_id, status, takes_minor,
+                                      COALESCE(gives_minor, 0))
+                        FROM compared
+                        WHERE takes_minor IS DISTINCT FROM gives_minor OR NOT same OR status IN ('FAILED', 'CANCELLED')
+                        LIMIT 21) AS "violations!"
+           FROM compared"#
     )
     .fetch_one(tx)
     .await

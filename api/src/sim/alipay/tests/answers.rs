@@ -136,7 +136,7 @@ async fn a_refunds_answer_is_compared_with_what_was_asked() {
     let asked_for = Asked { request_no: refund.request_no.clone(), sent_at: Clock::wall() };
     for (name, member, expected) in cases {
         let alipay = canned(&world, StatusCode::OK, world.signer().sign_answer(method::REFUND_QUERY, &member)).await;
-        assert_eq!(outcome(&alipay.query_refund(&asked_for, &refund.payment).await), expected, "a refund {name}");
+        assert_eq!(outcome(&alipay.query_refund(&asked_for, &refund.payment, refund.amount).await), expected, "a refund {name}");
     }
 }
 

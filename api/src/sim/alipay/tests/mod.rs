@@ -312,11 +312,14 @@ async fn a_payment_is_refunded_in_parts_each_once() {
     running.next().await.1.unwrap();
     let first = running.refund(&order, &transaction_id, 300);
     let asked_for = Asked { request_no: first.request_no.clone(), sent_at: Clock::wall() };
-    assert_eq!(running.alipay.query_refund(&asked_for, &asked(&order)).await.unwrap(), None);
+    assert_eq!(running.alipay.query_refund(&asked_for, &asked(&order), Money::cny(300)).await.unwrap(), None);
     let TransferWord::Succeeded { at } = running.alipay.refund(&first).await.unwrap() else { panic!("not refunded") };
     for _ in 0..2 {
         assert_eq!(running.alipay.refund(&first).await.unwrap(), TransferWord::Succeeded { at }, "asked again");
-        assert_eq!(running.alipay.query_refund(&asked_for, &asked(&order)).await.unwrap(), Some(TransferWord::Succeeded { at }));
+        assert_eq!(
+            running.alipay.query_refund(&asked_for, &asked(&order), Money::cny(300)).await.unwrap(),
+            Some(TransferWord::Succeeded { at })
+        );
     }
     let more = RefundOrder { amount: Money::cny(301), ..first.clone() };
     assert_eq!(bad(running.alipay.refund(&more).await), "the request number stands for other content");
