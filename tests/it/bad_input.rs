@@ -27,6 +27,8 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     let other = app.signed_merchant_of(app.stranger().await, "别家", "6222020200001129999").await;
     let (paid, open) = (app.order(&shop, "100.00").await, app.order(&shop, "20.00").await);
     app.pay(&paid).await;
+    let input = json!({ "orderId": paid.id, "amount": "1.00", "reason": "退货", "idempotencyKey": key() });
+    let refund = app.done(&shop.owner, "refundRequest", input, "refund { id }").await["refund"]["id"].clone();
     let held = app.order_of_product(&shop, "RENOVATION_STAGES", "100.00").await;
     app.pay(&held).await;
     let theirs = app.order(&other, "5.00").await;
@@ -37,6 +39,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     let mut table = accounts(&app, &shop, &application).await;
     table.extend(papers_and_reviews(&app, &shop, &application).await);
     table.extend(money(&shop, &other, &paid.id, &open.id, &open.ticket, &theirs.id));
+    table.extend(refunds(&app, &shop, &refund, &paid.id).await);
     table.extend(operations(&app, &shop).await);
     table.push(releases(&shop, &held.id, &paid.id, &open.ticket, &theirs.id));
     table.extend(webhooks(&app, &shop, &other).await);
@@ -56,6 +59,11 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "orderRelease",
         "paymentStart",
         "refundRequest",
+        "refundCancel",
+        "refundFund",
+        "refundPayeePropose",
+        "refundPayeeApprove",
+        "refundConflictResolve",
         "splitCreate",
         "splitFinish",
         "splitReturn",
@@ -430,6 +438,41 @@ fn money(shop: &Shop, other: &Shop, paid: &str, open: &str, ticket: &str, theirs
             ]
             .concat(),
         },
+    ]
+}
+
+/// What may become of a refund that has ended: nothing, so that a good input changes nothing either.
+async fn refunds(app: &TestApp, shop: &Shop, refund: &Value, paid: &str) -> Vec<Mutation> {
+    let operator = app.operator().await;
+    let common = |state: &'static str| {
+        vec![
+            ("a key that is no UUID", json!({ "idempotencyKey": "1" }), UNFIT, ""),
+            ("a refund that never was", json!({ "refundId": "bm90aGluZw" }), MISSING, "refundId"),
+            ("an order's id", json!({ "refundId": paid }), MISSING, "refundId"),
+            ("in another state", json!({}), state, "refundId"),
+        ]
+    };
+    let mutation = |name, caller: &Caller, more: Value, selection, bad| {
+        let mut good = json!({ "refundId": refund, "idempotencyKey": key() });
+        for (field, value) in more.as_object().unwrap() {
+            good[field] = value.clone();
+        }
+        Mutation { name, caller: caller.clone(), good, selection, bad }
+    };
+    let payees = vec![
+        ("no name", json!({ "holder": " " }), INVALID, "holder"),
+        ("an oversized name", json!({ "holder": "张".repeat(65) }), INVALID, "holder"),
+        ("a short account", json!({ "account": "6222020" }), INVALID, "account"),
+        ("an account with blanks", json!({ "account": "6222 0202 0000 1123" }), INVALID, "account"),
+        ("full-width digits", json!({ "account": "６２２２０２０２００００１１２３" }), INVALID, "account"),
+    ];
+    let payee = json!({ "holder": "张三", "account": ACCOUNT });
+    vec![
+        mutation("refundCancel", &shop.owner, json!({}), "refund { id }", common("STATE_SENT")),
+        mutation("refundFund", &shop.owner, json!({}), "refund { id }", common("STATE_NOT_GATHERING")),
+        mutation("refundPayeePropose", &shop.owner, payee, "payee { id }", [common("STATE_NO_PAYEE_WANTED"), payees].concat()),
+        mutation("refundPayeeApprove", &operator, json!({ "payeeId": key() }), "refund { id }", common("STATE_NO_PAYEE_WANTED")),
+        mutation("refundConflictResolve", &operator, json!({ "paid": true }), "refund { id }", common("STATE_NOT_CONFLICTED")),
     ]
 }
 

@@ -56,6 +56,7 @@ async fn drill(profiles: &[&str]) {
         }
     }
     resolved(&app, Open::Nothing).await;
+    run::decide(&app).await;
     let found = truth::compare(&app).await;
     assert_eq!(found.wrong, Vec::<String>::new(), "{found:?}");
     assert!(found.paid >= 5 * profiles.len() && found.refunded >= profiles.len(), "something happened at all: {found:?}");

@@ -48,9 +48,14 @@ const WITHOUT_KEY: [&str; 18] = [
 ];
 
 /// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`, those of webhooks in `webhooks::resend`,
-/// dividing an order in `splits`.
-const ELSEWHERE: [&str; 8] = [
+/// dividing an order in `splits`, what may become of a refund in `refunds`.
+const ELSEWHERE: [&str; 13] = [
     "monthClose",
+    "refundCancel",
+    "refundConflictResolve",
+    "refundFund",
+    "refundPayeeApprove",
+    "refundPayeePropose",
     "splitCreate",
     "splitFinish",
     "splitReturn",

@@ -27,6 +27,7 @@ mod permissions;
 mod portable_sql;
 mod products;
 mod proofs;
+mod refunds;
 mod replay;
 mod routing;
 mod settlement;

@@ -111,6 +111,17 @@ const MUTATIONS: &[Row] = &[
           owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
     Row { field: "refundRequest", input: r#"{"orderId": "$paid", "amount": "1.00", "reason": "退货", "idempotencyKey": "$key"}"#, selection: "refund { id }",
           owner: "ok", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
+    // A refund that ended: whoever may ask is told so. Those that wait have their scenes in `refunds`.
+    Row { field: "refundCancel", input: r#"{"refundId": "$refund", "idempotencyKey": "$key"}"#, selection: "refund { id }",
+          owner: "STATE_SENT", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: "STATE_SENT", nobody: LOGIN },
+    Row { field: "refundFund", input: r#"{"refundId": "$refund", "idempotencyKey": "$key"}"#, selection: "refund { id }",
+          owner: "STATE_NOT_GATHERING", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: "STATE_NOT_GATHERING", nobody: LOGIN },
+    Row { field: "refundPayeePropose", input: r#"{"refundId": "$refund", "holder": "张三", "account": "6222020200009988776", "idempotencyKey": "$key"}"#, selection: "payee { id }",
+          owner: "STATE_NO_PAYEE_WANTED", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: "STATE_NO_PAYEE_WANTED", nobody: LOGIN },
+    Row { field: "refundPayeeApprove", input: r#"{"refundId": "$refund", "payeeId": "$key", "idempotencyKey": "$key"}"#, selection: "refund { id }",
+          owner: "STATE_NO_PAYEE_WANTED", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: "STATE_NO_PAYEE_WANTED", nobody: LOGIN },
+    Row { field: "refundConflictResolve", input: r#"{"refundId": "$refund", "paid": true, "idempotencyKey": "$key"}"#, selection: "refund { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "STATE_NOT_CONFLICTED", nobody: LOGIN },
     // The order is not to be divided: whoever may ask is told so. Orders that are have their scenes in `splits`.
     Row { field: "splitCreate", input: r#"{"orderId": "$paid", "idempotencyKey": "$key"}"#, selection: "split { status }",
           owner: MISSING, stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },
@@ -283,6 +294,9 @@ impl World {
         let operator = app.operator().await;
         app.done(&operator, "settlementRun", Value::Null, "released").await;
         app.drained().await;
+        let input = json!({ "orderId": paid.id, "amount": "1.00", "reason": "退货", "idempotencyKey": key() });
+        let refund = app.done(&shop.owner, "refundRequest", input, "refund { id }").await;
+        app.drained().await;
         let order = app.order(&shop, "20.00").await;
         let held = app.order_of_product(&shop, "RENOVATION_STAGES", "100.00").await;
         app.pay(&held).await;
@@ -301,6 +315,7 @@ impl World {
             ("$delivery", delivery),
             ("$merchant", shop.merchant.clone()),
             ("$store", shop.stores[0].clone()),
+            ("$refund", text(&refund["refund"]["id"])),
             ("$order", order.id),
             ("$ticket", order.ticket),
             ("$paid", paid.id),

@@ -5,6 +5,7 @@
 mod api;
 mod damage;
 mod lines;
+mod refunds;
 mod returns;
 mod rounds;
 mod upstream;
@@ -25,12 +26,12 @@ use wallet::book::Books;
 use wallet::book::transfer::Transfers;
 use wallet::channel::acquirer::{Acquirer, Method};
 use wallet::channel::sandbox::sign::{Signer, Verifier};
-use wallet::channel::sandbox::{ACQUIRER_KEY, Link, PLATFORM_KEY, SandboxAcquirer};
+use wallet::channel::sandbox::{ACQUIRER_KEY, Link, PLATFORM_KEY, SandboxAcquirer, SandboxBank};
 use wallet::channel::{Channels, Progress};
 use wallet::ledger::{AccountKind, Ledger, LedgerLimits};
 use wallet::order::{CreateOrder, Order, Orders};
 use wallet::payment::{Outcome, Payments, StartPayment, Verdict, Word};
-use wallet::refund::{RefundError, Refunds, RequestRefund};
+use wallet::refund::{Keeper, Payouts, RefundError, Refunds, RequestRefund};
 use wallet::settlement::Settlements;
 use wallet::split::{
     CreateRound, FROZEN_FOR, FinishSplit, Line, LineStatus, NewSplit, Parties, Return, ReturnSplit, RulePart, Share, Slice, Split,
@@ -80,7 +81,7 @@ impl Scene {
             receivers,
             orders: Orders::new(pool.clone(), clock.clone()),
             payments: Payments::new(pool.clone(), clock.clone(), channels.clone(), tests::routing(&channels, &clock), after),
-            refunds: Refunds::new(pool.clone(), clock.clone(), channels, after),
+            refunds: Refunds::new(pool.clone(), clock.clone(), channels, after).paying_out(payouts()),
             transfers: Transfers::new(pool.clone(), clock.clone()),
             ledger: Ledger::new(pool.clone(), clock.clone(), LedgerLimits::default()),
             splits: Splits::new(pool, clock.clone()),
@@ -245,6 +246,12 @@ impl Scene {
         let report = wallet::check::run(self.db.pool()).await.unwrap();
         assert!(report.is_sound(), "{report}");
     }
+}
+
+/// A bank that nobody reaches: the test speaks for it. Payees lie open.
+fn payouts() -> Payouts {
+    let keeper = Keeper { seal: Arc::new(|_, plain| Some(plain.to_vec())), open: Arc::new(|_, sealed| Some(sealed.to_vec())) };
+    Payouts { bank: SandboxBank::new(nowhere()), keeper, original_days: [("ALIPAY".to_owned(), 1)].into(), original_days_else: 180 }
 }
 
 /// A link to a port where nobody listens.

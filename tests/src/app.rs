@@ -232,13 +232,13 @@ impl TestApp {
         self.start_serve().await;
     }
 
-    /// Waits until nothing is under way any more: no job due, no notice waiting, every refund and withdrawal at its end.
+    /// Waits until nothing is under way any more: no job due, no notice waiting, every refund and withdrawal at its end, or with a person.
     pub async fn drained(&self) {
         eventually(DRAIN_LIMIT, "nothing is under way any more", async || {
             let waiting: i64 = sqlx::query_scalar(
                 "SELECT (SELECT count(*) FROM jobs WHERE state = 'READY' AND run_at <= now())
                       + (SELECT count(*) FROM notices WHERE processed_at IS NULL)
-                      + (SELECT count(*) FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED'))
+                      + (SELECT count(*) FROM refunds WHERE status IN ('FUNDED', 'SENT', 'UNKNOWN'))
                       + (SELECT count(*) FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED'))",
             )
             .fetch_one(self.owner_db())

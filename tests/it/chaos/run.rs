@@ -3,9 +3,11 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use api::graphql::id::GlobalId;
 use serde_json::{Value, json};
 use tests::{Caller, OrderHandle, PAY_LIMIT, Shop, TestApp, eventually, key, text};
 use tokio::task::{JoinSet, LocalSet};
+use wallet::base::id::{BookId, RefundId};
 
 use super::LIMIT;
 
@@ -153,7 +155,7 @@ pub async fn resolved(app: &TestApp, open: Open) {
         let waiting: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM payment_attempts
                      WHERE status IN ('SENT', 'USER_PENDING', 'UNKNOWN') AND ($1 OR replace(attempt_id::text, '-', '') = ANY($2)))
-                  + (SELECT count(*) FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED'))
+                  + (SELECT count(*) FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CONFLICTED'))
                   + (SELECT count(*) FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED'))",
         )
         .bind(matches!(open, Open::Nothing))
@@ -165,6 +167,21 @@ pub async fn resolved(app: &TestApp, open: Open) {
         (waiting == 0 && quiet && !super::truth::stale_withdrawal(app).await).then_some(())
     })
     .await;
+}
+
+/// Ends the refunds that the acquirer lied about, as an operator does who asked what really happened.
+pub async fn decide(app: &TestApp) {
+    let operator = app.operator().await;
+    let open = "SELECT book_id, refund_id FROM refunds WHERE status = 'CONFLICTED'";
+    let open: Vec<(uuid::Uuid, uuid::Uuid)> = sqlx::query_as(open).fetch_all(app.owner_db()).await.unwrap();
+    let moved = super::truth::moved_refunds(app).await;
+    for (book, refund) in open {
+        let paid = moved.contains(&refund.simple().to_string());
+        let id = GlobalId::Refund(BookId(book), RefundId(refund)).encode();
+        let input = json!({ "refundId": id, "paid": paid, "idempotencyKey": key() });
+        let done = app.done(&operator, "refundConflictResolve", input, "refund { status }").await;
+        assert_eq!(done["refund"]["status"], if paid { "SUCCEEDED" } else { "FAILED" });
+    }
 }
 
 /// Lets what is due later be due now: time passes.

@@ -80,7 +80,8 @@ async fn what_a_refund_took_is_carried_over_until_it_comes_back() {
     assert_eq!(scene.owed().await, [0, 300, 0, 700]);
     scene.turn_days(1);
     assert_eq!(scene.settlements().release_due().await.unwrap(), 0);
-    let returned = recipe::refund_returned(scene.book(), scene.store, refund, cny(700), cny(0), RefundSource::Pending, refund_day);
+    let returned =
+        recipe::refund_returned(scene.book(), scene.store, refund, (cny(700), cny(0)), &[(RefundSource::Pending, cny(700))], refund_day);
     assert_eq!(scene.post(&[returned]).await, [Ok(())]);
     assert_eq!(scene.settlements().release_due().await.unwrap(), 0, "it came back today");
     scene.turn_days(1);

@@ -169,7 +169,7 @@ mod tests {
             (recipe::refund(book, store, refund, amount, fee, RefundSource::Pending, day), Some(taken)),
             (recipe::refund(book, store, refund, amount, fee, RefundSource::Available, day), Some(taken)),
             (
-                recipe::refund_returned(book, store, refund, amount, fee, RefundSource::Pending, day),
+                recipe::refund_returned(book, store, refund, (amount, fee), &[(RefundSource::Pending, Money::cny(9_962))], day),
                 Some(DayDelta { refunded_minor: -10_000, refunded_count: -1, fee_minor: 38, ..none }),
             ),
             (recipe::refund_settled(book, store, refund, amount, "c", day), None),

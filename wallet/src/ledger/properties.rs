@@ -81,7 +81,10 @@ fn any_posting() -> impl Strategy<Value = Posting> {
             0..=2 => recipe::payment(book, store, AttemptId(id), amount, fee, CHANNEL, day),
             3 | 4 => recipe::refund(book, store, RefundId(id), amount, fee, from, day),
             5 => recipe::refund_settled(book, store, RefundId(id), amount, CHANNEL, day),
-            6 => recipe::refund_returned(book, store, RefundId(id), amount, fee, from, day),
+            6 => {
+                let taken = Money { minor: amount.minor - fee.minor, ..amount };
+                recipe::refund_returned(book, store, RefundId(id), (amount, fee), &[(from, taken)], day)
+            }
             7 => recipe::settlement_release(book, BatchId(id), amount, day),
             8 => recipe::withdrawal_hold(book, WithdrawalId(id), amount, day),
             9 => recipe::withdrawal_paid(book, WithdrawalId(id), amount, BANK, day),

@@ -253,7 +253,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::base::id::{AttemptId, MerchantId, OrderId, RefundId, StoreId};
+    use crate::base::id::{AttemptId, MerchantId, OrderId, RefundId, SplitLineId, StoreId};
+    use crate::split::back::{Standing, plan_return};
 
     fn noon() -> DateTime<Utc> {
         "2026-11-20T04:00:00Z".parse().unwrap()
@@ -455,6 +456,37 @@ mod tests {
             }
             let back: i64 = earlier.iter().map(|r| r.fee_back.minor).sum();
             prop_assert_eq!(back, order.amount.share_bps_half_up(fee_bps).minor);
+        }
+
+        /// R5 and S2 over a whole life: each part takes from everybody what is due, to the fen, and the last leaves nobody anything.
+        #[test]
+        fn parts_of_a_divided_order_take_all_that_the_merchant_and_the_receivers_have(
+            parts in prop::collection::vec(1_i64..5_000, 1..10),
+            fee_bps in 0_i32..5_000,
+            shares in prop::collection::vec(0_i64..4_000, 1..6),
+        ) {
+            let order = order(parts.iter().sum(), fee_bps, OrderStatus::Paid);
+            let base = order.amount.minor - order.amount.share_bps_half_up(fee_bps).minor;
+            let line = |n: usize, standing_minor| Standing {
+                line: SplitLineId(uuid::Uuid::from_u128(n.try_into().unwrap())), parent: None, standing_minor,
+            };
+            // what receivers have is their part of the base, in basis points of at most twenty thousand; the merchant has the rest
+            let of_base = |bps: i64| base * bps / 20_000;
+            let mut lines: Vec<Standing> = shares.iter().enumerate().map(|(n, bps)| line(n + 1, of_base(*bps))).collect();
+            let given: i64 = lines.iter().map(|l| l.standing_minor).sum();
+            lines.push(line(0, base - given));
+            let mut earlier = Vec::new();
+            for part in parts {
+                let plan = request(&order, &earlier, Money::cny(part), business_day(noon())).unwrap();
+                let amount = part - plan.fee_back.minor;
+                let backs = plan_return(amount, &lines).expect("all of it is there");
+                let of = |l: &Standing| backs.iter().find(|b| b.line == l.line).map_or(0, |b| b.amount_minor);
+                prop_assert_eq!(lines.iter().map(of).sum::<i64>() + plan.fee_back.minor, part, "the payer gets the part, of everybody together");
+                prop_assert!(lines.iter().all(|l| (0..=l.standing_minor).contains(&of(l))));
+                lines = lines.iter().map(|l| Standing { standing_minor: l.standing_minor - of(l), ..*l }).collect();
+                earlier.push(refund(&order, part, plan.fee_back.minor, RefundStatus::Succeeded, noon()));
+            }
+            prop_assert!(lines.iter().all(|l| l.standing_minor == 0), "{:?}", lines);
         }
 
         #[test]
