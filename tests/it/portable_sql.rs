@@ -115,7 +115,12 @@ const EXCEPTIONS: &[Exception] = &[
     except("R11", "api/migrations/0005_ledger_engine.sql", "UPDATE", "renames what is stored, once; a new database has no rows"),
     except("R11", "api/migrations/0009_proofs.sql", "INSERT INTO LOG_STATE", "the one row of the table"),
     except("R11", "api/migrations/0012_channels.sql", "UPDATE", "carries over what is stored, once; a new database has no rows"),
-    except("R11", "api/migrations/0018_refund_routes.sql", "INSERT INTO REFUND_ROUTES", "carries over what is stored, once; a new database has no rows"),
+    except(
+        "R11",
+        "api/migrations/0018_refund_routes.sql",
+        "INSERT INTO REFUND_ROUTES",
+        "carries over what is stored, once; a new database has no rows",
+    ),
     // sums for a comparison inside the statement: sum(bigint) is numeric, and nothing is stored
     except("R8", "wallet/src/check/", "NUMERIC[]", "compares sums, which are numeric; stores none"),
     // a bench's own throw-away cluster, plain PostgreSQL

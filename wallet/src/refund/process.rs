@@ -217,6 +217,11 @@ impl Refunds {
         }
         let (payout, surplus) = (open.refund.route == RouteKind::Payout, open.surplus);
         let booking = if payout {
+            if cmd.paid {
+                // it may still come back
+                let look = NewJob { kind: QUERY_JOB, book, subject: cmd.refund.0, run_at: Clock::wall() + payout::RETURN_LOOK };
+                job::enqueue_in_tx(&mut tx, &[look]).await?;
+            }
             payout::resolve_in_tx(&mut tx, &order, siblings, (cmd.refund, cmd.paid), now).await?
         } else {
             let code = CONFLICT_RESOLVED.to_owned();

@@ -511,6 +511,7 @@ async fn only_a_signed_and_definitive_word_decides() {
             Err(ChannelError::Refused { .. }) => "refused",
             Err(ChannelError::BadAnswer(_)) => "bad",
             Err(ChannelError::NoAnswer(_)) => "none",
+            Err(ChannelError::Conflicted { .. }) => "conflicted",
         };
         assert_eq!(word, expected, "{name}");
     }

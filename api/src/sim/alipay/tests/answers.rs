@@ -26,6 +26,7 @@ fn outcome<T>(outcome: &Result<T, ChannelError>) -> &'static str {
         Ok(_) => "answer",
         Err(ChannelError::Refused { .. }) => "refused",
         Err(ChannelError::NoAnswer(_)) => "silence",
+        Err(ChannelError::Conflicted { .. }) => "conflicted",
         Err(ChannelError::BadAnswer(_)) => "bad",
     }
 }
