@@ -24,8 +24,8 @@ pub mod refund;
 pub mod review;
 pub mod sandbox;
 pub mod split;
-mod subscription;
 pub mod split_channel;
+mod subscription;
 pub mod wallet;
 pub mod webhook;
 

@@ -46,12 +46,9 @@ impl Rejection for WithdrawalError {
             Self::AmountInvalid => invalid("amount", "金额须大于 0 且不超过 100 亿元"),
             Self::Idempotency(error) => return idempotency(error),
             Self::Busy => UserError::new("STATE_BUSY", "钱包正忙，请用同一个 idempotencyKey 稍后重试").passing(),
-            Self::BankNotConnected(_)
-            | Self::Refused(_)
-            | Self::Incomplete
-            | Self::Refund(_)
-            | Self::Ledger(_)
-            | Self::Database(_) => return None,
+            Self::BankNotConnected(_) | Self::Refused(_) | Self::Incomplete | Self::Refund(_) | Self::Ledger(_) | Self::Database(_) => {
+                return None;
+            }
         })
     }
 }

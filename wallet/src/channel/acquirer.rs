@@ -12,8 +12,8 @@ use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::ChannelError;
-use super::payout::PayoutStatus;
 use super::divider::Divider;
+use super::payout::PayoutStatus;
 use crate::base::money::Money;
 
 /// How a customer pays at a channel (支付方式).

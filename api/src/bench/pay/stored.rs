@@ -116,8 +116,12 @@ impl Acquirer for Ready {
         Err(NOT_ASKED)
     }
 
-    async fn query_refund(&self, _refund: &Asked, _payment: &Asked) -> Result<Option<TransferWord>, ChannelError> {
+    async fn query_refund(&self, _refund: &Asked, _payment: &Asked, _amount: Money) -> Result<Option<TransferWord>, ChannelError> {
         Err(NOT_ASKED)
+    }
+
+    fn refund_closed(&self, _code: &str) -> bool {
+        false
     }
 
     fn hear(&self, _headers: &HeaderMap, _body: &[u8], _now: DateTime<Utc>) -> Result<Heard, HearError> {

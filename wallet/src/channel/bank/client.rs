@@ -13,7 +13,6 @@ use super::sign::{KeyError, OpenError, Seal, Terms, serial};
 use super::wire::{BODY_MAX, GATEWAY, Message, PATH, QR, TAKEN, WireError, code, field, read_payment_status, read_transfer_status, trx};
 use crate::base::clock::Clock;
 use crate::base::money::{Currency, Money};
-use crate::channel::ChannelError;
 use crate::channel::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply, Spoken,
     TransferWord,
@@ -23,6 +22,7 @@ use crate::channel::sandbox::error_code;
 use crate::channel::sandbox::wire::{PaymentStatus, TransferStatus};
 use crate::channel::unionpay::wire::{read_stamp, stamp};
 use crate::channel::unionpay::{bounded, http_client, no_answer, unsent, web_address};
+use crate::channel::{ChannelError, same_amount};
 
 /// The name of this acquirer.
 pub const NAME: &str = "BANK";
@@ -231,6 +231,13 @@ fn refund_word(message: &Message) -> Result<TransferWord, WireError> {
     })
 }
 
+/// What became of a refund of `ours`.
+fn refunded(answer: &Message, ours: Money) -> Result<TransferWord, ChannelError> {
+    let (amount_minor, currency) = amount(answer)?;
+    same_amount(ours, amount_minor, &currency)?;
+    Ok(refund_word(answer)?)
+}
+
 #[async_trait]
 impl Acquirer for Bank {
     fn name(&self) -> &'static str {
@@ -291,15 +298,16 @@ impl Acquirer for Bank {
             (field::NOTIFY_URL, self.link.notify_url.clone()),
         ];
         let answer = self.link.exchange(trx::REFUND, &order.request_no, more).await?;
-        if amount(&answer)? != (order.amount.minor, order.amount.currency.as_str().to_owned()) {
-            return Err(ChannelError::BadAnswer("it is about another amount"));
-        }
-        Ok(refund_word(&answer)?)
+        refunded(&answer, order.amount)
     }
 
-    async fn query_refund(&self, refund: &Asked, _payment: &Asked) -> Result<Option<TransferWord>, ChannelError> {
+    async fn query_refund(&self, refund: &Asked, _payment: &Asked, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
         let found = known(self.link.exchange(trx::QUERY_REFUND, &refund.request_no, []).await)?;
-        Ok(found.map(|answer| refund_word(&answer)).transpose()?)
+        found.map(|answer| refunded(&answer, amount)).transpose()
+    }
+
+    fn refund_closed(&self, said: &str) -> bool {
+        said == code::PAYER_ACCOUNT_CLOSED
     }
 
     fn hear(&self, _headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Result<Heard, HearError> {

@@ -87,6 +87,8 @@ pub mod code {
     /// The payer's doing.
     pub const BALANCE_INSUFFICIENT: &str = "BALANCE_INSUFFICIENT";
     pub const PAYER_DECLINED: &str = "PAYER_DECLINED";
+    /// The payer's account is closed: nothing goes back to it.
+    pub const PAYER_ACCOUNT_CLOSED: &str = "PAYER_ACCOUNT_CLOSED";
 }
 
 /// How the customer is brought to pay.

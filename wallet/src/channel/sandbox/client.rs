@@ -16,6 +16,7 @@ use super::wire::{
     RefundRequest, Refusal, TransferStatus, code,
 };
 use crate::base::clock::Clock;
+use crate::base::money::Money;
 use crate::channel::acquirer::{
     Acquirer, Asked, Fault, HearError, Heard, Invitation, Method as PayMethod, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Reply,
     Spoken, TransferWord,
