@@ -115,8 +115,11 @@ impl Found {
     }
 }
 
+/// What it is, number, status, channel, amount, and how often a kind of posting names it.
+type Row = (String, String, String, String, i64, Option<String>, i64);
+
 async fn ours(app: &TestApp) -> BTreeMap<(String, String), Ours> {
-    let rows: Vec<(String, String, String, String, i64, Option<String>, i64)> = sqlx::query_as(
+    let rows: Vec<Row> = sqlx::query_as(
         "SELECT r.what, replace(r.id::text, '-', ''), r.status, r.channel, r.amount_minor, p.kind, count(p.posting_id)
          FROM (SELECT 'PAYMENT' AS what, attempt_id AS id, status, channel, amount_minor FROM payment_attempts
                UNION ALL SELECT 'REFUND', refund_id, status, '', amount_minor FROM refunds

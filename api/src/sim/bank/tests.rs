@@ -219,8 +219,11 @@ async fn what_is_not_offered_or_cannot_be_written_is_refused_before_anything_is_
     assert!(matches!(bank.pay(&order(&number(), Method::Page)).await, Err(ChannelError::NoAnswer(_))));
 }
 
+/// What is done to an answer before it is signed.
+type Spoil = fn(&mut Message);
+
 /// A counterparty that answers with these fields, after an echo that `change` may spoil, by a key, with a status.
-async fn counterparty(more: Fields, change: fn(&mut Message), key: &'static str, status: StatusCode) -> Bank {
+async fn counterparty(more: Fields, change: Spoil, key: &'static str, status: StatusCode) -> Bank {
     let (ear, hand) = (
         Seal::try_new(&BANK, &public_pem(&PLATFORM).unwrap(), corporate()).unwrap(),
         Seal::try_new(key, &public_pem(&PLATFORM).unwrap(), corporate()).unwrap(),
@@ -257,7 +260,7 @@ async fn an_answer_counts_only_from_the_bank_and_about_what_was_asked() {
     let ok = StatusCode::OK;
     let asked_of = async |bank: Bank| bank.pay(&order(&number(), Method::Page)).await;
     assert!(asked_of(counterparty(fields.clone(), |_| {}, &BANK, ok).await).await.is_ok(), "unchanged it counts");
-    let spoilt: [(&str, fn(&mut Message)); 9] = [
+    let spoilt: [(&str, Spoil); 9] = [
         ("another merchant", |m| m.set(field::MERCHANT, "7550000202".to_owned())),
         ("another number", |m| m.set(field::ORDER, "r2".to_owned())),
         ("another request's answer", |m| m.set(field::SERIAL, "0".repeat(32))),
