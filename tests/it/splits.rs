@@ -251,7 +251,7 @@ impl Scene {
 /// A bank that nobody reaches: the test speaks for it. Payees lie open.
 fn payouts() -> Payouts {
     let keeper = Keeper { seal: Arc::new(|_, plain| Some(plain.to_vec())), open: Arc::new(|_, sealed| Some(sealed.to_vec())) };
-    Payouts { bank: SandboxBank::new(nowhere()), keeper, original_days: [("ALIPAY".to_owned(), 1)].into(), original_days_else: 180 }
+    Payouts { rails: SandboxBank::new(nowhere()).into(), keeper, original_days: [("ALIPAY".to_owned(), 1)].into(), original_days_else: 180 }
 }
 
 /// A link to a port where nobody listens.

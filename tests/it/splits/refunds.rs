@@ -6,7 +6,8 @@ use wallet::base::actor::{Actor, Role};
 use wallet::base::id::{OrderId, TransferId, UserId};
 use wallet::book::transfer::{Purpose, SendTransfer};
 use wallet::channel::Progress;
-use wallet::channel::sandbox::{PayoutState, PayoutStatus};
+use wallet::channel::SANDBOX_BANK;
+use wallet::channel::payout::{PayoutState, PayoutStatus};
 use wallet::ledger::AccountKind;
 use wallet::refund::{
     ApprovePayee, CancelRefund, FundRefund, Outcome, PayoutOutcome, PayoutVerdict, ProposePayee, Refund, RefundError, RefundStatus,
@@ -54,7 +55,7 @@ impl Scene {
 
     async fn bank_says(&self, route: &Route, status: PayoutStatus, reference: &str) -> PayoutVerdict {
         let state = PayoutState { status, bank_reference: Some(reference.to_owned()) };
-        let outcome = PayoutOutcome { book: self.merchant.book(), route: route.id, state, stated: None };
+        let outcome = PayoutOutcome { bank: SANDBOX_BANK.to_owned(), book: self.merchant.book(), route: route.id, state, stated: None };
         self.refunds.apply_payouts(&[outcome]).await.unwrap()[0].unwrap()
     }
 
@@ -388,7 +389,13 @@ async fn another_amount_than_ours_is_never_booked_and_a_person_ends_it() {
     // and the bank's amounts are compared, too
     let (refund, route) = scene.rerouted(order.id, 700).await;
     let state = PayoutState { status: PayoutStatus::Succeeded, bank_reference: Some("B1".to_owned()) };
-    let outcome = PayoutOutcome { book: scene.merchant.book(), route: route.id, state, stated: Some((701, "CNY".to_owned())) };
+    let outcome = PayoutOutcome {
+        bank: SANDBOX_BANK.to_owned(),
+        book: scene.merchant.book(),
+        route: route.id,
+        state,
+        stated: Some((701, "CNY".to_owned())),
+    };
     assert_eq!(scene.refunds.apply_payouts(&[outcome]).await.unwrap(), [Some(PayoutVerdict::AmountDiffers)]);
     assert_eq!(scene.shown(&refund).await.status, RefundStatus::Conflicted);
     scene.assert_sound().await;

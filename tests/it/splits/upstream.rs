@@ -100,7 +100,7 @@ impl Market {
         config.channel.sandbox_url.clone_from(&sim_url);
         config.channel.connected = ["WECHAT_PAY", "ALIPAY"].map(str::to_owned).to_vec();
         config.channel.timeout_ms = 2_000;
-        let keys = Keys::load(&config.keys_dir()).unwrap();
+        let keys = Keys::load(&config.keys_dir(), config.channel.bank.terms()).unwrap();
         let sim = Sim::load(keys, &config.channel.merchant_no, &sim_url, &folder.path().join("journal.jsonl")).unwrap();
         tokio::spawn(sim.serve(listener, std::future::pending()));
         let platform = Arc::new(Signer::load(PLATFORM_KEY, &config.keys_dir().join("platform.pk8")).unwrap());
