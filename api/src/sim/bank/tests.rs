@@ -128,10 +128,10 @@ async fn a_payment_is_made_once_paid_notified_found_and_given_back_in_either_dia
         assert_eq!(world.bank.close(&asked(&request_no)).await.unwrap(), known, "the payer was faster");
 
         let refund = number();
-        assert_eq!(world.bank.query_refund(&asked(&refund), &asked(&request_no)).await.unwrap(), None);
+        assert_eq!(world.bank.query_refund(&asked(&refund), &asked(&request_no), Money::cny(250)).await.unwrap(), None);
         assert_eq!(world.bank.refund(&refund_of(&request_no, &refund, 250)).await.unwrap(), TransferWord::Accepted);
         let told = world.heard().await;
-        let word = world.bank.query_refund(&asked(&refund), &asked(&request_no)).await.unwrap().unwrap();
+        let word = world.bank.query_refund(&asked(&refund), &asked(&request_no), Money::cny(250)).await.unwrap().unwrap();
         assert!(matches!(word, TransferWord::Succeeded { .. }), "{word:?}");
         assert_eq!(told, Spoken::Refund { request_no: refund.clone(), amount_minor: 250, currency: "CNY".to_owned(), word: word.clone() });
         assert_eq!(world.bank.refund(&refund_of(&request_no, &refund, 250)).await.unwrap(), word, "the same request gives the same refund");
