@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::{TestApp, database, eventually, free_port};
+use tests::{Confirm, TestApp, database, eventually, free_port};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -48,7 +48,8 @@ async fn a_worker_tells_of_its_health_and_its_jobs_where_it_is_asked_to() {
     let listen = format!("127.0.0.1:{}", free_port());
     let app = TestApp::start_on(database().await, &[("HAODIAN_WORK__LISTEN", &listen)]).await;
     let shop = app.signed_merchant().await;
-    app.pay(&app.order(&shop, "10.00").await).await;
+    // its notice is lost, so a job has to ask
+    app.pay_with(&app.order(&shop, "10.00").await, Confirm { notices: 0, ..Confirm::default() }).await;
     let get = |path: &'static str| app.http().get(format!("http://{listen}{path}")).send();
     let ready: Value = eventually(LIMIT, "the worker answers", || async { get("/readyz").await.ok() }).await.json().await.unwrap();
     assert_eq!(ready["ready"], true, "{ready}");

@@ -108,7 +108,10 @@ async fn the_second_of_two_successes_goes_back_by_itself() {
     let scene = Scene::open().await;
     let order = scene.order(10_000).await;
     let first = scene.start(order.id).await;
+    let asking = "SELECT count(*) FROM jobs WHERE kind = 'payment_query'";
+    assert_eq!(scene.count(asking).await, 1);
     scene.says(&first, Word::Failed { code: "DECLINED".to_owned() }).await;
+    assert_eq!(scene.count(asking).await, 0, "the word came: nothing is left to ask");
     assert_eq!(scene.status(order.id).await, OrderStatus::Created, "free to be paid again");
     let second = scene.start(order.id).await;
     assert_ne!(first.id, second.id);

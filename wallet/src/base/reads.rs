@@ -100,7 +100,7 @@ mod tests {
             }
         });
         // all of one lane, so that the others wait while the first runs
-        let same_lane = |key: &u32| Statement::<u32, u32, ()>(Box::new(|_| unreachable!())).lane(key) % 2 == 0;
+        let same_lane = |key: &u32| Statement::<u32, u32, ()>(Box::new(|_| unreachable!())).lane(key).is_multiple_of(2);
         let keys: Vec<u32> = (0..200).filter(same_lane).take(40).collect();
         let asked: Vec<_> = keys
             .iter()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use wallet::base::clock::Clock;
 use wallet::channel::wechat::WECHAT_PAY;
 
 use super::books::{Comparison, Try, compare};
@@ -41,7 +42,7 @@ pub async fn run(config: &Config, options: Options) -> Result<()> {
 
 async fn drill(bench: &mut Bench, config: &Config, options: &Options) -> Result<(Record, Comparison)> {
     let (owner, merchant, shop) = open_shop(&bench.system, config, 0, Way::WechatCode).await?;
-    let (shop, pace, since) = (Arc::new(shop), Pace::Open(options.rate), Utc::now());
+    let (shop, pace, since) = (Arc::new(shop), Pace::Open(options.rate), Clock::wall());
     let warm = load::play(&shop, pace, WARM_UP, 0).await?;
     let length = Duration::from_secs(options.seconds);
     let cut = async {
@@ -85,5 +86,5 @@ async fn switch(sim_url: &str, how: Option<&str>) -> Result<DateTime<Utc>> {
     let told = reqwest::Client::new().post(format!("{sim_url}/control/down")).json(&json!({ "party": "wechat", "how": how })).send().await;
     let status = told.context("the simulator's control did not answer")?.status();
     ensure!(status.is_success(), "the simulator's control answered {status}");
-    Ok(Utc::now())
+    Ok(Clock::wall())
 }

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use chrono::Utc;
 use serde_json::{Map, Value, json};
+use wallet::base::clock::Clock;
 
 use super::server::{Database, Server};
 use super::{Record, percentile};
@@ -123,7 +123,7 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
         database.settle().await?;
     }
     let (shop, pace) = (Arc::new(shop), options.rate.map_or(Pace::Closed(options.callers), Pace::Open));
-    let since = Utc::now();
+    let since = Clock::wall();
     let warm = load::play(&shop, pace, WARM_UP, 0).await?;
     let before = (database.counters().await?, system.processor_times(postmaster));
     let phase = load::play(&shop, pace, Duration::from_secs(options.seconds), warm.payments.len()).await?;

@@ -78,7 +78,7 @@ async fn start(orders: &Orders, payments: &Payments, merchant: MerchantId, store
         transaction_id: format!("STORED{}", attempt.id.simple()),
         amount_minor: amount.minor,
         currency: amount.currency.as_str().to_owned(),
-        at: Utc::now(),
+        at: Clock::wall(),
     };
     Ok(Outcome { book: merchant.book(), attempt: attempt.id, word })
 }
