@@ -174,10 +174,10 @@ async fn a_refund_that_is_refused_may_be_the_one_that_went_through_before() {
     let cases = [
         ("refused and not known", refusal, &none, "refused"),
         ("refused and known", refusal, &known, "answer"),
-        ("refused and known with another amount", refusal, &known.replace("3.00", "2.00"), "bad"),
+        ("refused and known with another amount", refusal, &known.replace("3.00", "2.00"), "conflicted"),
         ("unmoved and not known", &unmoved, &none, "accepted"),
         ("unmoved and known", &unmoved, &known, "answer"),
-        ("unmoved and known with another amount", &unmoved, &known.replace("3.00", "2.00"), "bad"),
+        ("unmoved and known with another amount", &unmoved, &known.replace("3.00", "2.00"), "conflicted"),
         ("unmoved and under way", &unmoved, &known.replace("REFUND_SUCCESS", "REFUND_PROCESSING"), "accepted"),
     ];
     for (name, first, then, expected) in cases {
