@@ -235,10 +235,16 @@ async fn a_refund_that_was_taken_and_not_done_is_never_told_as_done() {
         eventually(PAY_LIMIT, "the refund ends", async || {
             let shown = shown(&app, &shop, &order).await;
             assert_ne!(shown["refunds"][0]["status"], "SUCCEEDED", "{protocol:?}");
-            (shown["refunds"][0]["status"] == "FAILED" && shown["refunded"]["amount"] == "0.00").then_some(())
+            match protocol.0 {
+                // ABNORMAL: the payer's account is closed there, so the money waits for another account of theirs
+                "WECHAT" => (shown["refunds"][0]["status"] == "REROUTE").then_some(()),
+                _ => (shown["refunds"][0]["status"] == "FAILED" && shown["refunded"]["amount"] == "0.00").then_some(()),
+            }
         })
         .await;
-        assert_eq!(pending(&app, &shop).await, before, "{protocol:?}");
+        if protocol.0 != "WECHAT" {
+            assert_eq!(pending(&app, &shop).await, before, "{protocol:?}");
+        }
     }
     let told: i64 =
         sqlx::query_scalar("SELECT count(*) FROM outbox WHERE kind = 'refund.succeeded'").fetch_one(app.owner_db()).await.unwrap();

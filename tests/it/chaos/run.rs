@@ -155,7 +155,7 @@ pub async fn resolved(app: &TestApp, open: Open) {
         let waiting: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM payment_attempts
                      WHERE status IN ('SENT', 'USER_PENDING', 'UNKNOWN') AND ($1 OR replace(attempt_id::text, '-', '') = ANY($2)))
-                  + (SELECT count(*) FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CONFLICTED'))
+                  + (SELECT count(*) FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CONFLICTED', 'REROUTE'))
                   + (SELECT count(*) FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED'))",
         )
         .bind(matches!(open, Open::Nothing))

@@ -101,6 +101,8 @@ impl Found {
             // UnionPay closes nothing on request: what nobody paid is over when its time to pay is
             ("PAYMENT", false, _, "SENT" | "UNKNOWN" | "USER_PENDING") if ours.channel == "UNIONPAY" => return booked.is_empty(),
             ("REFUND", true, _, "SUCCEEDED") => (&mut self.refunded, booked == [("REFUND", 1), ("REFUND_SETTLED", 1)]),
+            // the payer's account is closed there: the money waits for another
+            ("REFUND", false, _, "REROUTE") => return booked == [("REFUND", 1)] && same_amount,
             ("REFUND", false, _, "FAILED") => return booked == [("REFUND", 1), ("REFUND_RETURNED", 1)],
             ("PAYOUT", true, _, "SUCCEEDED") => (&mut self.paid_out, booked == [("WITHDRAWAL_HOLD", 1), ("WITHDRAWAL_PAID", 1)]),
             ("PAYOUT", false, true, "CREDITED_BACK") => {

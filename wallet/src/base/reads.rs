@@ -102,15 +102,17 @@ mod tests {
         // all of one lane, so that the others wait while the first runs
         let same_lane = |key: &u32| Statement::<u32, u32, ()>(Box::new(|_| unreachable!())).lane(key).is_multiple_of(2);
         let keys: Vec<u32> = (0..200).filter(same_lane).take(40).collect();
-        let asked: Vec<_> = keys
-            .iter()
-            .map(|key| {
-                tokio::spawn({
-                    let (reads, key) = (reads.clone(), *key);
-                    async move { reads.get(key).await }
-                })
+        let ask = |key: &u32| {
+            tokio::spawn({
+                let (reads, key) = (reads.clone(), *key);
+                async move { reads.get(key).await }
             })
-            .collect();
+        };
+        let mut asked = vec![ask(&keys[0])];
+        while statements.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        asked.extend(keys[1..].iter().map(ask));
         tokio::task::yield_now().await;
         go.notify_one();
         for (key, answer) in keys.iter().zip(asked) {
