@@ -120,11 +120,12 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
     if options.stored > 0 {
         let (id, store) = id::store(&shop.stores[0].clone().into()).context("the id of a store")?;
         stored::store(config, &database.pool, id, store, options.stored).await?;
-        database.settle().await?;
     }
     let (shop, pace) = (Arc::new(shop), options.rate.map_or(Pace::Closed(options.callers), Pace::Open));
     let since = Clock::wall();
     let warm = load::play(&shop, pace, WARM_UP, 0).await?;
+    // as autovacuum does within a minute: plans that were made while tables were empty are made anew
+    database.settle().await?;
     let before = (database.counters().await?, system.processor_times(postmaster));
     let phase = load::play(&shop, pace, Duration::from_secs(options.seconds), warm.payments.len()).await?;
     let after = (database.counters().await?, system.processor_times(postmaster));
