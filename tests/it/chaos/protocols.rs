@@ -58,7 +58,8 @@ async fn customer(app: &TestApp, shop: &Shop, way: (&str, &str), number: usize) 
         }
         let answer = app.http().post(format!("{page}/confirm")).json(&json!({ "notices": 1, "delay_ms": 0 })).send().await.unwrap();
         let told: Value = answer.json().await.unwrap();
-        if told["status"] != "FAILED" {
+        // at UnionPay a payer who was declined may try the same code again until its time is over
+        if told["status"] != "FAILED" || way.0 == "UNIONPAY" {
             break;
         }
         run::failed(app, &handle).await;
