@@ -154,12 +154,15 @@ pub async fn resolved(app: &TestApp, open: Open) {
         let decided = super::truth::decided(&before);
         let waiting: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM payment_attempts
-                     WHERE status IN ('SENT', 'USER_PENDING', 'UNKNOWN') AND ($1 OR replace(attempt_id::text, '-', '') = ANY($2)))
+                     WHERE status IN ('SENT', 'USER_PENDING', 'UNKNOWN')
+                       AND ($1 OR replace(attempt_id::text, '-', '') = ANY(CASE WHEN channel = 'UNIONPAY' THEN $3 ELSE $2 END)))
                   + (SELECT count(*) FROM refunds WHERE status NOT IN ('SUCCEEDED', 'FAILED', 'CONFLICTED', 'REROUTE'))
                   + (SELECT count(*) FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED'))",
         )
         .bind(matches!(open, Open::Nothing))
         .bind(&decided)
+        // a payer whom UnionPay declined may try again until the code's time is over
+        .bind(super::truth::paid(&before))
         .fetch_one(app.owner_db())
         .await
         .unwrap();

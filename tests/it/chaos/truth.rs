@@ -58,6 +58,11 @@ pub fn decided(text: &str) -> Vec<String> {
     read(text).into_iter().filter(decided).map(|t| t.request_no).collect()
 }
 
+/// Numbers of the payments that were paid.
+pub fn paid(text: &str) -> Vec<String> {
+    read(text).into_iter().filter(|t| t.what == "PAYMENT" && t.status == "SUCCEEDED").map(|t| t.request_no).collect()
+}
+
 /// Numbers of the refunds that the payer has.
 pub async fn moved_refunds(app: &TestApp) -> BTreeSet<String> {
     truth(app).await.into_iter().filter(|t| t.what == "REFUND" && t.moved).map(|t| t.request_no).collect()
