@@ -144,7 +144,6 @@ async fn whatever_becomes_of_answers_every_protocol_ends_as_what_its_channel_did
 }
 
 #[tokio::test]
-#[ignore = "Alipay's simulator answers a refund with success that its own book made fail: to be mended there"]
 async fn whatever_notices_say_every_protocol_ends_as_what_its_channel_did() {
     drill(&["bounce", "duplicating", "reordering", "lying", "late"]).await;
 }

@@ -10,7 +10,7 @@ use wallet::channel::alipay::wire::{
     CloseAnswer, PayContent, PrecreateAnswer, RefundAnswer, RefundContent, RefundQueryAnswer, RefundQueryContent, TradeAnswer,
     TradeContent, code, read_time, read_yuan, status, time_text, yuan_text,
 };
-use wallet::channel::sandbox::wire::{PaymentRequest, PaymentStatus, RefundRequest, TransferStatus};
+use wallet::channel::sandbox::wire::{PaymentRequest, PaymentStatus, RefundRequest, TransferStatus, code as sandbox};
 
 use super::super::book::{Book, Refused};
 use super::super::record::Payment;
@@ -129,7 +129,16 @@ pub fn refund(sim: &Arc<Sim>, params: &Params, asked: &RefundContent) -> Said {
         other => refusal(other),
     })?;
     let notice = book.settle_refund(ME, &refund.request.request_no, now).map_err(refusal)?;
-    let paid_at = book.refund(ME, &refund.request.request_no).and_then(|refund| refund.success_time);
+    let settled = book.refund(ME, &refund.request.request_no).unwrap_or(&refund);
+    let (failed, paid_at) = (settled.status == TransferStatus::Failed, settled.success_time);
+    if failed {
+        let closed = settled.error_code.as_deref() == Some(sandbox::PAYER_ACCOUNT_CLOSED);
+        // a refund that failed is refused, each time it is asked for, and nothing is told of it
+        if let Some(notice) = notice {
+            book.delivered(&notice.notice_id, 0).map_err(refusal)?;
+        }
+        return Err(Refusal::Business(if closed { "ACQ.BUYER_ENABLE_STATUS_FORBID" } else { "ACQ.SELLER_BALANCE_NOT_ENOUGH" }));
+    }
     drop(book);
     if let Some(notice) = notice {
         notify::deliver(sim, notice, std::time::Duration::ZERO);

@@ -109,7 +109,7 @@ impl Splits {
     pub(super) async fn introduce(&self, accounts: &[ChannelAccount]) -> Result<Option<Duration>, SplitError> {
         for account in accounts {
             let Some(divider) = self.channels.divider(&account.channel) else { return Ok(Some(DISCONNECTED_PAUSE)) };
-            if let Some(wait) = bucket::take(&self.db, &account.channel, divider.payee_no(), divider.caps().calls_per_s).await? {
+            if let Some(wait) = bucket::take(&self.db, &account.channel, divider.payee_no(), divider.caps().calls_per_s, 1).await? {
                 return Ok(Some(wait));
             }
             let name = repo::name(&self.db, account.merchant).await?.ok_or(SplitError::NotFound)?;

@@ -73,8 +73,8 @@ impl Splits {
     /// One or two exchanges: what was sent before is asked about first, and sent again where the channel does not know it.
     async fn say(&self, divider: &dyn Divider, ask: &ToAsk) -> Result<Said, SplitError> {
         let call = &ask.call;
-        let paced = async || bucket::take(&self.db, &call.channel, divider.payee_no(), divider.caps().calls_per_s).await;
-        if let Some(wait) = paced().await? {
+        let requests = if ask.fresh { 1 } else { 2 };
+        if let Some(wait) = bucket::take(&self.db, &call.channel, divider.payee_no(), divider.caps().calls_per_s, requests).await? {
             return Ok(Said::Wait(wait));
         }
         if call.kind == CallKind::Return {
@@ -84,25 +84,15 @@ impl Splits {
             let known = if ask.fresh { None } else { divider.query_back(&back).await? };
             let word = match known {
                 Some(word) => word,
-                None if ask.fresh => divider.give_back(&back).await?,
-                None => match paced().await? {
-                    Some(wait) => return Ok(Said::Wait(wait)),
-                    None => divider.give_back(&back).await?,
-                },
+                None => divider.give_back(&back).await?,
             };
             return Ok(Said::Verdict(returned(call, word)));
         }
         let known = if ask.fresh { None } else { divider.query_division(&call.asked()).await? };
         let word = match known {
             Some(word) => word,
-            None => {
-                if !ask.fresh
-                    && let Some(wait) = paced().await?
-                {
-                    return Ok(Said::Wait(wait));
-                }
-                if call.kind == CallKind::Finish { divider.finish(&call.asked()).await? } else { divider.divide(&call.division()).await? }
-            }
+            None if call.kind == CallKind::Finish => divider.finish(&call.asked()).await?,
+            None => divider.divide(&call.division()).await?,
         };
         judged(call, &word)
     }

@@ -462,3 +462,26 @@ async fn answers_spoilt_on_the_way_count_for_nothing() {
         assert!(matches!(answer, Err(ChannelError::BadAnswer(_))), "{fault}: {answer:?}");
     }
 }
+
+#[tokio::test]
+async fn a_refund_that_failed_is_refused_each_time_and_never_told_as_done() {
+    for (share, code) in [("refund_fail", "ACQ.SELLER_BALANCE_NOT_ENOUGH"), ("refund_closed", "ACQ.BUYER_ENABLE_STATUS_FORBID")] {
+        let running = start(0).await;
+        let order = order(Method::Page, 8_888);
+        let transaction_id = running.paid(&order).await;
+        let control = running.gateway_url.replace("/alipay/gateway.do", "/control/profile");
+        let changed =
+            http().post(control).body(format!("about = \"a test\"\nseed = 1\n[business]\n{share} = 10000\n")).send().await.unwrap();
+        assert_eq!(changed.status(), StatusCode::OK);
+        let refund = running.refund(&order, &transaction_id, 300);
+        for _ in 0..2 {
+            assert_eq!(refused(running.alipay.refund(&refund).await), code);
+        }
+        let asked_for = Asked { request_no: refund.request_no.clone(), sent_at: Clock::wall() };
+        let known = running.alipay.query_refund(&asked_for, &asked(&order), refund.amount).await.unwrap();
+        assert_eq!(known, None, "nothing went back");
+        let truth = running.gateway_url.replace("/alipay/gateway.do", "/control/truth");
+        let truth = http().get(truth).send().await.unwrap().text().await.unwrap();
+        assert!(truth.contains(&refund.request_no) && truth.contains("FAILED"), "{truth}");
+    }
+}
