@@ -57,8 +57,7 @@ async fn drill(profiles: &[&str]) {
     }
     resolved(&app, Open::Nothing).await;
     run::decide(&app).await;
-    let found = truth::compare(&app).await;
-    assert_eq!(found.wrong, Vec::<String>::new(), "{found:?}");
+    let found = run::compared(&app).await;
     assert!(found.paid >= 5 * profiles.len() && found.refunded >= profiles.len(), "something happened at all: {found:?}");
     assert_eq!(found.paid_out + found.came_back, 5 * profiles.len(), "{found:?}");
     Rc::into_inner(app).expect("all customers are done").finish().await;
@@ -78,6 +77,37 @@ async fn a_lie_changes_nothing_a_payout_comes_back_by_notice_and_by_query_and_no
     assert_eq!(wild, calm);
     let found = truth::compare(&app).await;
     assert_eq!((found.wrong.as_slice(), found.conflicted, found.came_back), (&[][..], 2, 2), "{found:?}");
+    Rc::into_inner(app).expect("nobody else has it").finish().await;
+}
+
+#[tokio::test]
+async fn a_success_after_a_decline_of_which_nothing_was_told_is_found_by_looking_again() {
+    let app = Rc::new(TestApp::start().await);
+    let shop = app.signed_merchant().await;
+    let about = "about = \"a no that becomes a yes, and nobody says so\"\nseed = 1\n";
+    let fates = "[business]\ndecline_user = 10000\nsuccess_after_decline = 10000\nafter_ms = [5000, 5000]\n[notice]\ndrop = 10000\n";
+    profile(&app, &format!("{about}{fates}")).await;
+    let order = app.order(&shop, "10.00").await;
+    let started = app.start_payment(&order).await;
+    app.confirm(&started, Confirm::default()).await;
+    eventually(LIMIT, "the decline is learnt of by asking, and the success comes", async || {
+        run::hurry(&app).await;
+        let declined = "SELECT count(*) FROM payment_attempts WHERE status = 'FAILED'";
+        let declined: i64 = sqlx::query_scalar(declined).fetch_one(app.owner_db()).await.unwrap();
+        (declined == 1 && !truth::paid(&truth::text(&app).await).is_empty()).then_some(())
+    })
+    .await;
+    profile(&app, "calm").await;
+    // the order is over by then: its money goes back
+    app.play_ahead(chrono::TimeDelta::hours(2)).await;
+    let found = eventually(PAY_LIMIT, "the money went back", async || {
+        run::hurry(&app).await;
+        let found = truth::compare(&app).await;
+        (found.refunded == 1).then_some(found)
+    })
+    .await;
+    assert_eq!((found.wrong.as_slice(), found.paid), (&[][..], 1));
+    assert_eq!(app.wallet(&shop).await.0, "0.00");
     Rc::into_inner(app).expect("nobody else has it").finish().await;
 }
 

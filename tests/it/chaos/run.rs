@@ -4,12 +4,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use api::graphql::id::GlobalId;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use tests::{Caller, OrderHandle, PAY_LIMIT, Shop, TestApp, eventually, key, text};
 use tokio::task::{JoinSet, LocalSet};
 use wallet::base::id::{BookId, RefundId};
 
 use super::LIMIT;
+use super::truth::Found;
 
 /// How long nothing must have happened at the acquirer: longer than anything there comes late.
 const QUIET: Duration = Duration::from_millis(1_800);
@@ -185,6 +187,23 @@ pub async fn decide(app: &TestApp) {
         let done = app.done(&operator, "refundConflictResolve", input, "refund { status }").await;
         assert_eq!(done["refund"]["status"], if paid { "SUCCEEDED" } else { "FAILED" });
     }
+}
+
+/// Compares when all that is asked about again was asked about, two hours later: a success after a close or a decline whose one notice was lost
+/// is found then.
+pub async fn compared(app: &TestApp) -> Found {
+    app.play_ahead(TimeDelta::hours(2)).await;
+    let mut last = Vec::new();
+    eventually(PAY_LIMIT, "the books are what the channels did", async || {
+        hurry(app).await;
+        let found = super::truth::compare(app).await;
+        if found.wrong != last {
+            eprintln!("not yet what the channels did: {:?}", found.wrong);
+            last.clone_from(&found.wrong);
+        }
+        found.wrong.is_empty().then_some(found)
+    })
+    .await
 }
 
 /// Lets what is due later be due now: time passes.

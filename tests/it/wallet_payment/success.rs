@@ -111,11 +111,12 @@ async fn the_second_of_two_successes_goes_back_by_itself() {
     let asking = "SELECT count(*) FROM jobs WHERE kind = 'payment_query'";
     assert_eq!(scene.count(asking).await, 1);
     scene.says(&first, Word::Failed { code: "DECLINED".to_owned() }).await;
-    assert_eq!(scene.count(asking).await, 0, "the word came: nothing is left to ask");
+    assert_eq!(scene.count(asking).await, 1, "it is looked at again, later");
     assert_eq!(scene.status(order.id).await, OrderStatus::Created, "free to be paid again");
     let second = scene.start(order.id).await;
     assert_ne!(first.id, second.id);
     assert_eq!(scene.says(&second, scene.success(&second, "T2")).await, Verdict::Pay);
+    assert_eq!(scene.count(asking).await, 1, "the word came: nothing is left to ask of the second");
     // the channel takes back its no
     let verdict = scene.says(&first, scene.success(&first, "T1")).await;
     assert!(matches!(verdict, Verdict::GiveBack(_)), "{verdict:?}");

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::batch::{self, Batch};
-use super::rules::{self, AttemptStatus, Verdict, Word};
+use super::rules::{self, AttemptStatus, Look, Verdict, Word};
 use super::{Attempt, Outcome, PaymentError, Payments, QUERY_JOB, repo, word_of};
 use crate::base::actor::Actor;
 use crate::base::db::retrying;
@@ -87,11 +87,12 @@ impl Payments {
         (seen.into_inner().unwrap_or_default(), result)
     }
 
-    /// Asks the channel what became of an attempt, and closes it there when its order can no longer be paid. Job [`super::QUERY_JOB`].
+    /// Asks the channel what became of an attempt, and closes it there when its order can no longer be paid. One that came to nothing is asked
+    /// about twice more, later: see [`rules::later_look`]. Job [`super::QUERY_JOB`].
     pub async fn query(&self, book: BookId, attempt: AttemptId) -> Result<Progress, PaymentError> {
         let attempt = self.by_ids(&[(book.merchant(), attempt)]).await?.pop().ok_or(PaymentError::NotFound)?;
         if !attempt.status.live() {
-            return Ok(Progress::Settled);
+            return self.look_again(&attempt).await;
         }
         let order = order::repo::by_ids(&self.db, &[(attempt.merchant, attempt.order)]).await?.pop().ok_or(PaymentError::NotFound)?;
         let attempts = self.of_orders(&[(attempt.merchant, attempt.order)]).await?;
@@ -114,10 +115,32 @@ impl Payments {
                 return self.left_open(&attempt).await;
             }
         };
-        let verdict = self.apply(&[Outcome { book, attempt: attempt.id, word: word.clone() }]).await?;
-        match (word, verdict.first()) {
-            (Word::Pending { .. }, _) => Ok(ask_again(self.clock.now() - attempt.sent_at)),
-            _ => Ok(Progress::Settled),
+        let paid = matches!(word, Word::Succeeded { .. });
+        self.apply(&[Outcome { book, attempt: attempt.id, word }]).await?;
+        // what came to nothing is looked at again, in its time
+        Ok(if paid { Progress::Settled } else { ask_again(self.clock.now() - attempt.sent_at) })
+    }
+
+    /// Asks about an attempt that came to nothing, whether it was paid all the same.
+    async fn look_again(&self, attempt: &Attempt) -> Result<Progress, PaymentError> {
+        let next = match rules::later_look(attempt, self.clock.now()) {
+            Look::Never => return Ok(Progress::Settled),
+            Look::In(wait) => return Ok(Progress::AskAgain(wait)),
+            Look::Now { next } => next,
+        };
+        let channel = self.channels.get(&attempt.channel).ok_or(PaymentError::NoChannel)?;
+        match channel.query(&attempt.asked()).await {
+            Ok(state) => {
+                if let Some(word @ Word::Succeeded { .. }) = state.map(word_of) {
+                    self.apply(&[Outcome { book: attempt.merchant.book(), attempt: attempt.id, word }]).await?;
+                    return Ok(Progress::Settled);
+                }
+                Ok(next.map_or(Progress::Settled, Progress::AskAgain))
+            }
+            Err(error) => {
+                tracing::warn!(attempt_id = %attempt.id, error = &error as &dyn std::error::Error, "could not look again at a payment");
+                Ok(ask_again(self.clock.now() - attempt.sent_at))
+            }
         }
     }
 
@@ -222,7 +245,8 @@ async fn apply_in_tx(
     let changed = batch.attempts();
     repo::update_in_tx(tx, &changed).await?;
     order::repo::update_in_tx(tx, &batch.orders()).await?;
-    let settled: Vec<Uuid> = changed.iter().filter(|attempt| !attempt.status.live()).map(|attempt| attempt.id.0).collect();
+    let asked_no_more = |attempt: &&Attempt| !attempt.status.live() && matches!(rules::later_look(attempt, now), Look::Never);
+    let settled: Vec<Uuid> = changed.iter().filter(asked_no_more).map(|attempt| attempt.id.0).collect();
     job::settle_in_tx(tx, QUERY_JOB, &settled).await?;
     if !batch.refunds.is_empty() {
         refund::insert_in_tx(tx, &batch.refunds).await?;

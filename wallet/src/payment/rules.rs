@@ -1,5 +1,7 @@
 //! What the channel's word means for an attempt and its order (P1 to P8), and whether an order may be paid. Pure.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -218,6 +220,29 @@ fn inviting(attempt: &Attempt, now: DateTime<Utc>) -> bool {
 /// Whether a live attempt was given up for a later one: nobody was invited to pay it, so it is closed and not only asked about.
 pub fn given_up(attempt: &Attempt, attempts: &[Attempt], now: DateTime<Utc>) -> bool {
     !inviting(attempt, now) && attempts.iter().any(|later| later.sent_at > attempt.sent_at && later.id != attempt.id)
+}
+
+/// How long after its end an attempt that came to nothing is asked about again, and for the last time. A channel may take money after it said
+/// that it would not (P3), and the notice that tells may be lost; what comes later still is found when accounts are compared.
+const LATER_LOOKS: [TimeDelta; 2] = [TimeDelta::hours(1), TimeDelta::hours(24)];
+
+/// Whether an ended attempt is asked about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Look {
+    Never,
+    In(Duration),
+    /// And then again after `next`.
+    Now {
+        next: Option<Duration>,
+    },
+}
+
+/// When an ended attempt is asked about again.
+pub fn later_look(attempt: &Attempt, now: DateTime<Utc>) -> Look {
+    let came_to_nothing = matches!(attempt.status, AttemptStatus::Failed | AttemptStatus::ClosedAtChannel);
+    let Some(ended) = attempt.resolved_at.filter(|_| came_to_nothing) else { return Look::Never };
+    let [first, last] = LATER_LOOKS.map(|after| (ended + after - now).to_std().ok().filter(|wait| !wait.is_zero()));
+    first.map_or(Look::Now { next: last }, Look::In)
 }
 
 /// Decides whether and how an order may be paid. `attempts` are all of the order's.
@@ -449,6 +474,24 @@ mod tests {
         assert_eq!(started(&lost, page), Start::New { silent: Some(lost.id) }, "and counts as silent after its time");
         let scanned = Attempt { method: Method::Barcode, ..attempt(Unknown) };
         assert_eq!(started(&scanned, wish(Method::Barcode, None)), Start::GoOn(scanned.id), "a scanned code needs no invitation");
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_looked_at_again_after_an_hour_and_after_a_day() {
+        let ended = now();
+        let after = |status, minutes: i64| {
+            later_look(&Attempt { resolved_at: Some(ended), ..attempt(status) }, ended + TimeDelta::minutes(minutes))
+        };
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        for status in [Failed, ClosedAtChannel] {
+            assert_eq!(after(status, 0), Look::In(minutes(60)));
+            assert_eq!(after(status, 59), Look::In(minutes(1)));
+            assert_eq!(after(status, 60), Look::Now { next: Some(minutes(23 * 60)) });
+            assert_eq!(after(status, 25 * 60), Look::Now { next: None });
+        }
+        for status in [Sent, UserPending, Unknown, Succeeded, Conflicted] {
+            assert_eq!(after(status, 60), Look::Never);
+        }
     }
 
     #[test]

@@ -111,8 +111,9 @@ pub(super) async fn notices_took_effect(tx: &mut PgConnection) -> sqlx::Result<F
                LEFT JOIN withdrawals w ON n.kind = 'WITHDRAWAL' AND w.book_id = n.book_id AND w.withdrawal_id = n.subject_id
                LEFT JOIN refund_routes t ON n.kind = 'REFUND_PAYOUT' AND t.book_id = n.book_id AND t.route_id = n.subject_id
                LEFT JOIN refunds f ON f.book_id = t.book_id AND f.refund_id = t.refund_id
-               WHERE s.kind <> 'PAYOUT' OR (COALESCE(w.amount_minor, f.amount_minor), COALESCE(w.currency, f.currency))
-                                           IS NOT DISTINCT FROM (s.amount_minor, s.currency)
+               -- where a payer who was declined may try again, a notice of that decides nothing
+               WHERE s.word <> 'PENDING' AND (s.kind <> 'PAYOUT' OR (COALESCE(w.amount_minor, f.amount_minor), COALESCE(w.currency, f.currency))
+                                           IS NOT DISTINCT FROM (s.amount_minor, s.currency))
                GROUP BY n.kind, n.book_id, n.subject_id
            ), stands AS (
                -- of a refund, the try that has this number: the refund itself may have gone another way since
