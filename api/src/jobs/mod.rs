@@ -31,14 +31,13 @@ use document_review::Reader;
 use pool::{Pool, Step};
 
 /// Every kind of job there is. A job of another kind is left lying: a newer program's.
-pub const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 10] = [
     wallet::payment::QUERY_JOB,
     wallet::refund::GATHER_JOB,
     wallet::refund::SEND_JOB,
     wallet::refund::QUERY_JOB,
     wallet::withdrawal::SUBMIT_JOB,
     wallet::withdrawal::QUERY_JOB,
-    wallet::book::transfer::FINISH_JOB,
     wallet::split::EXECUTE_JOB,
     wallet::split::RETURN_JOB,
     wallet::split::DEADLINE_JOB,
@@ -67,14 +66,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     let documents = app.config.documents.workers.max(1);
     let context = Arc::new(Context { reader: Reader::new(&app.config.documents), app: app.clone() });
     let money = Pool {
-        kinds: &KINDS[..10],
+        kinds: &KINDS[..9],
         places: MONEY_PLACES,
         lease: Duration::from_secs(30),
         time_max: Duration::from_secs(20),
         poll: Duration::from_millis(200),
     };
     let papers = Pool {
-        kinds: &KINDS[10..],
+        kinds: &KINDS[9..],
         places: documents,
         lease: Duration::from_secs(75),
         time_max: Duration::from_secs(60),
@@ -125,7 +124,6 @@ async fn run_job(context: &Context, job: &Job) -> anyhow::Result<Step> {
         wallet::refund::QUERY_JOB => money::refund_query(app, job).await,
         wallet::withdrawal::SUBMIT_JOB => money::withdrawal_submit(app, job).await,
         wallet::withdrawal::QUERY_JOB => money::withdrawal_query(app, job).await,
-        wallet::book::transfer::FINISH_JOB => money::transfer_finish(app, job).await,
         wallet::split::EXECUTE_JOB => split::execute(app, job).await,
         wallet::split::RETURN_JOB => split::bring_back(app, job).await,
         wallet::split::DEADLINE_JOB => split::finish_due(app, job).await,

@@ -1,7 +1,7 @@
 //! Jobs about money: each hands one number to its service, which asks the channel or bank and stores the answer.
 
 use wallet::base::actor::Actor;
-use wallet::base::id::{AttemptId, RefundId, TransferId, WithdrawalId};
+use wallet::base::id::{AttemptId, RefundId, WithdrawalId};
 use wallet::base::job::Job;
 use wallet::channel::Progress;
 use wallet::withdrawal::Payee;
@@ -44,12 +44,6 @@ pub(super) async fn withdrawal_submit(app: &App, job: &Job) -> anyhow::Result<St
     let payee = Payee { name: account.holder, account: account.number };
     app.withdrawals.submit(job.book, WithdrawalId(job.subject), payee).await?;
     // what is still open is left to the query job
-    Ok(Step::Done)
-}
-
-/// Brings money that left its book to the other one.
-pub(super) async fn transfer_finish(app: &App, job: &Job) -> anyhow::Result<Step> {
-    app.transfers.finish(job.book, TransferId(job.subject)).await?;
     Ok(Step::Done)
 }
 

@@ -58,11 +58,14 @@ impl Scene {
 async fn money_goes_from_book_to_book_once() {
     let (scene, other) = two_merchants().await;
     let cmd = transfer(&scene, other, 500);
-    assert_eq!(scene.transfers.run(cmd).await.unwrap().status, TransferStatus::Arrived);
+    scene.transfers.run(cmd).await.unwrap();
+    assert_eq!(scene.status(&cmd).await, TransferStatus::Arrived);
     assert_eq!(scene.money(other).await, [1_480, 500, 0]);
     scene.turn_day();
-    assert_eq!(scene.transfers.run(cmd).await.unwrap().status, TransferStatus::Arrived, "the same again, a day later");
-    scene.transfers.finish(cmd.from, cmd.id).await.unwrap();
+    scene.transfers.run(cmd).await.unwrap();
+    assert_eq!(scene.status(&cmd).await, TransferStatus::Arrived, "the same again, a day later");
+    scene.transfers.arrive(&cmd).await.unwrap();
+    scene.transfers.close(&[cmd]).await.unwrap();
     assert_eq!(scene.money(other).await, [1_480, 500, 0]);
     scene.assert_sound().await;
 }
@@ -71,7 +74,8 @@ async fn money_goes_from_book_to_book_once() {
 async fn a_process_that_dies_after_the_first_leg_leaves_it_to_the_sweeper() {
     let (scene, other) = two_merchants().await;
     let cmd = transfer(&scene, other, 500);
-    assert_eq!(scene.transfers.send(cmd).await.unwrap().status, TransferStatus::Sent);
+    scene.transfers.send(cmd).await.unwrap();
+    assert_eq!(scene.status(&cmd).await, TransferStatus::Sent);
     assert_eq!(scene.money(other).await, [1_480, 0, 500], "it has left and is nowhere yet");
     assert_eq!(scene.transfers.finish_left_behind().await.unwrap(), 0, "who sent it is given time");
     scene.grow_old(TimeDelta::seconds(30)).await;
@@ -102,7 +106,7 @@ async fn a_process_that_dies_after_the_second_leg_has_it_closed_without_a_third(
     scene.assert_sound().await;
 }
 
-/// Sender, job and two sweepers at the same moment.
+/// Sender, another of the same and two sweepers at the same moment.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoever_finishes_a_transfer_it_arrives_once() {
     let (scene, other) = two_merchants().await;
@@ -126,7 +130,8 @@ async fn whoever_finishes_a_transfer_it_arrives_once() {
                     }
                     1 => {
                         for cmd in cmds {
-                            scene.transfers.finish(cmd.from, cmd.id).await.unwrap();
+                            scene.transfers.arrive(&cmd).await.unwrap();
+                            scene.transfers.close(&[cmd]).await.unwrap();
                         }
                     }
                     _ => _ = scene.transfers.finish_left_behind().await.unwrap(),
@@ -174,7 +179,6 @@ async fn a_transfer_that_cannot_leave_leaves_no_trace() {
     ));
     assert!(matches!(scene.transfers.get(too_much.from, too_much.id).await, Err(TransferError::NotFound)));
     assert!(matches!(scene.transfers.run(transfer(&scene, scene.merchant.book(), 5)).await, Err(TransferError::Unsound)));
-    assert_eq!(scene.count("SELECT count(*) FROM jobs WHERE kind = 'transfer_finish'").await, 0);
     assert_eq!(scene.money(other).await, [1_980, 0, 0]);
 }
 
@@ -190,4 +194,32 @@ async fn a_transfer_that_cannot_arrive_stays_in_sight_and_in_nobodys_way() {
     assert_eq!(scene.money(other).await, [1_480, 200, 300]);
     let open = scene.transfers.open().await.unwrap();
     assert!(open.count == 1 && open.age() >= TimeDelta::minutes(10), "{open:?}");
+}
+
+/// Run at the same time they take their steps together, and one that is refused, reused or stuck is its caller's alone.
+#[tokio::test]
+async fn transfers_at_the_same_time_go_together_and_one_that_fails_fails_alone() {
+    let (scene, other) = two_merchants().await;
+    let known = transfer(&scene, other, 7);
+    scene.transfers.run(known).await.unwrap();
+    let mut all: Vec<SendTransfer> = (1..=40).map(|minor| transfer(&scene, other, minor)).collect();
+    let twice = all[3];
+    all.extend([
+        twice,
+        known,
+        SendTransfer { amount: cny(8), ..known },
+        SendTransfer { amount: cny(9), ..twice },
+        transfer(&scene, other, 100_000),
+        transfer(&scene, BookId::new(), 9),
+        SendTransfer { to: scene.merchant.book(), ..transfer(&scene, other, 1) },
+    ]);
+    let done = futures::future::join_all(all.iter().map(|cmd| scene.transfers.run(*cmd))).await;
+    let told: Vec<String> =
+        done[40..].iter().map(|outcome| outcome.as_ref().map_or_else(|e| format!("{e:?}"), |()| "done".to_owned())).collect();
+    assert!(done[..40].iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(told[..3], ["done", "done", "IdReused"]);
+    assert_eq!(told[3], "IdReused", "though the first is in the same batch");
+    assert!(told[4].starts_with("Refused(AmountExceedsBalance") && told[5] == "Stuck(AccountMissing)" && told[6] == "Unsound", "{told:?}");
+    let moved = 7 + (1..=40).sum::<i64>();
+    assert_eq!(scene.money(other).await, [1_980 - moved - 9, moved, 9]);
 }

@@ -11,7 +11,7 @@ use crate::base::idempotency::IdempotencyError;
 use crate::base::money::Money;
 use crate::book::transfer::TransferError;
 use crate::channel::ChannelError;
-use crate::ledger::{LedgerError, Rejection};
+use crate::ledger::{CommandError, LedgerError, Rejection};
 
 #[derive(Debug, thiserror::Error)]
 pub enum SplitError {
@@ -95,5 +95,16 @@ impl SplitError {
             _ => None,
         };
         if failure.is_some_and(db::busy) { Self::Busy { retry_after: db::RETRY_AFTER } } else { self }
+    }
+}
+
+impl From<CommandError> for SplitError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Rejected(rejection) => Self::Posting(rejection),
+            CommandError::Failed(error) => Self::Ledger(error),
+            CommandError::Busy { retry_after } => Self::Busy { retry_after },
+            CommandError::Stopped => Self::Busy { retry_after: db::RETRY_AFTER },
+        }
     }
 }

@@ -69,6 +69,7 @@ use crate::base::outbox::Event;
 use crate::base::page::{FIRST_MAX, Page};
 use crate::book::transfer::Transfers;
 use crate::channel::Channels;
+use crate::ledger::{Ledger, LedgerLimits};
 
 /// Kind of the job that moves the lines of a split: calls [`Splits::execute`].
 pub const EXECUTE_JOB: &str = "split_execute";
@@ -208,6 +209,7 @@ pub struct ReturnSplit {
 pub struct Splits {
     db: PgPool,
     clock: Clock,
+    ledger: Ledger,
     transfers: Transfers,
     channels: Channels,
 }
@@ -220,8 +222,9 @@ impl Splits {
 
     /// Over the ledger and the channels that divide.
     pub fn through(db: PgPool, clock: Clock, channels: Channels) -> Self {
+        let ledger = Ledger::new(db.clone(), clock.clone(), LedgerLimits::default());
         let transfers = Transfers::new(db.clone(), clock.clone());
-        Self { db, clock, transfers, channels }
+        Self { db, clock, ledger, transfers, channels }
     }
 
     /// The split of an order, for whoever may read its merchant. Another merchant's order and one without a split look the same.

@@ -28,7 +28,7 @@ use crate::base::money::Money;
 use crate::base::outbox;
 use crate::book::transfer::{Purpose, SendTransfer};
 use crate::channel::Progress;
-use crate::ledger::{self, AccountKind, Rejection, recipe};
+use crate::ledger::{AccountKind, recipe};
 use crate::order;
 
 /// Kept with a line whose receiver is not signed, or has no book.
@@ -162,23 +162,11 @@ impl Splits {
         .await
     }
 
-    /// Makes receivers' own parts their pending money. What was released before is left as it is.
+    /// Makes receivers' own parts their pending money, with those of other splits that come at the same time. What was released before is
+    /// left as it is.
     async fn release_kept(&self, keeps: &[Keep]) -> Result<(), SplitError> {
         for keep in keeps.iter().filter(|keep| keep.own.minor > 0) {
-            let posting = [recipe::split_release(keep.book, keep.line.0, keep.own, AccountKind::MerchantPending, keep.day)];
-            retrying(SplitError::retryable, || async {
-                let now = self.clock.now();
-                let mut tx = self.db.begin().await?;
-                for outcome in ledger::post_in_tx(&mut tx, &posting, business_day(now), now).await? {
-                    match outcome {
-                        Ok(_) | Err(Rejection::AlreadyPosted) => {}
-                        Err(rejection) => return Err(SplitError::Posting(rejection)),
-                    }
-                }
-                tx.commit().await?;
-                Ok(())
-            })
-            .await?;
+            self.ledger.post(recipe::split_release(keep.book, keep.line.0, keep.own, AccountKind::MerchantPending, keep.day)).await?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Why money was not moved between books.
 
+use crate::base::batcher::SubmitError;
 use crate::base::db;
 use crate::ledger::{LedgerError, Rejection};
 
@@ -17,6 +18,9 @@ pub enum TransferError {
     /// The ledger refused the second leg: the money stays in transit and a person has to look.
     #[error("the money could not be brought to its book and stays in transit")]
     Stuck(#[source] Rejection),
+    /// Not taken, or without an answer: the same call again tells.
+    #[error("the transfer was cut short; run it again under the same id")]
+    CutShort,
     #[error("could not post to the ledger")]
     Ledger(#[from] LedgerError),
     #[error("could not reach the database")]
@@ -29,7 +33,16 @@ impl TransferError {
         match self {
             Self::Ledger(e) => e.retryable(),
             Self::Database(e) => db::retryable(e),
-            Self::NotFound | Self::IdReused | Self::Unsound | Self::Refused(_) | Self::Stuck(_) => false,
+            Self::NotFound | Self::IdReused | Self::Unsound | Self::Refused(_) | Self::Stuck(_) | Self::CutShort => false,
+        }
+    }
+}
+
+impl From<SubmitError<Self>> for TransferError {
+    fn from(error: SubmitError<Self>) -> Self {
+        match error {
+            SubmitError::Busy { .. } | SubmitError::Stopped => Self::CutShort,
+            SubmitError::Failed(error) => error,
         }
     }
 }

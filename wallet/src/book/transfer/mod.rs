@@ -2,20 +2,20 @@
 //!
 //! | step | in one transaction | book |
 //! |---|---|---|
-//! | send | the row as SENT, the posting `TRANSFER_OUT`, the job that finishes it | the one the money leaves |
+//! | send | the row as SENT, the posting `TRANSFER_OUT` | the one the money leaves |
 //! | arrive | the posting `TRANSFER_IN` | the one it goes to |
 //! | close | SENT becomes ARRIVED | the one it left |
 //!
 //! Each step touches one book, so it stays on one shard, and each may be run again: the row and both postings are keyed by the transfer's
-//! id. A process that dies between two steps leaves a SENT row, which the job finishes, and a sweeper too
-//! ([`Transfers::finish_left_behind`]). Each book sums to zero at every moment; the in-transit accounts of all books sum to what is on its
-//! way, and to zero when nothing is.
+//! id. A process that dies between two steps leaves a SENT row, which whoever ran it finishes when it runs it again, and a sweeper in any
+//! case ([`Transfers::finish_left_behind`]). Each book sums to zero at every moment; the in-transit accounts of all books sum to what is on
+//! its way, and to zero when nothing is. Transfers that are run at the same time take each step together ([`crate::base::batcher`]).
 
 mod error;
 pub(crate) mod repo;
 pub mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
@@ -23,14 +23,11 @@ use sqlx::{PgConnection, PgPool};
 pub use error::TransferError;
 pub use rules::{Purpose, SendTransfer, TransferStatus};
 
+use crate::base::batcher::{Batched, Batcher, COMMANDS, Results, lane_of};
 use crate::base::clock::Clock;
 use crate::base::db::retrying;
 use crate::base::id::{BookId, TransferId};
-use crate::base::job::{self, NewJob};
 use crate::ledger::{self, Rejection};
-
-/// Kind of the job that finishes a transfer: calls [`Transfers::finish`].
-pub const FINISH_JOB: &str = "transfer_finish";
 
 /// How long after it was sent a transfer is left to whoever sent it.
 pub const LEFT_BEHIND_AFTER: TimeDelta = TimeDelta::seconds(5);
@@ -63,108 +60,60 @@ impl Open {
 }
 
 /// The service for transfers. Checks nobody's permission: who calls it has.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Transfers {
-    db: PgPool,
-    clock: Clock,
+    work: Work,
+    runs: Batcher<Work>,
+}
+
+impl std::fmt::Debug for Transfers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transfers").finish_non_exhaustive()
+    }
 }
 
 impl Transfers {
     pub fn new(db: PgPool, clock: Clock) -> Self {
-        Self { db, clock }
+        let work = Work { db, clock };
+        Self { runs: Batcher::new("transfers", COMMANDS, work.clone()), work }
     }
 
     /// Moves money from book to book: all three steps. The same command again does nothing more; another one under its id is refused.
     ///
     /// # Errors
     /// After [`TransferError::Refused`], `Unsound` and `IdReused` nothing was moved. After any other the money may be on its way: it is
-    /// finished by its job, or by the same call again.
-    pub async fn run(&self, cmd: SendTransfer) -> Result<Transfer, TransferError> {
-        let sent = self.send(cmd).await?;
-        self.arrive(&cmd).await?;
-        self.close(&[cmd]).await?;
-        self.get(cmd.from, sent.what.id).await
+    /// finished by the sweeper, or by the same call again.
+    pub async fn run(&self, cmd: SendTransfer) -> Result<(), TransferError> {
+        Ok(self.runs.submit(cmd).await?)
     }
 
     /// Step 1: takes the money out of its book.
-    pub async fn send(&self, cmd: SendTransfer) -> Result<Transfer, TransferError> {
-        rules::check(&cmd)?;
-        retrying(TransferError::retryable, || async {
-            let mut tx = self.db.begin().await?;
-            let new = self.send_in_tx(&mut tx, &cmd).await?;
-            if new {
-                tx.commit().await?;
-            } else {
-                tx.rollback().await?;
-            }
-            let stored = self.get(cmd.from, cmd.id).await?;
-            if stored.what == cmd { Ok(stored) } else { Err(TransferError::IdReused) }
-        })
-        .await
+    pub async fn send(&self, cmd: SendTransfer) -> Result<(), TransferError> {
+        self.work.send(&[cmd]).await
     }
 
     /// Writes step 1 in the running transaction. Whether it was new; if not, nothing was written.
     pub(super) async fn send_in_tx(&self, tx: &mut PgConnection, cmd: &SendTransfer) -> Result<bool, TransferError> {
-        if repo::insert_in_tx(tx, std::slice::from_ref(cmd), TransferStatus::Sent, Clock::wall()).await? == 0 {
-            return Ok(false);
-        }
-        for outcome in ledger::post_in_tx(tx, &[rules::leg_out(cmd)], self.clock.today(), self.clock.now()).await? {
-            outcome.map_err(TransferError::Refused)?;
-        }
-        let run_at = Clock::wall() + LEFT_BEHIND_AFTER;
-        job::enqueue_in_tx(tx, &[NewJob { kind: FINISH_JOB, book: cmd.from, subject: cmd.id.0, run_at }]).await?;
-        Ok(true)
+        Ok(!self.work.send_in_tx(tx, std::slice::from_ref(cmd)).await?.is_empty())
     }
 
-    /// Step 2: brings what was sent to the other book. Only for what [`Transfers::send`] returned.
+    /// Step 2: brings what was sent to the other book. Only for what [`Transfers::send`] took.
     pub async fn arrive(&self, cmd: &SendTransfer) -> Result<(), TransferError> {
-        match self.arrive_together(cmd.to, &[*cmd]).await?.pop() {
-            Some(Err(rejection)) => Err(TransferError::Stuck(rejection)),
-            Some(Ok(())) | None => Ok(()),
-        }
-    }
-
-    /// Step 2 of transfers to one book, in one transaction. One outcome each; what arrived before has arrived.
-    async fn arrive_together(&self, to: BookId, transfers: &[SendTransfer]) -> Result<Vec<Result<(), Rejection>>, TransferError> {
-        debug_assert!(transfers.iter().all(|t| t.to == to));
-        let legs: Vec<_> = transfers.iter().map(rules::leg_in).collect();
-        retrying(TransferError::retryable, || async {
-            let mut tx = self.db.begin().await?;
-            let outcomes = ledger::post_in_tx(&mut tx, &legs, self.clock.today(), self.clock.now()).await?;
-            tx.commit().await?;
-            Ok(outcomes
-                .into_iter()
-                .map(|outcome| match outcome {
-                    Ok(_) | Err(Rejection::AlreadyPosted) => Ok(()),
-                    Err(rejection) => Err(rejection),
-                })
-                .collect())
-        })
-        .await
+        self.work.arrive(&[*cmd]).await?.pop().unwrap_or(Ok(()))
     }
 
     /// Step 3: stores that they arrived.
     pub async fn close(&self, transfers: &[SendTransfer]) -> Result<(), TransferError> {
-        Ok(repo::mark_arrived(&self.db, transfers, Clock::wall()).await?)
+        self.work.close(transfers).await
     }
 
-    /// Finishes a transfer from wherever it stands. Job [`FINISH_JOB`].
-    pub async fn finish(&self, book: BookId, id: TransferId) -> Result<(), TransferError> {
-        let transfer = self.get(book, id).await?;
-        if transfer.status == TransferStatus::Sent {
-            self.arrive(&transfer.what).await?;
-            self.close(&[transfer.what]).await?;
-        }
-        Ok(())
-    }
-
-    /// Finishes what was sent some time ago and has not arrived, whatever became of its job. Returns how many arrived.
+    /// Finishes what was sent some time ago and has not arrived. Returns how many arrived.
     ///
     /// One that cannot arrive does not keep the others waiting: it is logged, stays SENT and grows old.
     pub async fn finish_left_behind(&self) -> Result<usize, TransferError> {
         let (before, mut after, mut arrived) = (Clock::wall() - LEFT_BEHIND_AFTER, None, 0);
         loop {
-            let page = repo::left_behind(&self.db, before, after, PAGE).await?;
+            let page = repo::left_behind(&self.work.db, before, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(arrived) };
             after = Some((last.created_at, last.what.id));
             let page: Vec<SendTransfer> = page.iter().map(|t| t.what).collect();
@@ -172,45 +121,140 @@ impl Transfers {
         }
     }
 
-    /// Steps 2 and 3 of many: one transaction for each book they go to, one statement to close them. Returns how many arrived.
+    /// Steps 2 and 3 of many. Returns how many arrived.
     pub(super) async fn finish_all(&self, transfers: &[SendTransfer]) -> Result<usize, TransferError> {
-        let mut by_book: BTreeMap<BookId, Vec<SendTransfer>> = BTreeMap::new();
-        for transfer in transfers {
-            by_book.entry(transfer.to).or_default().push(*transfer);
+        let outcomes = self.work.arrive_and_close(transfers).await?;
+        Ok(outcomes.into_iter().filter(Result::is_ok).count())
+    }
+
+    /// A transfer of a book.
+    pub async fn get(&self, book: BookId, id: TransferId) -> Result<Transfer, TransferError> {
+        repo::find(&self.work.db, book, id).await?.ok_or(TransferError::NotFound)
+    }
+
+    /// What is on its way now, for the alarm about what takes too long. One statement.
+    pub async fn open(&self) -> Result<Open, TransferError> {
+        Ok(repo::open(&self.work.db).await?)
+    }
+}
+
+/// Runs steps, each for many transfers at once.
+#[derive(Clone)]
+struct Work {
+    db: PgPool,
+    clock: Clock,
+}
+
+impl Work {
+    /// Step 1 of many in one transaction: all that are new, or none. What was sent before, by the same command, is left as it is.
+    async fn send(&self, transfers: &[SendTransfer]) -> Result<(), TransferError> {
+        transfers.iter().try_for_each(rules::check)?;
+        rules::one_for_each_id(transfers)?;
+        retrying(TransferError::retryable, || async {
+            let mut tx = self.db.begin().await?;
+            let new = self.send_in_tx(&mut tx, transfers).await?;
+            tx.commit().await?;
+            for known in transfers.iter().filter(|t| !new.contains(&(t.from, t.id))) {
+                let stored = repo::find(&self.db, known.from, known.id).await?.ok_or(TransferError::NotFound)?;
+                if stored.what != *known {
+                    return Err(TransferError::IdReused);
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Writes step 1 of many. Those that are new: the others were left as they are.
+    async fn send_in_tx(&self, tx: &mut PgConnection, transfers: &[SendTransfer]) -> Result<BTreeSet<(BookId, TransferId)>, TransferError> {
+        let new = repo::insert_in_tx(tx, transfers, TransferStatus::Sent, Clock::wall()).await?;
+        let mut left = new.clone();
+        let legs: Vec<_> = transfers.iter().filter(|t| left.remove(&(t.from, t.id))).map(rules::leg_out).collect();
+        for outcome in ledger::post_in_tx(tx, &legs, self.clock.today(), self.clock.now()).await? {
+            outcome.map_err(TransferError::Refused)?;
         }
-        let (mut arrived, mut failure) = (Vec::with_capacity(transfers.len()), None);
-        for (to, group) in by_book {
-            match self.arrive_together(to, &group).await {
-                Ok(outcomes) => {
-                    for (transfer, outcome) in group.iter().zip(outcomes) {
-                        match outcome {
-                            Ok(()) => arrived.push(*transfer),
-                            Err(rejection) => stuck(transfer, rejection),
-                        }
+        Ok(new)
+    }
+
+    /// Step 2 of many: one transaction for each book they go to. One outcome each in their order; what arrived before has arrived. A book
+    /// that cannot be reached keeps only its own waiting.
+    async fn arrive(&self, transfers: &[SendTransfer]) -> Result<Vec<Result<(), TransferError>>, TransferError> {
+        let mut by_book: BTreeMap<BookId, Vec<usize>> = BTreeMap::new();
+        for (place, transfer) in transfers.iter().enumerate() {
+            by_book.entry(transfer.to).or_default().push(place);
+        }
+        let mut outcomes: Vec<Option<Result<(), TransferError>>> = transfers.iter().map(|_| None).collect();
+        let mut failure = None;
+        for places in by_book.into_values() {
+            let legs: Vec<_> = places.iter().filter_map(|place| transfers.get(*place)).map(rules::leg_in).collect();
+            let posted = retrying(TransferError::retryable, || async {
+                let mut tx = self.db.begin().await?;
+                let posted = ledger::post_in_tx(&mut tx, &legs, self.clock.today(), self.clock.now()).await?;
+                tx.commit().await?;
+                Ok::<_, TransferError>(posted)
+            })
+            .await;
+            match posted {
+                Ok(posted) => {
+                    for (place, outcome) in places.into_iter().zip(posted) {
+                        outcomes[place] = Some(match outcome {
+                            Ok(_) | Err(Rejection::AlreadyPosted) => Ok(()),
+                            Err(rejection) => Err(TransferError::Stuck(rejection)),
+                        });
                     }
                 }
                 Err(error) => _ = failure.get_or_insert(error),
             }
         }
+        match failure {
+            // nothing arrived at all
+            Some(error) if outcomes.iter().all(Option::is_none) => Err(error),
+            _ => Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(TransferError::CutShort))).collect()),
+        }
+    }
+
+    /// Step 3 of many: one statement.
+    async fn close(&self, transfers: &[SendTransfer]) -> Result<(), TransferError> {
+        Ok(repo::mark_arrived(&self.db, transfers, Clock::wall()).await?)
+    }
+
+    /// Steps 2 and 3 of many. Who is stuck is told of; it stays SENT, and the alarm about old ones says it again.
+    async fn arrive_and_close(&self, transfers: &[SendTransfer]) -> Result<Vec<Result<(), TransferError>>, TransferError> {
+        let outcomes = self.arrive(transfers).await?;
+        let mut arrived = Vec::with_capacity(transfers.len());
+        for (transfer, outcome) in transfers.iter().zip(&outcomes) {
+            match outcome {
+                Ok(()) => arrived.push(*transfer),
+                Err(error) => {
+                    let error = error as &dyn std::error::Error;
+                    tracing::error!(transfer_id = %transfer.id, from = %transfer.from, to = %transfer.to, error, "money between books did not arrive");
+                }
+            }
+        }
         if !arrived.is_empty() {
             self.close(&arrived).await?;
         }
-        failure.map_or(Ok(arrived.len()), Err)
-    }
-
-    /// A transfer of a book.
-    pub async fn get(&self, book: BookId, id: TransferId) -> Result<Transfer, TransferError> {
-        repo::find(&self.db, book, id).await?.ok_or(TransferError::NotFound)
-    }
-
-    /// What is on its way now, for the alarm about what takes too long. One statement.
-    pub async fn open(&self) -> Result<Open, TransferError> {
-        Ok(repo::open(&self.db).await?)
+        Ok(outcomes)
     }
 }
 
-/// Says that a transfer's second leg was refused. It stays SENT, and the alarm about old ones says it again.
-fn stuck(transfer: &SendTransfer, rejection: Rejection) {
-    let error = &rejection as &dyn std::error::Error;
-    tracing::error!(transfer_id = %transfer.id, from = %transfer.from, to = %transfer.to, error, "money between books cannot arrive");
+impl Batched for Work {
+    type Command = SendTransfer;
+    type Answer = ();
+    type Error = TransferError;
+
+    /// By the book the money leaves: what an order's money is divided from.
+    fn lane(&self, transfer: &SendTransfer) -> u64 {
+        lane_of(transfer.from.0)
+    }
+
+    fn bytes(&self, _transfer: &SendTransfer) -> usize {
+        size_of::<SendTransfer>()
+    }
+
+    /// A transfer that is refused fails the first step of all, which are then tried one by one.
+    async fn run(&self, batch: &[SendTransfer]) -> Results<(), TransferError> {
+        self.send(batch).await?;
+        self.arrive_and_close(batch).await
+    }
 }

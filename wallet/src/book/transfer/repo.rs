@@ -1,6 +1,8 @@
 //! SQL of transfers. A transfer's row lives in the book that the money leaves, with the first leg. It is written before accounts are
 //! locked, and moved on by conditional updates, so it is never locked across a decision.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -47,13 +49,13 @@ impl From<Row> for Transfer {
     }
 }
 
-/// Writes transfers in the given state. Returns how many were new; waits for one of the same id that is being written.
+/// Writes transfers in the given state. Returns those that were new; waits for one of the same id that is being written.
 pub async fn insert_in_tx(
     tx: &mut PgConnection,
     transfers: &[SendTransfer],
     status: TransferStatus,
     now: DateTime<Utc>,
-) -> sqlx::Result<u64> {
+) -> sqlx::Result<BTreeSet<(BookId, TransferId)>> {
     let books: Vec<Uuid> = transfers.iter().map(|t| t.from.0).collect();
     let ids: Vec<Uuid> = transfers.iter().map(|t| t.id.0).collect();
     let to: Vec<Uuid> = transfers.iter().map(|t| t.to.0).collect();
@@ -63,14 +65,15 @@ pub async fn insert_in_tx(
     let amounts: Vec<i64> = transfers.iter().map(|t| t.amount.minor).collect();
     let currencies: Vec<&str> = transfers.iter().map(|t| t.amount.currency.as_str()).collect();
     let days: Vec<NaiveDate> = transfers.iter().map(|t| t.day).collect();
-    let done = sqlx::query!(
+    let new = sqlx::query!(
         "INSERT INTO transfers (book_id, transfer_id, to_book_id, purpose, from_kind, to_kind, amount_minor, currency, day, status,
                                 created_at, arrived_at)
          SELECT t.book_id, t.transfer_id, t.to_book_id, t.purpose, t.from_kind, t.to_kind, t.amount_minor, t.currency, t.day, $10,
                 $11::timestamptz, CASE WHEN $10 = 'ARRIVED' THEN $11::timestamptz END
          FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::date[])
              AS t (book_id, transfer_id, to_book_id, purpose, from_kind, to_kind, amount_minor, currency, day)
-         ON CONFLICT (book_id, transfer_id) DO NOTHING",
+         ON CONFLICT (book_id, transfer_id) DO NOTHING
+         RETURNING book_id, transfer_id",
         &books,
         &ids,
         &to,
@@ -83,9 +86,9 @@ pub async fn insert_in_tx(
         status.as_str(),
         now
     )
-    .execute(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(done.rows_affected())
+    Ok(new.into_iter().map(|row| (BookId(row.book_id), TransferId(row.transfer_id))).collect())
 }
 
 pub async fn find(db: &PgPool, book: BookId, id: TransferId) -> sqlx::Result<Option<Transfer>> {

@@ -1,5 +1,7 @@
 //! What a transfer is, which are sound, and their two postings. Pure.
 
+use std::collections::HashMap;
+
 use chrono::NaiveDate;
 
 use super::error::TransferError;
@@ -77,6 +79,13 @@ pub fn check(cmd: &SendTransfer) -> Result<(), TransferError> {
     let amount_fits = cmd.amount.minor > 0 || (cmd.amount.minor < 0 && cmd.purpose == Purpose::FeeSweep);
     let sound = cmd.from != cmd.to && amount_fits && movable(cmd.from_account) && movable(cmd.to_account);
     if sound { Ok(()) } else { Err(TransferError::Unsound) }
+}
+
+/// Refuses a batch in which one id stands for two transfers.
+pub fn one_for_each_id(cmds: &[SendTransfer]) -> Result<(), TransferError> {
+    let mut by_id = HashMap::new();
+    let same = cmds.iter().all(|cmd| *by_id.entry((cmd.from, cmd.id)).or_insert(cmd) == cmd);
+    if same { Ok(()) } else { Err(TransferError::IdReused) }
 }
 
 /// The first leg, in the book that the money leaves.
