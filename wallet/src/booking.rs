@@ -7,12 +7,14 @@ use sqlx::PgConnection;
 use crate::analytics::{self, DayDelta};
 use crate::base::clock::business_day;
 use crate::base::outbox::{self, Event};
-use crate::ledger::{self, LedgerError, Posting, Rejection};
+use crate::ledger::{self, Command, LedgerError, Posting, Rejection, ResolveHold};
 
 /// Collected while a batch is decided. A transaction writes one of it.
 #[derive(Debug, Default)]
 pub struct Booking {
     pub postings: Vec<Posting>,
+    /// Holds given up, after the postings.
+    pub freed: Vec<ResolveHold>,
     pub deltas: Vec<DayDelta>,
     pub events: Vec<Event>,
 }
@@ -22,6 +24,7 @@ impl Booking {
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.postings.extend(other.postings);
+        self.freed.extend(other.freed);
         self.deltas.extend(other.deltas);
         self.events.extend(other.events);
         self
@@ -33,7 +36,9 @@ impl Booking {
     /// The rejection of the first posting that the ledger refuses: what was decided after it may rest on it, so the transaction must be
     /// rolled back, as after a [`LedgerError`].
     pub async fn write_in_tx(&self, tx: &mut PgConnection, now: DateTime<Utc>) -> Result<Result<(), Rejection>, LedgerError> {
-        for outcome in ledger::post_in_tx(tx, &self.postings, business_day(now), now).await? {
+        let postings = self.postings.iter().cloned().map(Command::Post);
+        let commands: Vec<Command> = postings.chain(self.freed.iter().copied().map(Command::Void)).collect();
+        for outcome in ledger::execute_in_tx(tx, &commands, business_day(now), now).await? {
             if let Err(rejection) = outcome {
                 return Ok(Err(rejection));
             }

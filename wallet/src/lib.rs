@@ -18,5 +18,6 @@ pub mod refund;
 pub mod routing;
 pub mod settlement;
 pub mod split;
+pub mod subsidy;
 pub mod webhook;
 pub mod withdrawal;

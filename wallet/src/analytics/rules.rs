@@ -53,7 +53,11 @@ impl DayDelta {
         let fee_minor = -sum(AccountKind::FeeIncome);
         let refunded_minor = -sum(AccountKind::RefundPayable);
         match posting.kind {
-            PostingKind::Payment => Some(Self { paid_minor: sum(AccountKind::ChannelReceivable), paid_count: 1, fee_minor, ..none }),
+            // turnover is what was sold: with what a programme paid of it, which is on its way from the platform's book
+            PostingKind::Payment => {
+                let paid_minor = sum(AccountKind::ChannelReceivable) + sum(AccountKind::BooksInTransit);
+                Some(Self { paid_minor, paid_count: 1, fee_minor, ..none })
+            }
             PostingKind::Refund => Some(Self { refunded_minor, refunded_count: 1, fee_minor, ..none }),
             PostingKind::RefundReturned => Some(Self { refunded_minor, refunded_count: -1, fee_minor, ..none }),
             // a fee that is taken when held money is released
@@ -71,6 +75,10 @@ impl DayDelta {
             | PostingKind::TransferIn
             | PostingKind::SplitFreeze
             | PostingKind::SplitRelease
+            | PostingKind::SubsidyFunded
+            | PostingKind::SubsidyWithdrawn
+            | PostingKind::SubsidyUsed
+            | PostingKind::SubsidyReturned
             | PostingKind::Reversal => None,
         }
     }

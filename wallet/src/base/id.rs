@@ -108,6 +108,10 @@ ids! {
     SplitReturnId,
     /// A request to a channel that divides (分账请求).
     SplitCallId,
+    /// A subsidy programme (补贴计划).
+    ProgrammeId,
+    /// Money put into a programme's budget, or taken back out of it (补贴资金划拨).
+    MovementId,
 }
 
 impl MerchantId {

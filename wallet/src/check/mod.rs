@@ -24,6 +24,7 @@ mod repo;
 mod requests;
 mod server;
 mod splits;
+mod subsidies;
 mod transfers;
 mod webhooks;
 
@@ -175,6 +176,7 @@ async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<CheckReport
     rules.extend(periods::rules(tx, scope).await?);
     rules.extend(transfers::rules(tx, scope).await?);
     rules.extend(splits::rules(tx, scope).await?);
+    rules.extend(subsidies::rules(tx, scope).await?);
     rules.extend(proofs::rules(tx, scope).await?);
     rules.extend(readers::rules(tx).await?);
     rules.extend(server::rules(tx).await?);

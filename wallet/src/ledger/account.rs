@@ -1,6 +1,6 @@
 //! Ledger accounts (账户): their kinds, the names they go by within a book, and how far each may go.
 
-use crate::base::id::{AccountId, BookId, OrderId, named_uuid};
+use crate::base::id::{AccountId, BookId, OrderId, ProgrammeId, named_uuid};
 use crate::base::money::Currency;
 
 /// What an account of a book is for. A debit (借) is positive, a credit (贷) negative.
@@ -27,10 +27,12 @@ pub enum AccountKind {
     BooksInTransit,
     /// Liability: paid, and kept until it is divided (分账冻结): of the merchant that was paid, and of receivers that pass parts on.
     SplitFrozen,
+    /// Liability: the budget of a subsidy programme (补贴), of which orders reserve their parts. One per programme, in the platform's book.
+    Subsidy,
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ChannelReceivable,
         Self::MerchantPending,
         Self::MerchantAvailable,
@@ -41,6 +43,7 @@ impl AccountKind {
         Self::FeeIncome,
         Self::BooksInTransit,
         Self::SplitFrozen,
+        Self::Subsidy,
     ];
 
     /// The kinds every book has from its first day, without a subject. The others come with their first posting.
@@ -59,6 +62,7 @@ impl AccountKind {
             Self::FeeIncome => "FEE_INCOME",
             Self::BooksInTransit => "BOOKS_IN_TRANSIT",
             Self::SplitFrozen => "SPLIT_FROZEN",
+            Self::Subsidy => "SUBSIDY",
         }
     }
 
@@ -73,7 +77,8 @@ impl AccountKind {
             | Self::PayoutTransit
             | Self::FeeIncome
             | Self::BooksInTransit
-            | Self::SplitFrozen => -1,
+            | Self::SplitFrozen
+            | Self::Subsidy => -1,
         }
     }
 
@@ -86,7 +91,8 @@ impl AccountKind {
             | Self::Escrow
             | Self::RefundPayable
             | Self::PayoutTransit
-            | Self::SplitFrozen => Some(0),
+            | Self::SplitFrozen
+            | Self::Subsidy => Some(0),
             Self::ChannelReceivable | Self::BankCash | Self::FeeIncome | Self::BooksInTransit => None,
         }
     }
@@ -96,7 +102,7 @@ impl AccountKind {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct AccountName {
     pub kind: AccountKind,
-    /// The channel of a receivable, the bank of cash, the order of an escrow; empty for the rest.
+    /// The channel of a receivable, the bank of cash, the order of an escrow, the programme of a subsidy; empty for the rest.
     pub subject: String,
     pub currency: Currency,
 }
@@ -110,6 +116,11 @@ impl AccountName {
     /// The account in which an order's money is kept.
     pub fn escrow(order: OrderId, currency: Currency) -> Self {
         Self { kind: AccountKind::Escrow, subject: order.simple(), currency }
+    }
+
+    /// The account that holds a programme's budget.
+    pub fn subsidy(programme: ProgrammeId, currency: Currency) -> Self {
+        Self { kind: AccountKind::Subsidy, subject: programme.simple(), currency }
     }
 
     /// The account's id in a book follows from its name, so that a posting knows its accounts before it has read anything.
@@ -139,6 +150,7 @@ mod tests {
                     | AccountKind::RefundPayable
                     | AccountKind::PayoutTransit
                     | AccountKind::SplitFrozen
+                    | AccountKind::Subsidy
             );
             assert_eq!(kind.floor(), owed.then_some(0), "{kind:?}");
         }

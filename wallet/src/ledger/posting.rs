@@ -55,6 +55,14 @@ pub enum PostingKind {
     /// Kept money becomes the merchant's own pending money (分账解冻). Reference: the order that finished, the line whose receiver passed on
     /// what it had to, or the return that takes from what was not divided.
     SplitRelease,
+    /// Money was put into a programme's budget (补贴拨入). Reference: the movement.
+    SubsidyFunded,
+    /// What a programme had left was taken back (补贴退回). Reference: the movement.
+    SubsidyWithdrawn,
+    /// A programme paid its part of an order (补贴使用), on its way to the merchant's book. Reference: the order.
+    SubsidyUsed,
+    /// A refund's part came back to its programme (补贴返还): a posting in the merchant's book and one in the platform's. Reference: the refund.
+    SubsidyReturned,
     /// Another posting was taken back, wholly or in part (冲正). Reference: the reversal.
     Reversal,
 }
@@ -79,6 +87,10 @@ impl PostingKind {
             Self::TransferIn => "TRANSFER_IN",
             Self::SplitFreeze => "SPLIT_FREEZE",
             Self::SplitRelease => "SPLIT_RELEASE",
+            Self::SubsidyFunded => "SUBSIDY_FUNDED",
+            Self::SubsidyWithdrawn => "SUBSIDY_WITHDRAWN",
+            Self::SubsidyUsed => "SUBSIDY_USED",
+            Self::SubsidyReturned => "SUBSIDY_RETURNED",
             Self::Reversal => "REVERSAL",
         }
     }

@@ -19,17 +19,25 @@
 //! | split freeze | merchant pending or available | split frozen |
 //! | split gather | merchant pending, merchant available | split frozen |
 //! | split release | split frozen | merchant pending or available |
+//! | payment of a subsidised order | channel receivable (cash), books in transit (subsidy) | as for a payment |
+//! | subsidy used | the programme's subsidy | books in transit |
+//! | subsidy returned, merchant's book | refund payable | books in transit |
+//! | subsidy returned, platform's book | books in transit | the programme's subsidy |
+//! | subsidy funded | bank cash | the programme's subsidy |
+//! | subsidy withdrawn | the programme's subsidy | bank cash |
 
 use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::account::AccountKind::{
     self, BankCash, BooksInTransit, ChannelReceivable, Escrow, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
-    SplitFrozen,
+    SplitFrozen, Subsidy,
 };
 use super::account::AccountName;
-use super::posting::{Leg, Posting, PostingKind};
-use crate::base::id::{AttemptId, BatchId, BookId, OrderId, RefundId, ReleaseId, StoreId, TransferId, WithdrawalId};
+use super::posting::{Capture, Leg, Posting, PostingKind};
+use crate::base::id::{
+    AttemptId, BatchId, BookId, HoldId, MovementId, OrderId, ProgrammeId, RefundId, ReleaseId, StoreId, TransferId, WithdrawalId,
+};
 use crate::base::money::Money;
 
 /// Which of the merchant's balances a refund is taken from.
@@ -62,22 +70,28 @@ impl RefundSource {
 
 /// Money came in through a channel. `fee` is the platform's part of `amount`; `day` is the day of success.
 pub fn payment(book: BookId, store: StoreId, attempt: AttemptId, amount: Money, fee: Money, channel: &str, day: NaiveDate) -> Posting {
-    let into = AccountName::fixed(MerchantPending, amount.currency);
-    payment_into(book, store, attempt, (amount, fee), channel, &into, day)
+    let (into, none) = (AccountName::fixed(MerchantPending, amount.currency), Money { minor: 0, ..amount });
+    payment_into(book, store, attempt, (amount, none, fee), channel, &into, day)
 }
 
-/// The same into another account than pending: the merchant's available one (T+0), or the order's escrow.
+/// The same into another account than pending: the merchant's available one (T+0), or the order's escrow. A programme adds `subsidy` to the
+/// `cash` that the channel took ([`subsidy_used`]); the fee is the platform's part of both together.
 pub fn payment_into(
     book: BookId,
     store: StoreId,
     attempt: AttemptId,
-    (amount, fee): (Money, Money),
+    (cash, subsidy, fee): (Money, Money, Money),
     channel: &str,
     into: &AccountName,
     day: NaiveDate,
 ) -> Posting {
-    let legs =
-        [debit_of(ChannelReceivable, channel, amount), credit_of(into.kind, &into.subject, less(amount, fee)), credit(FeeIncome, fee)];
+    let amount = Money { minor: cash.minor + subsidy.minor, ..cash };
+    let legs = [
+        debit_of(ChannelReceivable, channel, cash),
+        debit(BooksInTransit, subsidy),
+        credit_of(into.kind, &into.subject, less(amount, fee)),
+        credit(FeeIncome, fee),
+    ];
     posting(book, PostingKind::Payment, attempt.0, Some(store), day, legs)
 }
 
@@ -216,6 +230,36 @@ pub fn split_release(book: BookId, reference: Uuid, amount: Money, to: AccountKi
     posting(book, PostingKind::SplitRelease, reference, None, day, [debit(SplitFrozen, amount), credit(to, amount)])
 }
 
+/// A programme pays its part of an order, out of what the order had reserved. The money is on its way to the order's book, whose payment is
+/// posted in the same transaction.
+pub fn subsidy_used(programme: ProgrammeId, order: OrderId, amount: Money, day: NaiveDate) -> Posting {
+    let legs = [debit_of(Subsidy, &programme.simple(), amount), credit(BooksInTransit, amount)];
+    let hold = Some(Capture { hold: HoldId(order.0), last: true });
+    Posting { hold, ..posting(BookId::PLATFORM, PostingKind::SubsidyUsed, order.0, None, day, legs) }
+}
+
+/// A refund's part goes back to its programme: out of the merchant's book, and into the platform's, in one transaction.
+pub fn subsidy_returned(book: BookId, refund: RefundId, programme: ProgrammeId, amount: Money, day: NaiveDate) -> [Posting; 2] {
+    let out = [debit(RefundPayable, amount), credit(BooksInTransit, amount)];
+    let back = [debit(BooksInTransit, amount), credit_of(Subsidy, &programme.simple(), amount)];
+    [
+        posting(book, PostingKind::SubsidyReturned, refund.0, None, day, out),
+        posting(BookId::PLATFORM, PostingKind::SubsidyReturned, refund.0, None, day, back),
+    ]
+}
+
+/// Money came to the bank for a programme.
+pub fn subsidy_funded(movement: MovementId, programme: ProgrammeId, amount: Money, bank: &str, day: NaiveDate) -> Posting {
+    let legs = [debit_of(BankCash, bank, amount), credit_of(Subsidy, &programme.simple(), amount)];
+    posting(BookId::PLATFORM, PostingKind::SubsidyFunded, movement.0, None, day, legs)
+}
+
+/// What a programme had left went back through the bank.
+pub fn subsidy_withdrawn(movement: MovementId, programme: ProgrammeId, amount: Money, bank: &str, day: NaiveDate) -> Posting {
+    let legs = [debit_of(Subsidy, &programme.simple(), amount), credit_of(BankCash, bank, amount)];
+    posting(BookId::PLATFORM, PostingKind::SubsidyWithdrawn, movement.0, None, day, legs)
+}
+
 fn posting(
     book: BookId,
     kind: PostingKind,
@@ -264,6 +308,9 @@ mod tests {
         let (amount, fee, none) = (Money::cny(10_000), Money::cny(38), Money::cny(0));
         let (attempt, refund_id, withdrawal, order) = (AttemptId::new(), RefundId::new(), WithdrawalId::new(), OrderId::new());
         let order_no = order.simple();
+        let (programme, pending) = (ProgrammeId::new(), AccountName::fixed(MerchantPending, amount.currency));
+        let programme_no = programme.simple();
+        let [out, back] = subsidy_returned(book, refund_id, programme, amount, day);
         let cases = [
             (
                 "payment",
@@ -314,7 +361,7 @@ mod tests {
             ),
             (
                 "payment of a held order",
-                payment_into(book, store, attempt, (amount, fee), "c", &AccountName::escrow(order, amount.currency), day),
+                payment_into(book, store, attempt, (amount, none, fee), "c", &AccountName::escrow(order, amount.currency), day),
                 vec![(ChannelReceivable, "c", 10_000), (Escrow, order_no.as_str(), -9_962), (FeeIncome, "", -38)],
             ),
             (
@@ -326,6 +373,28 @@ mod tests {
                 "refund of held money",
                 refund(book, store, refund_id, amount, fee, RefundSource::Escrow(order), day),
                 vec![(Escrow, order_no.as_str(), 9_962), (FeeIncome, "", 38), (RefundPayable, "", -10_000)],
+            ),
+            (
+                "payment of a subsidised order",
+                payment_into(book, store, attempt, (fee, less(amount, fee), fee), "c", &pending, day),
+                vec![(ChannelReceivable, "c", 38), (BooksInTransit, "", 9_962), (MerchantPending, "", -9_962), (FeeIncome, "", -38)],
+            ),
+            (
+                "subsidy used",
+                subsidy_used(programme, order, amount, day),
+                vec![(Subsidy, programme_no.as_str(), 10_000), (BooksInTransit, "", -10_000)],
+            ),
+            ("subsidy leaving the merchant's book", out, vec![(RefundPayable, "", 10_000), (BooksInTransit, "", -10_000)]),
+            ("subsidy back with its programme", back, vec![(BooksInTransit, "", 10_000), (Subsidy, programme_no.as_str(), -10_000)]),
+            (
+                "subsidy funded",
+                subsidy_funded(MovementId::new(), programme, amount, "b", day),
+                vec![(BankCash, "b", 10_000), (Subsidy, programme_no.as_str(), -10_000)],
+            ),
+            (
+                "subsidy withdrawn",
+                subsidy_withdrawn(MovementId::new(), programme, amount, "b", day),
+                vec![(Subsidy, programme_no.as_str(), 10_000), (BankCash, "b", -10_000)],
             ),
             (
                 "settlement",

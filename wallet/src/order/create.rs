@@ -1,6 +1,6 @@
-//! Making orders, many at a time: read keys and contracts → decide in memory → write orders, events and keys → one commit.
+//! Making orders, many at a time: read keys and contracts → decide in memory → reserve subsidies → write orders, events and keys → one commit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgPool;
@@ -16,6 +16,8 @@ use crate::base::money::{AMOUNT_MINOR_MAX, Money};
 use crate::base::outbox::{self, Event};
 use crate::product::terms::{self, Offer};
 use crate::product::{Frozen, Products, STORE_PAYMENT, Terms as FrozenTerms};
+use crate::subsidy::Programme;
+use crate::subsidy::reservation::{self, Reserve, Subsidy};
 
 /// What its batcher runs. Orders of one merchant share nothing but their keys.
 #[derive(Debug)]
@@ -51,7 +53,8 @@ impl Batched for Creation {
 }
 
 impl Creation {
-    /// One transaction of five statements, whatever the number of orders.
+    /// One transaction of five statements, whatever the number of orders. One more where a product names a subsidy programme, and five where
+    /// that pays.
     async fn create(&self, batch: &[CreateOrder]) -> Results<Order, OrderError> {
         let now = self.clock.now();
         let scopes: Vec<Scope> = batch.iter().map(scope).collect();
@@ -63,9 +66,16 @@ impl Creation {
         let mut tx = self.db.begin().await?;
         let keys = Keys::read_in_tx(&mut tx, &scopes).await?;
         let contracts = repo::contracts_in_tx(&mut tx, &stores).await?;
+        let codes = batch.iter().filter_map(|cmd| self.products.find(chosen(cmd))?.product.subsidy.as_deref()).collect();
+        let programmes = reservation::named_in_tx(&mut tx, &codes).await?;
 
-        let mut making = Making { products: &self.products, keys, contracts, orders: Vec::new(), now };
-        let results = batch.iter().map(|cmd| making.take_in(cmd)).collect();
+        let mut making = Making { products: &self.products, keys, contracts, programmes, orders: Vec::new(), now };
+        let mut results: Vec<_> = batch.iter().map(|cmd| making.take_in(cmd)).collect();
+        let wanted = making.reserves();
+        if !wanted.is_empty() {
+            let short = reservation::reserve_in_tx(&mut tx, &wanted, now).await?;
+            making.go_without(&short, batch, &mut results);
+        }
 
         repo::insert_in_tx(&mut tx, &making.orders).await?;
         outbox::append_in_tx(&mut tx, &making.orders.iter().map(created).collect::<Vec<_>>()).await?;
@@ -80,6 +90,8 @@ struct Making<'a> {
     products: &'a Products,
     keys: Keys<Order>,
     contracts: HashMap<(MerchantId, StoreId), Contract>,
+    /// By code.
+    programmes: HashMap<String, Programme>,
     /// Accepted, to be written.
     orders: Vec<Order>,
     now: DateTime<Utc>,
@@ -118,6 +130,7 @@ impl Making<'_> {
             closed_at: None,
             product: Frozen { code: sale.code, version: sale.version, terms: sale.offer.terms },
             escrow: Escrow::default(),
+            subsidy: sale.subsidy,
         };
         self.keys.claim(scope(cmd), hash, id.0, Some(order.clone()));
         self.orders.push(order.clone());
@@ -134,7 +147,7 @@ impl Making<'_> {
                 return Err(OrderError::ProductUnknown);
             }
             let offer = Offer { amount: cmd.amount, fee_bps: contract_bps, terms: FrozenTerms::default() };
-            return Ok(Sale { code: code.to_owned(), version: 0, offer, lifetime: rules::LIFETIME });
+            return Ok(Sale { code: code.to_owned(), version: 0, offer, lifetime: rules::LIFETIME, subsidy: None });
         };
         let (product, collect) = (&published.product, &published.product.collect);
         if !(collect.amount_minor_min..=collect.amount_minor_max).contains(&cmd.amount.minor) {
@@ -161,7 +174,31 @@ impl Making<'_> {
             return Err(OrderError::AmountInvalid);
         }
         let lifetime = TimeDelta::minutes(i64::from(collect.pay_within_min));
-        Ok(Sale { code: code.to_owned(), version: published.version, offer, lifetime })
+        let programme = product.subsidy.as_ref().and_then(|code| self.programmes.get(code)).filter(|programme| programme.pays(self.now));
+        let part = programme.map(|programme| Subsidy { programme: programme.id, minor: programme.part_of(offer.amount).minor });
+        let subsidy = part.filter(|part| part.minor > 0);
+        Ok(Sale { code: code.to_owned(), version: published.version, offer, lifetime, subsidy })
+    }
+
+    /// What the accepted orders ask of budgets.
+    fn reserves(&self) -> Vec<Reserve> {
+        let reserve = |order: &Order| Some(Reserve { order: order.id, programme: order.subsidy?.programme, amount: order.subsidy() });
+        self.orders.iter().filter_map(reserve).collect()
+    }
+
+    /// Makes the orders for which too little is left of a budget without a subsidy: a budget that is spent stops no sale.
+    fn go_without(&mut self, short: &HashSet<OrderId>, batch: &[CreateOrder], results: &mut [Result<Order, OrderError>]) {
+        for order in self.orders.iter_mut().filter(|order| short.contains(&order.id)) {
+            order.subsidy = None;
+        }
+        for (cmd, result) in batch.iter().zip(results) {
+            if let Ok(order) = result
+                && short.contains(&order.id)
+            {
+                order.subsidy = None;
+                self.keys.answer(scope(cmd), order.clone());
+            }
+        }
     }
 }
 
@@ -171,17 +208,23 @@ struct Sale {
     version: i32,
     offer: Offer,
     lifetime: TimeDelta,
+    subsidy: Option<Subsidy>,
 }
 
 /// Stands for no store where a merchant is looked up.
 const NO_STORE: StoreId = StoreId(uuid::Uuid::nil());
+
+/// The code of the product that is asked for.
+fn chosen(cmd: &CreateOrder) -> &str {
+    cmd.product.as_ref().map_or(STORE_PAYMENT, |choice| choice.code.as_str())
+}
 
 fn scope(cmd: &CreateOrder) -> Scope {
     Scope { tenant: cmd.merchant.0, operation: "orderCreate", key: cmd.idempotency_key }
 }
 
 fn created(order: &Order) -> Event {
-    Event {
+    let mut event = Event {
         book: order.merchant.book(),
         kind: "order.created",
         subject: order.id.0,
@@ -194,5 +237,9 @@ fn created(order: &Order) -> Event {
             "productVersion": order.product.version,
         }),
         at: order.created_at,
+    };
+    if order.subsidy.is_some() {
+        event.payload["subsidyMinor"] = order.subsidy().minor.to_string().into();
     }
+    event
 }

@@ -33,6 +33,7 @@ use crate::base::reads::Reads;
 use crate::product::ability::Settle;
 use crate::product::{Frozen, Products};
 use crate::split::rule::Share;
+use crate::subsidy::reservation::Subsidy;
 
 /// An order as its merchant sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,7 @@ pub struct Order {
     pub store: StoreId,
     /// What the customer buys, in the merchant's words.
     pub subject: String,
+    /// What it costs: what the payer pays, and what a programme pays for him.
     pub amount: Money,
     /// The rate at which the fee (手续费) is taken, in basis points. Frozen.
     pub fee_bps: i32,
@@ -62,6 +64,9 @@ pub struct Order {
     /// What is kept of its money, where the product holds it.
     #[serde(default, skip_serializing_if = "Escrow::is_empty")]
     pub escrow: Escrow,
+    /// What a programme pays of it, reserved when it was made. Frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsidy: Option<Subsidy>,
 }
 
 impl Order {
@@ -80,6 +85,16 @@ impl Order {
     pub fn divided_when_paid(&self) -> Option<(&[Share], &BTreeMap<String, MerchantId>)> {
         let terms = &self.product.terms;
         self.split().filter(|_| terms.hold.is_none() && terms.settle == Settle::T1)
+    }
+
+    /// What a programme pays of it.
+    pub fn subsidy(&self) -> Money {
+        Money { minor: self.subsidy.map_or(0, |subsidy| subsidy.minor), ..self.amount }
+    }
+
+    /// What its payer pays: all that a channel is ever asked for.
+    pub fn payable(&self) -> Money {
+        Money { minor: self.amount.minor - self.subsidy().minor, ..self.amount }
     }
 
     /// What is kept in its escrow account.

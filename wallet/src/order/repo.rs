@@ -8,9 +8,10 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Escrow, Order, OrderCursor, OrderStatus};
-use crate::base::id::{BookId, MerchantId, OrderId, StoreId};
+use crate::base::id::{BookId, MerchantId, OrderId, ProgrammeId, StoreId};
 use crate::base::money::{Currency, Money};
 use crate::product::{Frozen, Terms};
+use crate::subsidy::reservation::Subsidy;
 
 /// What a merchant's contract says about a new order.
 #[derive(Clone, Copy, Debug)]
@@ -68,11 +69,14 @@ pub async fn insert_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Resu
     let versions: Vec<i32> = orders.iter().map(|o| o.product.version).collect();
     // what was made before there were products had no terms written down
     let terms: Vec<Option<Json<&Terms>>> = orders.iter().map(|o| (o.product.version > 0).then_some(Json(&o.product.terms))).collect();
+    let programmes: Vec<Option<Uuid>> = orders.iter().map(|o| o.subsidy.map(|subsidy| subsidy.programme.0)).collect();
+    let subsidies: Vec<i64> = orders.iter().map(|o| o.subsidy().minor).collect();
     sqlx::query!(
         "INSERT INTO orders (book_id, order_id, store_id, subject, amount_minor, currency, fee_bps, status, stripe, created_at, expires_at,
-                             product_code, product_version, terms)
+                             product_code, product_version, terms, programme_id, subsidy_minor)
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::integer[], $8::text[],
-                              $9::smallint[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::integer[], $14::jsonb[])",
+                              $9::smallint[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::integer[], $14::jsonb[], $15::uuid[],
+                              $16::bigint[])",
         &books,
         &ids,
         &stores,
@@ -86,7 +90,9 @@ pub async fn insert_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Resu
         &expiring,
         &products,
         &versions,
-        &terms as &[Option<Json<&Terms>>]
+        &terms as &[Option<Json<&Terms>>],
+        &programmes as &[Option<Uuid>],
+        &subsidies
     )
     .execute(tx)
     .await?;
@@ -116,6 +122,8 @@ struct Row {
     released_minor: i64,
     returned_minor: i64,
     release_at: Option<DateTime<Utc>>,
+    programme_id: Option<Uuid>,
+    subsidy_minor: i64,
 }
 
 impl From<Row> for Order {
@@ -145,6 +153,7 @@ impl From<Row> for Order {
                 returned_minor: r.returned_minor,
                 release_at: r.release_at,
             },
+            subsidy: r.programme_id.map(|programme| Subsidy { programme: ProgrammeId(programme), minor: r.subsidy_minor }),
         }
     }
 }
@@ -157,7 +166,8 @@ pub async fn page(db: &PgPool, book: BookId, before: Option<OrderCursor>, limit:
         Row,
         r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
                   status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at,
-                  product_code, product_version, terms AS "terms: Json<Terms>", funded_minor, released_minor, returned_minor, release_at
+                  product_code, product_version, terms AS "terms: Json<Terms>", funded_minor, released_minor, returned_minor, release_at,
+                  programme_id, subsidy_minor
            FROM orders
            WHERE book_id = $1 AND (created_at, order_id) < ($2, $3::uuid)
            ORDER BY created_at DESC, order_id DESC
@@ -179,7 +189,8 @@ pub async fn by_ids(db: &PgPool, ids: &[(MerchantId, OrderId)]) -> sqlx::Result<
         Row,
         r#"SELECT o.book_id, o.order_id, o.store_id, o.subject, o.amount_minor, o.currency AS "currency: Currency", o.fee_bps,
                   o.status AS "status: OrderStatus", o.stripe, o.refunded_minor, o.created_at, o.expires_at, o.paid_at, o.closed_at,
-                  o.product_code, o.product_version, o.terms AS "terms: Json<Terms>", o.funded_minor, o.released_minor, o.returned_minor, o.release_at
+                  o.product_code, o.product_version, o.terms AS "terms: Json<Terms>", o.funded_minor, o.released_minor, o.returned_minor, o.release_at,
+                  o.programme_id, o.subsidy_minor
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN orders o ON o.book_id = wanted.book_id AND o.order_id = wanted.order_id"#,
         &books,
@@ -199,7 +210,8 @@ pub async fn lock_in_tx(tx: &mut PgConnection, ids: &[(BookId, OrderId)]) -> sql
         Row,
         r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
                   status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at,
-                  product_code, product_version, terms AS "terms: Json<Terms>", funded_minor, released_minor, returned_minor, release_at
+                  product_code, product_version, terms AS "terms: Json<Terms>", funded_minor, released_minor, returned_minor, release_at,
+                  programme_id, subsidy_minor
            FROM orders
            WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
            ORDER BY book_id, order_id
@@ -249,4 +261,19 @@ pub async fn update_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Resu
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Orders that nobody is paying, that reserve some of a budget, and whose time is over; the earliest first.
+pub async fn reserving_overdue(db: &PgPool, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<(BookId, OrderId)>> {
+    let rows = sqlx::query!(
+        "SELECT book_id, order_id FROM orders
+         WHERE programme_id IS NOT NULL AND status = 'CREATED' AND expires_at <= $1
+         ORDER BY expires_at, order_id
+         LIMIT $2",
+        now,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|r| (BookId(r.book_id), OrderId(r.order_id))).collect())
 }

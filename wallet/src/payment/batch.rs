@@ -19,6 +19,7 @@ use crate::order::{self, Order, OrderStatus};
 use crate::product;
 use crate::refund::{Refund, RefundStatus, RouteKind};
 use crate::split::{self, NewSplit, Slice, Upstream};
+use crate::subsidy::reservation;
 
 /// What was read under the locks, and what is to be written.
 #[derive(Debug, Default)]
@@ -99,10 +100,15 @@ impl Batch {
         match (verdict, &outcome.word) {
             (Verdict::Pay, Word::Succeeded { transaction_id, at, .. }) => {
                 let receipt = order::rules::receipt(&order, *at);
-                self.book(&order, &mut attempt, transaction_id, *at, (receipt.fee, &receipt.into), now);
+                let parts = (attempt.amount, order.subsidy(), receipt.fee);
+                self.book(&order, &mut attempt, transaction_id, *at, (parts, &receipt.into), now);
+                if let Some(subsidy) = order.subsidy {
+                    let day = business_day(*at);
+                    self.booking.postings.push(recipe::subsidy_used(subsidy.programme, order.id, order.subsidy(), day));
+                }
                 (order.status, order.paid_at, order.escrow) = (OrderStatus::Paid, Some(*at), receipt.escrow);
                 if order.divided_when_paid().is_some() {
-                    self.divided.push((order.id, attempt.id, attempt.amount.minor - receipt.fee.minor));
+                    self.divided.push((order.id, attempt.id, order.amount.minor - receipt.fee.minor));
                 }
                 self.booking.events.push(paid(&order, &attempt, receipt.fee, now));
                 self.booking.events.extend(marketing(&order, &attempt, now));
@@ -111,7 +117,9 @@ impl Batch {
                 attempt.surplus = true;
                 let none = Money { minor: 0, ..attempt.amount };
                 let pending = AccountName::fixed(AccountKind::MerchantPending, attempt.amount.currency);
-                self.book(&order, &mut attempt, transaction_id, *at, (none, &pending), now);
+                // what is too much is cash alone: a programme pays an order once
+                let parts = (attempt.amount, none, none);
+                self.book(&order, &mut attempt, transaction_id, *at, (parts, &pending), now);
                 self.give_back(&order, &attempt, why, *at, now);
                 self.booking.events.push(about("payment.surplus", &order, &attempt, now));
             }
@@ -144,14 +152,14 @@ impl Batch {
         Some(verdict)
     }
 
-    /// Books money that came in: the fee, and the rest into the given account.
+    /// Books money that came in, cash and subsidy: the fee, and the rest into the given account.
     fn book(
         &mut self,
         order: &Order,
         attempt: &mut Attempt,
         transaction_id: &str,
         at: DateTime<Utc>,
-        (fee, into): (Money, &AccountName),
+        (parts, into): ((Money, Money, Money), &AccountName),
         now: DateTime<Utc>,
     ) {
         resolve(attempt, AttemptStatus::Succeeded, None, now);
@@ -165,7 +173,7 @@ impl Batch {
             attempt: attempt.id,
         });
         let (book, day) = (order.money_book(), business_day(at));
-        let posting = recipe::payment_into(book, order.store, attempt.id, (attempt.amount, fee), &attempt.channel, into, day);
+        let posting = recipe::payment_into(book, order.store, attempt.id, parts, &attempt.channel, into, day);
         self.booking.deltas.extend(DayDelta::of(&posting, order.merchant));
         self.booking.postings.push(posting);
     }
@@ -190,6 +198,8 @@ impl Batch {
             funded_at: None,
             route: RouteKind::Original,
             rerouted_for: None,
+            subsidy_minor: 0,
+            subsidy_returned: false,
         };
         let (book, day) = (order.money_book(), business_day(at));
         let posting = recipe::refund(book, order.store, refund.id, refund.amount, refund.fee_back, RefundSource::Pending, day);
@@ -206,6 +216,7 @@ impl Batch {
         if status == OrderStatus::Closed && order.status != OrderStatus::Closed {
             order.closed_at = Some(now);
             self.booking.events.push(closed(&order, now));
+            self.booking.freed.extend(order.subsidy.map(|_| reservation::freed(order.id)));
         }
         order.status = status;
         self.changed_orders.insert(order.id);
@@ -223,6 +234,9 @@ fn paid(order: &Order, attempt: &Attempt, fee: Money, at: DateTime<Utc>) -> Even
     event.payload["paidAt"] = serde_json::json!(order.paid_at);
     event.payload["productCode"] = order.product.code.clone().into();
     event.payload["heldMinor"] = order.held().minor.to_string().into();
+    if order.subsidy.is_some() {
+        event.payload["subsidyMinor"] = order.subsidy().minor.to_string().into();
+    }
     event
 }
 

@@ -51,6 +51,7 @@ pub struct Attempt {
     pub merchant: MerchantId,
     pub order: OrderId,
     pub channel: String,
+    /// What the payer pays: the cash part of a subsidised order.
     pub amount: Money,
     pub status: AttemptStatus,
     pub method: Method,

@@ -16,14 +16,17 @@ use crate::base::db::retrying;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job;
-use crate::base::outbox;
 use crate::booking::Booking;
 use crate::channel::acquirer::{PaymentState, Spoken, TransferWord};
 use crate::channel::inbox::{self, Delivery, NoticeError, NoticeKey, Waiting};
 use crate::channel::repo::{Numbered, resolve_in_tx};
 use crate::channel::{Channels, Progress, ask_again};
 use crate::order::{self, Order, OrderStatus};
+use crate::subsidy::reservation;
 use crate::{refund, split};
+
+/// Most orders that one look closes after their time.
+const OVERDUE_MAX: i64 = 500;
 
 /// Closes an order so that nobody can pay it any more.
 #[derive(Clone, Debug, Serialize)]
@@ -185,14 +188,43 @@ impl Payments {
                 return Ok(Closing::Open(attempts.into_iter().filter(|a| a.status.live()).collect()));
             }
             _ => {
-                (order.status, order.closed_at) = (OrderStatus::Closed, Some(now));
-                order::repo::update_in_tx(&mut tx, std::slice::from_ref(&order)).await?;
-                outbox::append_in_tx(&mut tx, &[batch::closed(&order, now)]).await?;
+                close_in_tx(&mut tx, &mut order, now).await?;
             }
         }
         idempotency::complete_in_tx(&mut tx, scope, &order).await?;
         tx.commit().await?;
         Ok(Closing::Done(Box::new(order)))
+    }
+
+    /// Closes the orders whose time is over while nobody paid them and that reserve some of a budget, so that others may have it. Gives how many.
+    /// Orders that reserve nothing are closed by their time alone, without a write.
+    ///
+    /// One transaction each; dies the process, the next look finds the rest. An order that somebody is paying is closed with its last attempt.
+    pub async fn close_overdue(&self) -> Result<usize, PaymentError> {
+        let (mut closed, mut failure) = (0, None);
+        for (book, order) in order::repo::reserving_overdue(&self.db, self.clock.now(), OVERDUE_MAX).await? {
+            match retrying(PaymentError::retryable, || self.close_overdue_one(book, order)).await {
+                Ok(done) => closed += usize::from(done),
+                Err(error) => {
+                    tracing::error!(%order, error = &error as &dyn std::error::Error, "an order could not be closed after its time");
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        failure.map_or(Ok(closed), Err)
+    }
+
+    async fn close_overdue_one(&self, book: BookId, order: OrderId) -> Result<bool, PaymentError> {
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        let mut order = order::repo::lock_in_tx(&mut tx, &[(book, order)]).await?.pop().ok_or(PaymentError::NotFound)?;
+        // somebody began to pay it, or another worker was faster
+        if order.status != OrderStatus::Created || order.expires_at > now {
+            return Ok(false);
+        }
+        close_in_tx(&mut tx, &mut order, now).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Takes in words of the channel in one transaction. One verdict per outcome, none where there is no such attempt.
@@ -207,6 +239,15 @@ impl Payments {
         })
         .await
     }
+}
+
+/// Closes a locked order that nobody is paying, and gives up what it reserved of a budget.
+async fn close_in_tx(tx: &mut PgConnection, order: &mut Order, now: DateTime<Utc>) -> Result<(), PaymentError> {
+    (order.status, order.closed_at) = (OrderStatus::Closed, Some(now));
+    order::repo::update_in_tx(tx, std::slice::from_ref(order)).await?;
+    let freed = order.subsidy.map(|_| reservation::freed(order.id)).into_iter().collect();
+    let booking = Booking { freed, events: vec![batch::closed(order, now)], ..Booking::default() };
+    booking.write_in_tx(tx, now).await?.map_err(PaymentError::Posting)
 }
 
 /// How far the closing of an order got.

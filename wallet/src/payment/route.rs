@@ -78,7 +78,7 @@ impl Routing {
             let base_minor = order.amount.minor - order.fee_of(order.amount).minor;
             plan::first_level_minor(base_minor, rule)
         });
-        self.dividers.iter().filter(move |(_, caps)| caps.divisible_minor(order.amount) < wanted).map(|(name, _)| name)
+        self.dividers.iter().filter(move |(_, caps)| caps.divisible_minor(order.payable()) < wanted).map(|(name, _)| name)
     }
 
     /// Whether somebody would take an order if no channel were barred.
@@ -126,7 +126,7 @@ impl Routing {
             method: wish.method,
             wallet: wish.wallet,
             product: &product,
-            amount: order.amount,
+            amount: order.payable(),
             payee: &self.payee,
             group: Group::default(),
             tried,

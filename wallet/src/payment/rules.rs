@@ -297,6 +297,7 @@ mod tests {
             closed_at: None,
             product: Default::default(),
             escrow: Default::default(),
+            subsidy: None,
         }
     }
 

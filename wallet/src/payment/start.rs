@@ -355,7 +355,7 @@ impl<'a> Starts<'a> {
             merchant: cmd.merchant,
             order: cmd.order,
             channel: decision.channel().to_string(),
-            amount: order.amount,
+            amount: order.payable(),
             status: AttemptStatus::Sent,
             method: cmd.method,
             wallet: cmd.wallet,
@@ -383,7 +383,7 @@ impl<'a> Starts<'a> {
 fn freeze(order: &Order, divider: &dyn Divider) -> Option<Freeze> {
     order.divided_when_paid()?;
     let caps = divider.caps();
-    Some(Freeze { divisible_minor: caps.divisible_minor(order.amount), days: caps.frozen_days })
+    Some(Freeze { divisible_minor: caps.divisible_minor(order.payable()), days: caps.frozen_days })
 }
 
 /// Transaction 2 of a start: what the channel answered, and what the caller is told.

@@ -26,6 +26,9 @@ pub struct Product {
     /// The kind of an event that is told with the paid order, so that marketing can act (营销).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marketing: Option<String>,
+    /// The code of the programme that pays a part of its orders, while that is active and has money (营销补贴).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subsidy: Option<String>,
     pub collect: Collect,
     pub fee: Fee,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -89,10 +89,19 @@ pub fn mistakes(file: &str, product: &Product) -> Vec<Mistake> {
             )
         });
     }
+    if let Some(programme) = &product.subsidy {
+        sheet.check(is_code(programme), "subsidy", || {
+            format!(
+                "is {programme:?}, which is not a programme's code (1 to {CODE_MAX} upper-case letters, digits and underscores after a letter)"
+            )
+        });
+        sheet.check(product.collect.amount_minor_max > 1, "subsidy", || "is given, but no amount can be divided into two parts".to_owned());
+    }
     sheet.found
 }
 
-fn is_code(code: &str) -> bool {
+/// Whether a text is a code, as products and programmes have one.
+pub fn is_code(code: &str) -> bool {
     let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
     (1..=CODE_MAX).contains(&code.len()) && code.bytes().all(plain) && code.starts_with(|c: char| c.is_ascii_uppercase())
 }
@@ -261,7 +270,7 @@ mod tests {
     #[test]
     fn every_mistake_has_its_sentence() {
         type Change = fn(&mut Value);
-        let cases: [(Change, &str); 36] = [
+        let cases: [(Change, &str); 37] = [
             (
                 |p| p["code"] = json!("rent"),
                 "rent.toml: code is \"rent\", which is not 1 to 32 upper-case letters, digits and underscores after a letter",
@@ -366,6 +375,10 @@ mod tests {
             (
                 |p| p["marketing"] = json!("order.paid"),
                 "rent.toml: marketing is \"order.paid\", which is not an event such as marketing.rent_paid (lower-case letters, digits and underscores, 64 at most)",
+            ),
+            (
+                |p| p["subsidy"] = json!("spring"),
+                "rent.toml: subsidy is \"spring\", which is not a programme's code (1 to 32 upper-case letters, digits and underscores after a letter)",
             ),
         ];
         for (change, sentence) in cases {

@@ -14,6 +14,9 @@ pub fn sentences(product: &Product) -> Vec<String> {
     if let Some(event) = &product.marketing {
         told.push(format!("营销：支付成功时发出事件 {event}"));
     }
+    if let Some(programme) = &product.subsidy {
+        told.push(format!("营销：补贴计划 {programme} 有效且预算充足时，代付款人承担其中一部分"));
+    }
     told
 }
 

@@ -150,6 +150,7 @@ mod tests {
             name: "某产品".to_owned(),
             settle: Settle::T1,
             marketing: None,
+            subsidy: None,
             collect: Collect { methods: METHODS.to_vec(), amount_minor_min: 1, amount_minor_max: 1_000_000, pay_within_min: 30 },
             fee,
             hold: None,

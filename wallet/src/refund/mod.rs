@@ -15,6 +15,9 @@
 //! - Day: a refund counts on the Asia/Shanghai day its money was taken; one that comes to nothing is taken out of that same day again.
 //! - One number per try (R3): that of the original way is the refund's own for ever; a number unknown outside is sent again as it is.
 //! - A refund to a bank account wants a payee that two people confirm (R7, [`payee`]), each time anew.
+//! - Subsidy (R4): of an order that a programme paid a part of, each refund is cut into cash and subsidy when it is requested
+//!   ([`crate::subsidy::rules::part_back`]). The whole is taken from the merchant; the payer gets the cash, and the programme its part with the first
+//!   success. A refund without cash is nobody's to send: it succeeds when it is to be sent.
 //! - A refund of money paid too much (P2, P3) is never given back to the merchant: a refusal keeps it open and calls a person.
 //!
 //! Every step is one transaction, and each leaves a job or a state that the next one starts from: dies a process, another goes on.
@@ -28,7 +31,7 @@ pub(crate) mod repo;
 pub mod route;
 pub mod rules;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -54,6 +57,7 @@ use crate::base::money::Money;
 use crate::book::collect::Reach;
 use crate::channel::Channels;
 use crate::channel::repo::{Numbered, number_in_tx};
+use crate::ledger::{Posting, recipe};
 use crate::order::{self, Order};
 use funding::fund_in_tx;
 
@@ -97,6 +101,12 @@ pub struct Refund {
     /// Why it must go to a bank account, if it must.
     #[serde(default)]
     pub rerouted_for: Option<Rerouting>,
+    /// What of it goes back to the programme that paid a part of the order, in minor units. Frozen.
+    #[serde(default)]
+    pub subsidy_minor: i64,
+    /// Whether that went back: once, when the refund first succeeded.
+    #[serde(default)]
+    pub subsidy_returned: bool,
 }
 
 /// Refunds in answers from before they could wait.
@@ -108,6 +118,23 @@ impl Refund {
     /// When its money was taken. None: it was not.
     pub fn taken_at(&self) -> Option<DateTime<Utc>> {
         self.funded.then(|| self.funded_at.unwrap_or(self.created_at))
+    }
+
+    /// What its payer gets: all that a channel or a bank is ever asked for (R4).
+    pub fn cash(&self) -> Money {
+        Money { minor: self.amount.minor - self.subsidy_minor, ..self.amount }
+    }
+
+    /// What of it goes back to the programme that paid a part of the order.
+    pub fn subsidy(&self) -> Money {
+        Money { minor: self.subsidy_minor, ..self.amount }
+    }
+
+    /// The postings that bring the programme's part back, the first time that it succeeds.
+    fn bring_subsidy_back(&mut self, order: &Order, day: NaiveDate) -> Vec<Posting> {
+        let Some(subsidy) = order.subsidy.filter(|_| self.subsidy_minor > 0 && !self.subsidy_returned) else { return Vec::new() };
+        self.subsidy_returned = true;
+        recipe::subsidy_returned(order.money_book(), self.id, subsidy.programme, self.subsidy(), day).into()
     }
 
     /// Whether the original way was left: what the channel still says of it changes nothing.
@@ -200,6 +227,8 @@ impl Refunds {
             funded_at: None,
             route: RouteKind::Original,
             rerouted_for: None,
+            subsidy_minor: plan.subsidy.minor,
+            subsidy_returned: false,
         };
         let mut deltas = Vec::new();
         if self.plan_gathering_in_tx(&mut tx, &order, &refund, now).await? {

@@ -1,7 +1,7 @@
 //! Refunds that the bank pays to an account: the call, the question, and the bank's word, from an answer, a query or a notice.
 //!
 //! The bank's word is judged as for a withdrawal ([`crate::withdrawal::rules::step`]). Paid: refund payable → bank cash. Back (退票): the inverse,
-//! and the refund waits for another payee. Refused: it waits for another, too. The money stays set aside for the payer throughout.
+//! and the refund waits for another payee. A programme's part goes back with the first payment alone. Refused: it waits for another, too. The money stays set aside for the payer throughout.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -60,7 +60,7 @@ impl Refunds {
         let sealed = routes::sealed_payee(&self.db, route.book(), payee).await?.ok_or(RefundError::Payee)?;
         let payee = payouts.keeper.open(payee, &sealed).ok_or(RefundError::Payee)?;
         let order =
-            PayoutOrder { request_no: route.request_no(), payee_name: payee.name, payee_account: payee.account, amount: refund.amount };
+            PayoutOrder { request_no: route.request_no(), payee_name: payee.name, payee_account: payee.account, amount: refund.cash() };
         let bank = self.bank(route)?;
         let mut answer = bank.payout(&order).await;
         if (again || refund.status == RefundStatus::Unknown) && matches!(answer, Err(ChannelError::Refused { .. })) {
@@ -214,7 +214,7 @@ impl Hearing {
         let mut route = self.tries.get(&outcome.route).filter(|route| route.channel == outcome.bank)?.clone();
         let mut refund = self.refunds.get(&route.refund)?.clone();
         let order = self.orders.get(&refund.order)?;
-        let ours = (refund.amount.minor, refund.amount.currency.as_str());
+        let ours = (refund.cash().minor, refund.amount.currency.as_str());
         if outcome.stated.as_ref().is_some_and(|(minor, currency)| (*minor, currency.as_str()) != ours) {
             tracing::error!(refund_id = %refund.id, stated = ?outcome.stated, "the bank states another amount for a refund");
             // what is over stays as it is: its amount was compared when it ended
@@ -232,8 +232,8 @@ impl Hearing {
         let same_reference = route.bank_reference.is_none() || route.bank_reference == outcome.state.bank_reference;
         let step = step(route.status.as_payout(), &outcome.state.status, same_reference);
         let (book, store, day) = (order.money_book(), order.store, business_day(self.now));
-        let paid = recipe::refund_paid_out(book, store, route.id, refund.amount, &route.channel, day);
-        let bounced = recipe::refund_bounced(book, store, route.id, refund.amount, &route.channel, day);
+        let paid = recipe::refund_paid_out(book, store, route.id, refund.cash(), &route.channel, day);
+        let bounced = recipe::refund_bounced(book, store, route.id, refund.cash(), &route.channel, day);
         let (pays, bounces) = match &step {
             Step::Keep => return Some(PayoutVerdict::Known),
             Step::Conflict => {
@@ -253,6 +253,7 @@ impl Hearing {
         }
         if pays {
             self.booking.postings.push(paid);
+            self.booking.postings.extend(refund.bring_subsidy_back(order, day));
             (route.status, route.resolved_at) = (RouteStatus::Succeeded, Some(self.now));
             (refund.status, refund.resolved_at, refund.error_code) = (RefundStatus::Succeeded, Some(self.now), None);
             self.booking.events.push(told("refund.succeeded", &refund, &route, self.now));

@@ -54,6 +54,12 @@ impl Refunds {
     /// The way is decided and stored here (R6), SENT and the job that will ask with it, before the call: whatever happens to this process,
     /// somebody asks.
     pub async fn send(&self, book: BookId, refund: RefundId) -> Result<Progress, RefundError> {
+        let found = self.find(book, refund).await?;
+        if found.cash().minor == 0 && found.status == RefundStatus::Funded {
+            // all of it is the programme's: nobody is to be asked
+            self.conclude(&found, Word::Succeeded { at: self.clock.now() }).await?;
+            return Ok(Progress::Settled);
+        }
         retrying(RefundError::retryable, || self.decide(book, refund)).await?;
         let refund = self.find(book, refund).await?;
         if let Some(route) = self.live(&refund).await? {
@@ -141,7 +147,7 @@ impl Refunds {
         }
         let (attempt, channel) = self.origin(refund).await?;
         let asked = Asked { request_no: route.request_no(), sent_at: route.created_at };
-        match channel.query_refund(&asked, &attempt.asked(), refund.amount).await {
+        match channel.query_refund(&asked, &attempt.asked(), refund.cash()).await {
             Ok(Some(word)) => self.take_in(refund, word).await,
             Ok(None) => self.call(refund, route, true).await,
             Err(ChannelError::Conflicted { amount_minor, currency }) => {
@@ -165,7 +171,7 @@ impl Refunds {
             payment: attempt.asked(),
             transaction_id: attempt.transaction_id.clone().unwrap_or_default(),
             paid: attempt.amount,
-            amount: refund.amount,
+            amount: refund.cash(),
             reason: refund.reason.clone(),
         };
         match channel.refund(&order).await {
@@ -391,14 +397,18 @@ impl Batch {
     fn take_in(&mut self, outcome: &Outcome, refunds: &mut HashMap<RefundId, repo::Open>) -> Option<Verdict> {
         let open = refunds.get(&outcome.refund)?;
         let order = self.orders.get(&open.refund.order)?.clone();
-        let word = outcome.word.compared(open.refund.amount, order.amount.minor);
+        let word = outcome.word.compared(open.refund.cash(), order.payable().minor);
         let verdict = judge(open.refund.status, open.surplus, open.refund.left(), &word);
         match (&word, verdict) {
             (Word::Succeeded { at }, Verdict::Settle) => {
+                let day = business_day(*at);
+                let back = refunds.get_mut(&outcome.refund)?.refund.bring_subsidy_back(&order, day);
                 let refund = self.resolve(outcome.refund, refunds, RefundStatus::Succeeded, None)?;
-                let channel = refunds.get(&outcome.refund)?.channel.as_str();
-                let book = order.money_book();
-                self.booking.postings.push(recipe::refund_settled(book, order.store, refund.id, refund.amount, channel, business_day(*at)));
+                let (book, channel) = (order.money_book(), refunds.get(&outcome.refund)?.channel.as_str());
+                if refund.cash().minor > 0 {
+                    self.booking.postings.push(recipe::refund_settled(book, order.store, refund.id, refund.cash(), channel, day));
+                }
+                self.booking.postings.extend(back);
                 self.booking.events.push(event("refund.succeeded", &refund, self.now));
                 self.end(&refund, RouteStatus::Succeeded, None, None);
             }
@@ -520,7 +530,7 @@ fn paid_day_total(order: &Order, refunds: &HashMap<RefundId, repo::Open>, of: &R
 }
 
 pub(super) fn event(kind: &'static str, refund: &Refund, at: DateTime<Utc>) -> Event {
-    Event {
+    let mut event = Event {
         book: refund.merchant.book(),
         kind,
         subject: refund.id.0,
@@ -533,5 +543,9 @@ pub(super) fn event(kind: &'static str, refund: &Refund, at: DateTime<Utc>) -> E
             "errorCode": refund.error_code,
         }),
         at,
+    };
+    if refund.subsidy_minor > 0 {
+        event.payload["subsidyMinor"] = refund.subsidy_minor.to_string().into();
     }
+    event
 }

@@ -30,6 +30,8 @@ struct Row {
     funded_at: Option<DateTime<Utc>>,
     route: RouteKind,
     rerouted_for: Option<Rerouting>,
+    subsidy_minor: i64,
+    subsidy_returned: bool,
 }
 
 impl From<Row> for Refund {
@@ -52,6 +54,8 @@ impl From<Row> for Refund {
             funded_at: r.funded_at,
             route: r.route,
             rerouted_for: r.rerouted_for,
+            subsidy_minor: r.subsidy_minor,
+            subsidy_returned: r.subsidy_returned,
         }
     }
 }
@@ -73,11 +77,12 @@ pub async fn insert_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Re
     let requesters: Vec<Option<Uuid>> = refunds.iter().map(|r| r.requested_by.map(|u| u.0)).collect();
     let times: Vec<DateTime<Utc>> = refunds.iter().map(|r| r.created_at).collect();
     let funded: Vec<bool> = refunds.iter().map(|r| r.funded).collect();
+    let subsidies: Vec<i64> = refunds.iter().map(|r| r.subsidy_minor).collect();
     sqlx::query!(
         "INSERT INTO refunds (book_id, refund_id, order_id, attempt_id, amount_minor, currency, fee_minor, reason, status, requested_by, created_at,
-                              funded)
+                              funded, subsidy_minor)
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::bigint[], $6::text[], $7::bigint[], $8::text[], $9::text[],
-                              $10::uuid[], $11::timestamptz[], $12::boolean[])",
+                              $10::uuid[], $11::timestamptz[], $12::boolean[], $13::bigint[])",
         &books,
         &ids,
         &orders,
@@ -89,7 +94,8 @@ pub async fn insert_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Re
         &statuses,
         &requesters as &[Option<Uuid>],
         &times,
-        &funded
+        &funded,
+        &subsidies
     )
     .execute(tx)
     .await?;
@@ -104,7 +110,8 @@ pub async fn of_orders(db: &PgPool, orders: &[(MerchantId, OrderId)]) -> sqlx::R
         Row,
         r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
                   r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
-                  r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting"
+                  r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting",
+                  r.subsidy_minor, r.subsidy_returned
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN refunds r ON r.book_id = wanted.book_id AND r.order_id = wanted.order_id
            ORDER BY r.created_at, r.refund_id"#,
@@ -123,7 +130,8 @@ pub async fn by_ids(db: &PgPool, refunds: &[(MerchantId, RefundId)]) -> sqlx::Re
         Row,
         r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
                   r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
-                  r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting"
+                  r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting",
+                  r.subsidy_minor, r.subsidy_returned
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, refund_id)
            JOIN refunds r ON r.book_id = wanted.book_id AND r.refund_id = wanted.refund_id"#,
         &books,
@@ -148,7 +156,8 @@ pub async fn of_payment_in_tx(tx: &mut PgConnection, book: BookId, order: OrderI
         Row,
         r#"SELECT book_id, refund_id, order_id, attempt_id, amount_minor, currency AS "currency: Currency", fee_minor, reason,
                   status AS "status: RefundStatus", error_code, requested_by, created_at, sent_at, resolved_at,
-                  funded, funded_at, route AS "route: RouteKind", rerouted_for AS "rerouted_for: Rerouting"
+                  funded, funded_at, route AS "route: RouteKind", rerouted_for AS "rerouted_for: Rerouting",
+                  subsidy_minor, subsidy_returned
            FROM refunds
            WHERE book_id = $1 AND order_id = $2 AND attempt_id = $3
            ORDER BY created_at, refund_id"#,
@@ -204,6 +213,8 @@ struct OpenRow {
     funded_at: Option<DateTime<Utc>>,
     route: RouteKind,
     rerouted_for: Option<Rerouting>,
+    subsidy_minor: i64,
+    subsidy_returned: bool,
     channel: String,
     surplus: bool,
     paid_at: Option<DateTime<Utc>>,
@@ -230,6 +241,8 @@ impl From<OpenRow> for Open {
             funded_at: r.funded_at,
             route: r.route,
             rerouted_for: r.rerouted_for,
+            subsidy_minor: r.subsidy_minor,
+            subsidy_returned: r.subsidy_returned,
         };
         Self { refund: row.into(), channel: r.channel, surplus: r.surplus, paid_at: r.paid_at }
     }
@@ -242,6 +255,7 @@ pub async fn lock_one_in_tx(tx: &mut PgConnection, book: BookId, refund: RefundI
         r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
                   r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
                   r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting",
+                  r.subsidy_minor, r.subsidy_returned,
                   a.channel, a.surplus, a.succeeded_at AS paid_at
            FROM refunds r
            JOIN payment_attempts a ON a.book_id = r.book_id AND a.attempt_id = r.attempt_id
@@ -264,6 +278,7 @@ pub async fn lock_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> 
         r#"SELECT r.book_id, r.refund_id, r.order_id, r.attempt_id, r.amount_minor, r.currency AS "currency: Currency", r.fee_minor, r.reason,
                   r.status AS "status: RefundStatus", r.error_code, r.requested_by, r.created_at, r.sent_at, r.resolved_at,
                   r.funded, r.funded_at, r.route AS "route: RouteKind", r.rerouted_for AS "rerouted_for: Rerouting",
+                  r.subsidy_minor, r.subsidy_returned,
                   a.channel, a.surplus, a.succeeded_at AS paid_at
            FROM refunds r
            JOIN payment_attempts a ON a.book_id = r.book_id AND a.attempt_id = r.attempt_id
@@ -332,13 +347,14 @@ pub async fn update_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Re
     let funded_at: Vec<Option<DateTime<Utc>>> = refunds.iter().map(|r| r.funded_at).collect();
     let routes: Vec<&str> = refunds.iter().map(|r| r.route.as_str()).collect();
     let rerouted: Vec<Option<&str>> = refunds.iter().map(|r| r.rerouted_for.map(Rerouting::as_str)).collect();
+    let subsidies_returned: Vec<bool> = refunds.iter().map(|r| r.subsidy_returned).collect();
     sqlx::query!(
         "UPDATE refunds r
          SET status = c.status, error_code = c.error_code, sent_at = c.sent_at, resolved_at = c.resolved_at, funded = c.funded,
-             funded_at = c.funded_at, route = c.route, rerouted_for = c.rerouted_for
+             funded_at = c.funded_at, route = c.route, rerouted_for = c.rerouted_for, subsidy_returned = c.subsidy_returned
          FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::boolean[], $8::timestamptz[],
-                     $9::text[], $10::text[])
-              AS c (book_id, refund_id, status, error_code, sent_at, resolved_at, funded, funded_at, route, rerouted_for)
+                     $9::text[], $10::text[], $11::boolean[])
+              AS c (book_id, refund_id, status, error_code, sent_at, resolved_at, funded, funded_at, route, rerouted_for, subsidy_returned)
          WHERE r.book_id = c.book_id AND r.refund_id = c.refund_id",
         &books,
         &ids,
@@ -349,7 +365,8 @@ pub async fn update_in_tx(tx: &mut PgConnection, refunds: &[Refund]) -> sqlx::Re
         &funded,
         &funded_at as &[Option<DateTime<Utc>>],
         &routes as &[&str],
-        &rerouted as &[Option<&str>]
+        &rerouted as &[Option<&str>],
+        &subsidies_returned
     )
     .execute(tx)
     .await?;

@@ -8,6 +8,7 @@ use super::error::RefundError;
 use crate::base::clock::business_day;
 use crate::base::money::Money;
 use crate::order::{Order, OrderStatus};
+use crate::subsidy::rules::{Whole, part_back};
 
 /// Longest reason, in characters.
 pub const REASON_MAX: usize = 128;
@@ -83,6 +84,8 @@ pub fn check(amount: Money, reason: &str) -> Result<(), RefundError> {
 pub struct Plan {
     /// The part of the fee that is given back with it.
     pub fee_back: Money,
+    /// What of it goes back to the programme that paid a part of the order.
+    pub subsidy: Money,
     /// What is refunded of the order with it.
     pub refunded: Money,
     /// Whether it makes the payment count as voided: 1, or 0.
@@ -107,11 +110,14 @@ pub fn request(order: &Order, earlier: &[Refund], amount: Money, today: NaiveDat
     }
     let refunded = Money { minor: before + amount.minor, ..order.amount };
     let given_back: i64 = standing().map(|r| r.fee_back.minor).sum();
+    let whole = Whole { total_minor: order.amount.minor, subsidy_minor: order.subsidy().minor };
+    let subsidies: i64 = standing().map(|r| r.subsidy_minor).sum();
     let paid_on = business_day(paid_at);
     let of_the_day = refunded_on(earlier, paid_on);
     let after = of_the_day + if today == paid_on { amount.minor } else { 0 };
     Ok(Plan {
         fee_back: fee_back(order, refunded, given_back, amount),
+        subsidy: Money { minor: part_back(whole, before, subsidies, amount.minor), ..amount },
         refunded,
         voided: crate::analytics::voided_change(order.amount.minor, of_the_day, after),
     })
@@ -279,6 +285,7 @@ mod tests {
             closed_at: None,
             product: Default::default(),
             escrow: Default::default(),
+            subsidy: None,
         }
     }
 
@@ -301,6 +308,8 @@ mod tests {
             funded_at: None,
             route: Default::default(),
             rerouted_for: None,
+            subsidy_minor: 0,
+            subsidy_returned: false,
         }
     }
 

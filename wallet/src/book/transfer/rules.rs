@@ -73,9 +73,10 @@ pub struct SendTransfer {
 }
 
 /// Refuses what cannot be moved: what is owed or earned stands on the credit side, and only that goes from book to book. What an order
-/// holds leaves by its release or its refund alone (E9).
+/// holds leaves by its release or its refund alone (E9), what a budget holds by an order or a movement.
 pub fn check(cmd: &SendTransfer) -> Result<(), TransferError> {
-    let movable = |kind: AccountKind| kind.side() == -1 && !matches!(kind, AccountKind::BooksInTransit | AccountKind::Escrow);
+    let movable =
+        |kind: AccountKind| kind.side() == -1 && !matches!(kind, AccountKind::BooksInTransit | AccountKind::Escrow | AccountKind::Subsidy);
     let amount_fits = cmd.amount.minor > 0 || (cmd.amount.minor < 0 && cmd.purpose == Purpose::FeeSweep);
     let sound = cmd.from != cmd.to && amount_fits && movable(cmd.from_account) && movable(cmd.to_account);
     if sound { Ok(()) } else { Err(TransferError::Unsound) }

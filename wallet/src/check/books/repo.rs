@@ -151,7 +151,7 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                WHERE $1::text IS NOT NULL AND p.xid > $1::text::xid8 AND p.xid < $2::text::xid8
            ), judged AS (
                SELECT a.*,
-                      CASE WHEN a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT', 'SPLIT_FROZEN') THEN 0::bigint END AS first_floor_minor
+                      CASE WHEN a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT', 'SPLIT_FROZEN', 'SUBSIDY') THEN 0::bigint END AS first_floor_minor
                FROM (SELECT book_id, account_id FROM accounts WHERE $1 IS NULL
                      UNION
                      SELECT book_id, account_id FROM touched) AS names
@@ -186,7 +186,7 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                      UNION ALL
                      SELECT * FROM touched) AS m
                JOIN accounts a USING (book_id, account_id)
-               WHERE a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT', 'SPLIT_FROZEN')
+               WHERE a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT', 'SPLIT_FROZEN', 'SUBSIDY')
                  AND a.side * m.balance_after_minor < 0
                  AND NOT EXISTS (SELECT 1 FROM floor_changes c WHERE c.book_id = a.book_id AND c.account_id = a.account_id)
                UNION ALL

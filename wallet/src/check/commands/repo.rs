@@ -17,11 +17,16 @@ pub(super) async fn keys_hold(tx: &mut PgConnection) -> sqlx::Result<Found> {
                           WHEN 'orderRelease' THEN EXISTS (SELECT 1 FROM orders WHERE book_id = k.tenant_id AND order_id = k.entity_id)
                           WHEN 'paymentStart' THEN EXISTS (SELECT 1 FROM payment_attempts WHERE book_id = k.tenant_id AND attempt_id = k.entity_id)
                           WHEN 'withdrawalRequest' THEN EXISTS (SELECT 1 FROM withdrawals WHERE book_id = k.tenant_id AND withdrawal_id = k.entity_id)
+                          WHEN 'subsidyProgrammeCreate' THEN EXISTS (SELECT 1 FROM subsidy_programmes WHERE book_id = k.tenant_id AND programme_id = k.entity_id)
+                          WHEN 'subsidyProgrammeEnd' THEN EXISTS (SELECT 1 FROM subsidy_programmes WHERE book_id = k.tenant_id AND programme_id = k.entity_id)
+                          WHEN 'subsidyMovementPropose' THEN EXISTS (SELECT 1 FROM subsidy_movements WHERE book_id = k.tenant_id AND movement_id = k.entity_id)
+                          WHEN 'subsidyMovementDecide' THEN EXISTS (SELECT 1 FROM subsidy_movements WHERE book_id = k.tenant_id AND movement_id = k.entity_id)
                           ELSE EXISTS (SELECT 1 FROM refunds WHERE book_id = k.tenant_id AND refund_id = k.entity_id)
                       END AS found
                FROM idempotency_keys k
                WHERE k.operation IN ('orderCreate', 'orderClose', 'orderRelease', 'paymentStart', 'refundRequest', 'withdrawalRequest', 'refundCancel',
-                                     'refundFund', 'refundPayeePropose', 'refundPayeeApprove', 'refundConflictResolve')
+                                     'refundFund', 'refundPayeePropose', 'refundPayeeApprove', 'refundConflictResolve',
+                                     'subsidyProgrammeCreate', 'subsidyProgrammeEnd', 'subsidyMovementPropose', 'subsidyMovementDecide')
            ), clock AS (
                SELECT now() + COALESCE((SELECT offset_ms FROM sandbox_clock), 0) * interval '1 millisecond' - interval '30 days' AS kept_from
            ), bad AS (
@@ -32,7 +37,7 @@ pub(super) async fn keys_hold(tx: &mut PgConnection) -> sqlx::Result<Found> {
                FROM keys WHERE NOT found
                UNION ALL
                SELECT format('%s of %s made %s under %s keys', operation, tenant_id, entity_id, count(*))
-               FROM keys WHERE operation IN ('orderCreate', 'refundRequest', 'withdrawalRequest')
+               FROM keys WHERE operation IN ('orderCreate', 'refundRequest', 'withdrawalRequest', 'subsidyProgrammeCreate', 'subsidyMovementPropose')
                GROUP BY tenant_id, operation, entity_id
                HAVING count(*) > 1
                UNION ALL
@@ -112,8 +117,9 @@ pub(super) async fn notices_took_effect(tx: &mut PgConnection) -> sqlx::Result<F
                LEFT JOIN refund_routes t ON n.kind = 'REFUND_PAYOUT' AND t.book_id = n.book_id AND t.route_id = n.subject_id
                LEFT JOIN refunds f ON f.book_id = t.book_id AND f.refund_id = t.refund_id
                -- where a payer who was declined may try again, a notice of that decides nothing
-               WHERE s.word <> 'PENDING' AND (s.kind <> 'PAYOUT' OR (COALESCE(w.amount_minor, f.amount_minor), COALESCE(w.currency, f.currency))
-                                           IS NOT DISTINCT FROM (s.amount_minor, s.currency))
+               WHERE s.word <> 'PENDING'
+                     AND (s.kind <> 'PAYOUT' OR (COALESCE(w.amount_minor, f.amount_minor - f.subsidy_minor), COALESCE(w.currency, f.currency))
+                                                IS NOT DISTINCT FROM (s.amount_minor, s.currency))
                GROUP BY n.kind, n.book_id, n.subject_id
            ), stands AS (
                -- of a refund, the try that has this number: the refund itself may have gone another way since

@@ -74,7 +74,7 @@ pub(super) async fn rollup_is_recount(tx: &mut PgConnection) -> sqlx::Result<Fou
         Found,
         r#"WITH legs AS (
                SELECT b.owner_id AS book_id, p.business_date AS day, p.store_id, a.currency, p.posting_id, p.kind, p.reference_id,
-                      COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'CHANNEL_RECEIVABLE'), 0) AS received_minor,
+                      COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind IN ('CHANNEL_RECEIVABLE', 'BOOKS_IN_TRANSIT')), 0) AS received_minor,
                       -COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'REFUND_PAYABLE'), 0) AS taken_back_minor,
                       -COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'FEE_INCOME'), 0) AS fee_minor
                FROM postings p

@@ -30,15 +30,15 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                             ('settlement.released', 'SETTLEMENT_RELEASE')) AS k (event_kind, kind) ON k.event_kind = o.kind
                WHERE $2 IS NOT NULL AND k.kind = ANY($1) AND NOT o.queued AND o.xid > $2::text::xid8 AND o.xid < $3::text::xid8
            ), attempts AS (
-               SELECT book_id, attempt_id, order_id, amount_minor, status FROM payment_attempts WHERE $2 IS NULL
+               SELECT book_id, attempt_id, order_id, amount_minor, status, surplus FROM payment_attempts WHERE $2 IS NULL
                UNION ALL
-               SELECT t.book_id, t.attempt_id, t.order_id, t.amount_minor, t.status
+               SELECT t.book_id, t.attempt_id, t.order_id, t.amount_minor, t.status, t.surplus
                FROM named n JOIN payment_attempts t ON t.book_id = n.row_book AND t.attempt_id = n.reference_id
                WHERE n.kind = 'PAYMENT'
            ), taken_back AS (
-               SELECT book_id, refund_id, order_id, amount_minor, status, route, funded, NULL AS only_kind FROM refunds WHERE $2 IS NULL
+               SELECT book_id, refund_id, order_id, amount_minor, subsidy_minor, status, route, funded, NULL AS only_kind FROM refunds WHERE $2 IS NULL
                UNION ALL
-               SELECT r.book_id, r.refund_id, r.order_id, r.amount_minor, r.status, r.route, r.funded, n.kind
+               SELECT r.book_id, r.refund_id, r.order_id, r.amount_minor, r.subsidy_minor, r.status, r.route, r.funded, n.kind
                FROM named n JOIN refunds r ON r.book_id = n.row_book AND r.refund_id = n.reference_id
                WHERE n.kind IN ('REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED')
            ), by_bank AS (
@@ -60,22 +60,24 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                FROM named n JOIN withdrawals w ON w.book_id = n.row_book AND w.withdrawal_id = n.reference_id
                WHERE n.kind LIKE 'WITHDRAWAL%'
            ), asked AS (
-               SELECT s.book_id, 'PAYMENT' AS kind, t.attempt_id AS reference_id, t.amount_minor, o.store_id
+               SELECT s.book_id, 'PAYMENT' AS kind, t.attempt_id AS reference_id,
+                      t.amount_minor + CASE WHEN t.surplus THEN 0 ELSE o.subsidy_minor END AS amount_minor, o.store_id
                FROM attempts t
                JOIN orders o USING (book_id, order_id)
                LEFT JOIN books s ON s.owner_id = o.book_id AND s.stripe = o.stripe
                WHERE t.status = 'SUCCEEDED'
                UNION ALL
-               SELECT s.book_id, k.kind, r.refund_id, r.amount_minor, o.store_id
+               -- outside, a refund is its cash part
+               SELECT s.book_id, k.kind, r.refund_id, r.amount_minor - CASE k.kind WHEN 'REFUND_SETTLED' THEN r.subsidy_minor ELSE 0 END, o.store_id
                FROM taken_back r
                JOIN orders o USING (book_id, order_id)
                LEFT JOIN books s ON s.owner_id = o.book_id AND s.stripe = o.stripe
                JOIN (VALUES ('REFUND', NULL), ('REFUND_SETTLED', 'SUCCEEDED'), ('REFUND_RETURNED', 'FAILED'),
                             ('REFUND_RETURNED', 'CANCELLED')) AS k (kind, status)
                    ON (k.status IS NULL OR k.status = r.status) AND k.kind = COALESCE(r.only_kind, k.kind)
-               WHERE r.funded AND (k.kind <> 'REFUND_SETTLED' OR r.route = 'ORIGINAL')
+               WHERE r.funded AND (k.kind <> 'REFUND_SETTLED' OR (r.route = 'ORIGINAL' AND r.amount_minor > r.subsidy_minor))
                UNION ALL
-               SELECT s.book_id, k.kind, t.route_id, r.amount_minor, o.store_id
+               SELECT s.book_id, k.kind, t.route_id, r.amount_minor - r.subsidy_minor, o.store_id
                FROM by_bank t
                JOIN refunds r ON r.book_id = t.book_id AND r.refund_id = t.refund_id
                JOIN orders o ON o.book_id = r.book_id AND o.order_id = r.order_id
@@ -137,7 +139,8 @@ pub(super) async fn kinds_are_known(tx: &mut PgConnection, scope: &Scope) -> sql
                         WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'REFUND_PAID_OUT', 'REFUND_BOUNCED',
                                            'ORDER_RELEASE', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
                                            'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'WITHDRAWAL_BOUNCED', 'WITHDRAWAL_CREDITED_BACK',
-                                           'TRANSFER_OUT', 'TRANSFER_IN', 'SPLIT_FREEZE', 'SPLIT_RELEASE', 'REVERSAL')
+                                           'TRANSFER_OUT', 'TRANSFER_IN', 'SPLIT_FREEZE', 'SPLIT_RELEASE', 'SUBSIDY_FUNDED', 'SUBSIDY_WITHDRAWN',
+                                           'SUBSIDY_USED', 'SUBSIDY_RETURNED', 'REVERSAL')
                         LIMIT 21) AS "violations!""#,
         scope.after(),
         scope.before()
@@ -194,7 +197,7 @@ pub(super) async fn paid_orders(tx: &mut PgConnection) -> sqlx::Result<Found> {
     sqlx::query_as!(
         Found,
         r#"WITH counted AS (
-               SELECT o.book_id, o.order_id, o.status, o.amount_minor,
+               SELECT o.book_id, o.order_id, o.status, o.amount_minor - o.subsidy_minor AS amount_minor,
                       count(t.attempt_id) AS payments, COALESCE(sum(t.amount_minor), 0) AS paid_minor
                FROM orders o
                LEFT JOIN payment_attempts t ON t.book_id = o.book_id AND t.order_id = o.order_id AND t.status = 'SUCCEEDED' AND NOT t.surplus
@@ -218,7 +221,7 @@ pub(super) async fn refunds_within_payments(tx: &mut PgConnection) -> sqlx::Resu
         r#"WITH by_attempt AS (
                SELECT r.book_id, r.order_id, r.attempt_id, t.status, t.surplus, t.amount_minor, t.order_id AS paid_order_id,
                       COALESCE(sum(r.amount_minor) FILTER (WHERE r.status NOT IN ('FAILED', 'CANCELLED')), 0) AS refunded_minor,
-                      count(*) AS refunds
+                      COALESCE(sum(r.amount_minor - r.subsidy_minor) FILTER (WHERE r.status NOT IN ('FAILED', 'CANCELLED')), 0) AS cash_minor
                FROM refunds r
                LEFT JOIN payment_attempts t USING (book_id, attempt_id)
                GROUP BY r.book_id, r.order_id, r.attempt_id, t.status, t.surplus, t.amount_minor, t.order_id
@@ -229,9 +232,9 @@ pub(super) async fn refunds_within_payments(tx: &mut PgConnection) -> sqlx::Resu
                LEFT JOIN by_attempt b USING (book_id, order_id)
                GROUP BY o.book_id, o.order_id
            ), bad AS (
-               SELECT format('refunds of attempt %s of book %s take %s of %s', attempt_id, book_id, refunded_minor, COALESCE(amount_minor, 0)) AS violation
+               SELECT format('refunds of attempt %s of book %s take %s of %s', attempt_id, book_id, cash_minor, COALESCE(amount_minor, 0)) AS violation
                FROM by_attempt
-               WHERE status IS DISTINCT FROM 'SUCCEEDED' OR refunded_minor > amount_minor OR order_id <> paid_order_id
+               WHERE status IS DISTINCT FROM 'SUCCEEDED' OR cash_minor > amount_minor OR order_id <> paid_order_id
                UNION ALL
                SELECT format('order %s of book %s says %s was refunded, its refunds take %s', order_id, book_id, said_minor, refunded_minor)
                FROM by_order WHERE said_minor <> refunded_minor
@@ -269,7 +272,8 @@ pub(super) async fn transit_is_open(tx: &mut PgConnection) -> sqlx::Result<Found
         r#"WITH open_rows AS (
                SELECT book_id, 'PAYOUT_TRANSIT' AS kind, currency, amount_minor FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED')
                UNION ALL
-               SELECT book_id, 'REFUND_PAYABLE', currency, amount_minor FROM refunds WHERE status NOT IN ('GATHERING', 'SUCCEEDED', 'FAILED', 'CANCELLED')
+               SELECT book_id, 'REFUND_PAYABLE', currency, amount_minor - CASE WHEN subsidy_returned THEN subsidy_minor ELSE 0 END
+               FROM refunds WHERE status NOT IN ('GATHERING', 'SUCCEEDED', 'FAILED', 'CANCELLED')
            ), open_sums AS (
                SELECT book_id, kind, currency, sum(amount_minor) AS sum_minor FROM open_rows GROUP BY book_id, kind, currency
            ), transit AS (

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use crate::check::{Found, Scope};
 
+/// What a programme pays of an order comes with its payment; which payments those are is the rule of the budgets (R4.BUDGET).
 pub(super) async fn postings_keep_to_their_book(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<Found> {
     sqlx::query_as!(
         Found,
@@ -22,7 +23,9 @@ pub(super) async fn postings_keep_to_their_book(tx: &mut PgConnection, scope: &S
                              CASE WHEN bool_or(account_kind = 'BOOKS_IN_TRANSIT') THEN 'touches' ELSE 'does not touch' END)
                FROM legs
                GROUP BY kind, posting_id, book_id
-               HAVING COALESCE(bool_or(account_kind = 'BOOKS_IN_TRANSIT'), false) <> (kind IN ('TRANSFER_OUT', 'TRANSFER_IN'))
+               HAVING kind <> 'PAYMENT'
+                  AND COALESCE(bool_or(account_kind = 'BOOKS_IN_TRANSIT'), false)
+                          <> (kind IN ('TRANSFER_OUT', 'TRANSFER_IN', 'SUBSIDY_USED', 'SUBSIDY_RETURNED'))
                UNION ALL
                SELECT format('posting %s lies in book %s, which does not exist', posting_id, book_id)
                FROM scope WHERE NOT EXISTS (SELECT 1 FROM books b WHERE b.book_id = scope.book_id)

@@ -207,6 +207,7 @@ mod tests {
             closed_at: None,
             product: Frozen { terms: Terms { hold, fee_on, fee_minor: Some(10), ..Terms::default() }, ..Frozen::default() },
             escrow: Escrow { funded_minor, released_minor, returned_minor, release_at: None },
+            subsidy: None,
         }
     }
 

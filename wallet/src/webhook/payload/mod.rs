@@ -70,7 +70,7 @@ impl Message {
 }
 
 /// Amounts of payloads, in minor units there, and what they are called outside.
-const AMOUNTS: [(&str, &str); 7] = [
+const AMOUNTS: [(&str, &str); 8] = [
     ("amountMinor", "amount"),
     ("feeMinor", "fee"),
     ("heldMinor", "held"),
@@ -78,6 +78,7 @@ const AMOUNTS: [(&str, &str); 7] = [
     ("releasedMinor", "released"),
     ("remainderMinor", "remainder"),
     ("returnedMinor", "returned"),
+    ("subsidyMinor", "subsidy"),
 ];
 
 /// The parts of an event's payload that are its own and may leave the house. What is not named here stays inside.
