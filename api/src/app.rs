@@ -34,6 +34,7 @@ use wallet::proof::Proofs;
 use wallet::refund::{Payouts, Refunds};
 use wallet::settlement::Settlements;
 use wallet::split::Splits;
+use wallet::subsidy::Subsidies;
 use wallet::webhook::{Reach, Webhooks};
 use wallet::withdrawal::Withdrawals;
 
@@ -73,6 +74,7 @@ pub struct App {
     pub withdrawals: Withdrawals,
     pub settlements: Settlements,
     pub splits: Splits,
+    pub subsidies: Subsidies,
     pub periods: Periods,
     pub books: Books,
     pub transfers: Transfers,
@@ -127,6 +129,7 @@ impl App {
             refunds: Refunds::new(db.clone(), clock.clone(), channels.clone(), query_after).paying_out(refund_payouts),
             ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),
             wallets: Wallets::new(db.clone()),
+            subsidies: Subsidies::new(db.clone(), reports.clone(), clock.clone(), payouts.chosen().to_owned()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), payouts),
             settlements: Settlements::new(reports.clone(), clock.clone()),
             splits: Splits::through(db.clone(), clock.clone(), channels.clone()),

@@ -26,6 +26,7 @@ pub mod sandbox;
 pub mod split;
 pub mod split_channel;
 mod subscription;
+mod subsidy;
 pub mod wallet;
 pub mod webhook;
 
@@ -71,6 +72,7 @@ pub struct Query(
     product::ProductQuery,
     split::SplitQuery,
     split_channel::SplitChannelQuery,
+    subsidy::SubsidyQuery,
     proof::ProofQuery,
     outbox::OutboxQuery,
     webhook::WebhookQuery,
@@ -88,6 +90,7 @@ pub struct Mutation(
     refund::RefundMutation,
     split::SplitMutation,
     split_channel::SplitChannelMutation,
+    subsidy::SubsidyMutation,
     wallet::WalletMutation,
     period::PeriodMutation,
     book::BookMutation,

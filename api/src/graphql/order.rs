@@ -91,8 +91,19 @@ impl OrderNode {
         &self.0.subject
     }
 
+    /// What it costs: `payable` and `subsidy` together.
     async fn amount(&self) -> MoneyNode {
         self.0.amount.into()
+    }
+
+    /// What a programme pays of it (补贴); zero where none does.
+    async fn subsidy(&self) -> MoneyNode {
+        self.0.subsidy().into()
+    }
+
+    /// What its payer pays.
+    async fn payable(&self) -> MoneyNode {
+        self.0.payable().into()
     }
 
     /// Given back, or on its way back.

@@ -225,8 +225,19 @@ impl CashierOrder {
         &self.order.subject
     }
 
+    /// What it costs: `payable` and `subsidy` together.
     async fn amount(&self) -> MoneyNode {
         self.order.amount.into()
+    }
+
+    /// What a programme pays of it (补贴); zero where none does.
+    async fn subsidy(&self) -> MoneyNode {
+        self.order.subsidy().into()
+    }
+
+    /// What is to be paid.
+    async fn payable(&self) -> MoneyNode {
+        self.order.payable().into()
     }
 
     async fn status(&self) -> OrderStatusName {

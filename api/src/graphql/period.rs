@@ -59,6 +59,8 @@ pub enum LedgerAccountName {
     BooksInTransit,
     /// Paid, and kept until it is divided (分账冻结).
     SplitFrozen,
+    /// The budget of a subsidy programme (补贴), in the platform's book.
+    Subsidy,
 }
 
 /// The periods of a merchant's books (会计期间).

@@ -240,8 +240,24 @@ impl RefundNode {
         GlobalId::Refund(self.0.merchant.book(), self.0.id).encode()
     }
 
+    /// What is taken back of the order: `cash` and `subsidy` together.
     async fn amount(&self) -> MoneyNode {
         self.0.amount.into()
+    }
+
+    /// What the payer gets.
+    async fn cash(&self) -> MoneyNode {
+        self.0.cash().into()
+    }
+
+    /// What goes back to the programme that paid a part of the order (补贴返还); zero where none did.
+    async fn subsidy(&self) -> MoneyNode {
+        self.0.subsidy().into()
+    }
+
+    /// Whether the programme has its part back: from the refund's first success on.
+    async fn subsidy_returned(&self) -> bool {
+        self.0.subsidy_returned
     }
 
     async fn reason(&self) -> &str {

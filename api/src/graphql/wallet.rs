@@ -101,6 +101,14 @@ pub enum BillLineKind {
     SplitFreeze,
     /// Kept money became the merchant's own (分账解冻).
     SplitRelease,
+    /// Money was put into a programme's budget (补贴拨入).
+    SubsidyFunded,
+    /// What a programme had left was taken back (补贴退回).
+    SubsidyWithdrawn,
+    /// A programme paid its part of an order (补贴使用).
+    SubsidyUsed,
+    /// A refund's part came back to its programme (补贴返还).
+    SubsidyReturned,
     /// Another line was taken back.
     Reversal,
 }

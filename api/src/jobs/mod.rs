@@ -90,6 +90,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     tasks.spawn(papers.run(context, stop.clone()));
     tasks.spawn(tick::settle(app.clone(), stop.clone()));
     tasks.spawn(tick::release_orders(app.clone(), stop.clone()));
+    tasks.spawn(tick::close_orders(app.clone(), stop.clone()));
     tasks.spawn(tick::prove(app.clone(), stop.clone()));
     tasks.spawn(tick::expire_holds(app.clone(), stop.clone()));
     tasks.spawn(tick::close_periods(app.clone(), stop.clone()));

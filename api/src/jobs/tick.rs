@@ -20,6 +20,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// How often orders are looked through for held money that is due by itself. A look that finds none is one query.
 const RELEASE: Duration = Duration::from_secs(5);
 
+/// How often orders are looked through for those whose time is over while they reserve some of a budget. A look that finds none is one query.
+const OVERDUE: Duration = Duration::from_secs(5);
+
 /// How often transfers between books that were left half done are finished. A look that finds none is one query.
 const TRANSFERS: Duration = Duration::from_secs(5);
 
@@ -84,6 +87,17 @@ pub async fn release_orders(app: Arc<App>, stop: CancellationToken) {
             Ok(0) => {}
             Ok(releases) => tracing::info!(releases, "held money of orders was released on its day"),
             Err(error) => tracing::error!(error = %chain(&error), "held money of orders could not be released; it is tried again"),
+        }
+    }
+}
+
+/// Closes orders whose time is over while they reserve some of a subsidy's budget.
+pub async fn close_orders(app: Arc<App>, stop: CancellationToken) {
+    while pause(&stop, OVERDUE).await {
+        match app.payments.close_overdue().await {
+            Ok(0) => {}
+            Ok(orders) => tracing::info!(orders, "orders that nobody paid in time gave up what they reserved"),
+            Err(error) => tracing::error!(error = %chain(&error), "orders could not be closed after their time; it is tried again"),
         }
     }
 }

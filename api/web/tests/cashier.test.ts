@@ -17,6 +17,8 @@ function order(status: string, attempt?: string, more: Partial<CashierOrder> = {
     storeName: '一店',
     subject: '咖啡',
     amount: { amount: '12.50', currency: 'CNY' },
+    subsidy: { amount: '0.00', currency: 'CNY' },
+    payable: { amount: '12.50', currency: 'CNY' },
     status,
     expiresAt: '2026-11-21T01:15:00Z',
     paidAt: status === 'PAID' ? '2026-11-21T01:02:00Z' : null,

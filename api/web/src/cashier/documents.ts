@@ -7,6 +7,8 @@ const ORDER = `fragment OrderParts on CashierOrder {
   storeName
   subject
   amount { amount currency }
+  subsidy { amount currency }
+  payable { amount currency }
   status
   expiresAt
   paidAt

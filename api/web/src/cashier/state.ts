@@ -8,7 +8,12 @@ export interface CashierOrder {
   merchantName: string
   storeName: string
   subject: string
+  /** What it costs: `payable` and `subsidy` together. */
   amount: Money
+  /** What a programme pays of it (补贴); zero where none does. */
+  subsidy: Money
+  /** What is to be paid. */
+  payable: Money
   status: string
   expiresAt: string
   paidAt: string | null
