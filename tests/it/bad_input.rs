@@ -41,6 +41,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     table.extend(money(&shop, &other, &paid.id, &open.id, &open.ticket, &theirs.id));
     table.extend(refunds(&app, &shop, &refund, &paid.id).await);
     table.extend(operations(&app, &shop).await);
+    table.extend(subsidies(&app).await);
     table.push(releases(&shop, &held.id, &paid.id, &open.ticket, &theirs.id));
     table.extend(webhooks(&app, &shop, &other).await);
     let listed: Vec<&str> = table.iter().map(|m| m.name).collect();
@@ -68,6 +69,10 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "splitFinish",
         "splitReturn",
         "splitAccountSet",
+        "subsidyProgrammeCreate",
+        "subsidyProgrammeEnd",
+        "subsidyMovementPropose",
+        "subsidyMovementDecide",
         "withdrawalRequest",
         "sandboxClockSet",
         "webhookEndpointCreate",
@@ -107,7 +112,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
 fn spoilt(mutation: &Mutation) -> Vec<(String, Value, &'static str, &'static str)> {
     let mut all: Vec<_> =
         mutation.bad.iter().map(|(what, change, code, field)| ((*what).to_owned(), change.clone(), *code, *field)).collect();
-    let optional = ["ticket", "orderId", "stage", "currency", "reasonCode", "note"];
+    let optional = ["ticket", "orderId", "stage", "currency", "reasonCode", "note", "shareBps", "orderMax"];
     for name in mutation.good.as_object().unwrap().keys() {
         if !(optional.contains(&name.as_str()) && mutation.name != "orderClose" && mutation.name != "refundRequest") && name != "currency" {
             all.push((format!("without {name}"), json!({ name: null }), UNFIT, ""));
@@ -530,6 +535,73 @@ async fn operations(app: &TestApp, shop: &Shop) -> Vec<Mutation> {
                 ("more than fits", json!({ "offsetMs": "99999999999999999999999" }), INVALID, "offsetMs"),
             ],
         },
+    ]
+}
+
+async fn subsidies(app: &TestApp) -> Vec<Mutation> {
+    let operator = app.operator().await;
+    let programme = |code: &str| {
+        json!({ "code": code, "name": "补贴", "shareBps": 1000, "orderMax": "5.00", "startsAt": "2026-01-01T00:00:00Z",
+                "endsAt": "2099-01-01T00:00:00Z", "idempotencyKey": key() })
+    };
+    let made = app.done(&operator, "subsidyProgrammeCreate", programme("MADE"), "programme { id }").await["programme"]["id"].clone();
+    let movement = |reference: &str, programme: &Value| json!({ "programmeId": programme, "kind": "FUNDING", "amount": "10.00", "bankReference": reference, "idempotencyKey": key() });
+    let proposed =
+        app.done(&operator, "subsidyMovementPropose", movement("IN-1", &made), "movement { id }").await["movement"]["id"].clone();
+    let row = |name, good, selection, bad| Mutation { name, caller: operator.clone(), good, selection, bad };
+    vec![
+        row(
+            "subsidyProgrammeCreate",
+            programme("NEW"),
+            "programme { id }",
+            vec![
+                ("a code in small letters", json!({ "code": "spring" }), INVALID, "code"),
+                ("an oversized code", json!({ "code": "A".repeat(10_000) }), INVALID, "code"),
+                ("a code that is taken", json!({ "code": "MADE" }), "STATE_CODE_TAKEN", "code"),
+                ("an empty name", json!({ "name": " " }), INVALID, "name"),
+                ("a name with control characters", json!({ "name": "补\u{0}贴" }), INVALID, "name"),
+                ("more than the whole", json!({ "shareBps": 10_001 }), INVALID, "shareBps"),
+                ("no share", json!({ "shareBps": 0 }), INVALID, "shareBps"),
+                ("a maximum of nothing", json!({ "orderMax": "0.00" }), INVALID, "orderMax"),
+                ("a maximum in thirds", json!({ "orderMax": "0.333" }), INVALID, "orderMax"),
+                ("neither share nor maximum", json!({ "shareBps": null, "orderMax": null }), INVALID, "shareBps"),
+                ("dollars", json!({ "currency": "USD" }), INVALID, "currency"),
+                ("an end before the beginning", json!({ "endsAt": "2025-12-31T23:59:59Z" }), INVALID, "endsAt"),
+                ("a day that is none", json!({ "endsAt": "2026-02-30T00:00:00Z" }), UNFIT, ""),
+            ],
+        ),
+        row(
+            "subsidyProgrammeEnd",
+            json!({ "programmeId": made, "idempotencyKey": key() }),
+            "programme { id }",
+            vec![("no programme", json!({ "programmeId": key() }), MISSING, "programmeId")],
+        ),
+        row(
+            "subsidyMovementPropose",
+            movement("IN-2", &made),
+            "movement { id }",
+            vec![
+                ("no programme", json!({ "programmeId": key() }), MISSING, "programmeId"),
+                ("a number that was written down", json!({ "bankReference": "IN-1" }), "STATE_REFERENCE_TAKEN", "bankReference"),
+                ("no number", json!({ "bankReference": "" }), INVALID, "bankReference"),
+                ("a number with spaces", json!({ "bankReference": "IN 2" }), INVALID, "bankReference"),
+                ("an oversized number", json!({ "bankReference": "1".repeat(10_000) }), INVALID, "bankReference"),
+                ("nothing", json!({ "amount": "0" }), INVALID, "amount"),
+                ("too much", json!({ "amount": "10000000000.01" }), INVALID, "amount"),
+                ("dollars", json!({ "currency": "USD" }), INVALID, "currency"),
+                ("back out of an active one", json!({ "kind": "RETURN" }), "STATE_NOT_ENDED", "programmeId"),
+                ("no direction", json!({ "kind": "SIDEWAYS" }), UNFIT, ""),
+            ],
+        ),
+        row(
+            "subsidyMovementDecide",
+            json!({ "movementId": proposed, "approve": true, "idempotencyKey": key() }),
+            "movement { id }",
+            vec![
+                ("no movement", json!({ "movementId": key() }), MISSING, "movementId"),
+                ("one's own", json!({ "approve": true }), "PERM_OWN_PROPOSAL", "movementId"),
+            ],
+        ),
     ]
 }
 

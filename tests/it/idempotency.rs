@@ -48,8 +48,8 @@ const WITHOUT_KEY: [&str; 18] = [
 ];
 
 /// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`, those of webhooks in `webhooks::resend`,
-/// dividing an order in `splits`, what may become of a refund in `refunds`.
-const ELSEWHERE: [&str; 13] = [
+/// dividing an order in `splits`, what may become of a refund in `refunds`, programmes and their money in `products`.
+const ELSEWHERE: [&str; 17] = [
     "monthClose",
     "refundCancel",
     "refundConflictResolve",
@@ -59,6 +59,10 @@ const ELSEWHERE: [&str; 13] = [
     "splitCreate",
     "splitFinish",
     "splitReturn",
+    "subsidyMovementDecide",
+    "subsidyMovementPropose",
+    "subsidyProgrammeCreate",
+    "subsidyProgrammeEnd",
     "webhookEndpointCreate",
     "webhookKeyRotate",
     "webhookResend",

@@ -76,6 +76,8 @@ const QUERIES: &[Row] = &[
           owner: "ok", stranger: "null", agent: "null", reviewer: "null", operator: "ok", nobody: LOGIN },
     Row { field: "webhookDelivery", input: "(id: \"$delivery\")", selection: "{ diff { path } }",
           owner: "ok", stranger: "null", agent: "null", reviewer: "null", operator: "ok", nobody: LOGIN },
+    Row { field: "subsidyProgrammes", input: "(first: 5)", selection: "{ nodes { id } }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "sandbox", input: "", selection: "{ today }",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: "ok" },
 ];
@@ -147,6 +149,15 @@ const MUTATIONS: &[Row] = &[
     // The merchant came later: nothing to close, for whom it is allowed to.
     Row { field: "monthClose", input: r#"{"merchantId": "$merchant", "month": "2020-01", "idempotencyKey": "$key"}"#, selection: "months { month }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "STATE_NOT_OPEN", nobody: LOGIN },
+    Row { field: "subsidyProgrammeCreate", input: r#"{"code": "PERMITTED", "name": "补贴", "shareBps": 1000, "startsAt": "2026-01-01T00:00:00Z", "endsAt": "2026-01-02T00:00:00Z", "idempotencyKey": "$key"}"#, selection: "programme { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    // Programmes and movements that are not there. Those that are have their scene in `products::subsidy_journey`.
+    Row { field: "subsidyProgrammeEnd", input: r#"{"programmeId": "$key", "idempotencyKey": "$key"}"#, selection: "programme { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: MISSING, nobody: LOGIN },
+    Row { field: "subsidyMovementPropose", input: r#"{"programmeId": "$key", "kind": "FUNDING", "amount": "1.00", "bankReference": "1", "idempotencyKey": "$key"}"#, selection: "movement { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: MISSING, nobody: LOGIN },
+    Row { field: "subsidyMovementDecide", input: r#"{"movementId": "$key", "approve": true, "idempotencyKey": "$key"}"#, selection: "movement { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: MISSING, nobody: LOGIN },
     Row { field: "sandboxClockSet", input: r#"{"offsetMs": "0"}"#, selection: "sandbox { today }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "webhookEndpointCreate", input: r#"{"merchantId": "$merchant", "url": "http://127.0.0.1:9/", "idempotencyKey": "$key"}"#, selection: "endpoint { id }",

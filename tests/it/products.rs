@@ -4,6 +4,10 @@ mod catalogue;
 mod check;
 mod hold;
 mod journey;
+mod subsidy;
+mod subsidy_damage;
+mod subsidy_journey;
+mod subsidy_refund;
 
 use std::time::Duration;
 
@@ -126,7 +130,7 @@ impl Scene {
         };
         let attempt = self.payments.start(&self.owner, cmd).await.unwrap();
         let (transaction_id, at) = (format!("T{}", attempt.id.simple()), self.clock.now());
-        let word = Word::Succeeded { transaction_id, amount_minor: order.amount.minor, currency: "CNY".to_owned(), at };
+        let word = Word::Succeeded { transaction_id, amount_minor: order.payable().minor, currency: "CNY".to_owned(), at };
         let verdicts = self.payments.apply(&[Outcome { book: self.merchant.book(), attempt: attempt.id, word }]).await.unwrap();
         assert_eq!(verdicts, [Some(Verdict::Pay)]);
     }
