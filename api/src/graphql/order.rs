@@ -41,6 +41,9 @@ impl Rejection for OrderError {
             Self::RoleUnbound { role } => invalid("parties", format!("该产品须为角色 {role} 指定一个商户")),
             Self::RoleUnknown { role } => invalid("parties", format!("该产品没有角色 {role}，请去掉它")),
             Self::PartyIsMerchant { role } => invalid("parties", format!("角色 {role} 不能是收款商户自己，请换一个商户")),
+            Self::PartyPaysItself { role } => {
+                invalid("parties", format!("角色 {role} 由上级角色的分账支付，不能与上级角色是同一商户，请换一个商户"))
+            }
             Self::PartyNotSigned { role } => invalid("parties", format!("角色 {role} 的商户不存在或尚未签约，请核对编号")),
             Self::NotPaid => UserError::new("STATE_NOT_PAID", "订单尚未支付成功，没有可以放款的钱").at("orderId"),
             Self::NotHeld => UserError::new("STATE_NOT_HELD", "该订单的产品不存管资金，无需放款").at("orderId"),

@@ -129,7 +129,14 @@ async fn an_order_keeps_to_what_its_product_collects() {
     assert!(matches!(create("NONE", &[], 100).await, Err(OrderError::ProductUnknown)));
     assert!(matches!(create("RATED", &["AGENT"], 100).await, Err(OrderError::RoleUnknown { role }) if role == "AGENT"));
     assert!(matches!(create("AGENT_COMMISSION", &["AGENT"], 100).await, Err(OrderError::RoleUnbound { role }) if role == "BROKER"));
-    create("AGENT_COMMISSION", &["AGENT", "BROKER"], 100).await.unwrap();
+    // a role that is paid out of another one's part cannot be the same merchant: the payment would come, and not be divided
+    let refused = create("AGENT_COMMISSION", &["AGENT", "BROKER"], 100).await;
+    assert!(matches!(&refused, Err(OrderError::PartyPaysItself { role }) if role == "BROKER"), "{refused:?}");
+    let (broker, ..) = tests::sign_merchant(scene.db.pool(), 100, scene.clock.now()).await;
+    let mut two = scene.create("AGENT_COMMISSION", &["AGENT"], 100);
+    let parties = [("AGENT".to_owned(), scene.agent), ("BROKER".to_owned(), broker)].into();
+    two.product = Some(Choice { code: "AGENT_COMMISSION".to_owned(), parties });
+    scene.orders.create(&scene.owner, two).await.unwrap();
     let mut own = scene.create("RENT", &["AGENT"], 30_000);
     own.product = Some(Choice { code: "RENT".to_owned(), parties: [("AGENT".to_owned(), scene.merchant)].into() });
     assert!(matches!(scene.orders.create(&scene.owner, own.clone()).await, Err(OrderError::PartyIsMerchant { .. })));

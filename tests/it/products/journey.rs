@@ -227,8 +227,15 @@ async fn a_product_that_is_asked_for_wrongly_is_refused_with_field_and_remedy() 
     let shop = app.signed_merchant().await;
     let stranger = app.stranger().await;
     let (_, unsigned) = app.applying_merchant(&stranger, "未签约", "6222020200001129999").await;
+    let agent = app.signed_merchant_of(app.stranger().await, "中介", "6222020200001129997").await.merchant;
     let party = |role: &str, merchant: &str| json!({ "role": role, "merchantId": merchant });
     let cases = [
+        (
+            json!({ "productCode": "AGENT_COMMISSION", "parties": [party("AGENT", &agent), party("BROKER", &agent)] }),
+            "INPUT_INVALID",
+            "parties",
+            "角色 BROKER 由上级角色的分账支付",
+        ),
         (json!({ "productCode": "NONE" }), "NOT_FOUND", "productCode", "products"),
         (json!({ "productCode": "rent" }), "NOT_FOUND", "productCode", "products"),
         (json!({ "productCode": "RENT" }), "INPUT_INVALID", "parties", "AGENT"),

@@ -16,6 +16,7 @@ use crate::base::money::{AMOUNT_MINOR_MAX, Money};
 use crate::base::outbox::{self, Event};
 use crate::product::terms::{self, Offer};
 use crate::product::{Frozen, Products, STORE_PAYMENT, Terms as FrozenTerms};
+use crate::split::plan::{self, Mistake};
 use crate::subsidy::Programme;
 use crate::subsidy::reservation::{self, Reserve, Subsidy};
 
@@ -167,6 +168,12 @@ impl Making<'_> {
             }
             if !self.contracts.get(&(*party, NO_STORE)).is_some_and(|contract| contract.signed) {
                 return Err(OrderError::PartyNotSigned { role: role.clone() });
+            }
+        }
+        // a role that is paid from another one's part cannot be the same merchant: the payment would come, and not be divided
+        for mistake in plan::check_parties(&product.split, cmd.merchant, parties) {
+            if let Mistake::PaysItself { role } = mistake {
+                return Err(OrderError::PartyPaysItself { role });
             }
         }
         let offer = terms::freeze(product, cmd.amount, contract_bps, parties.clone());

@@ -36,6 +36,8 @@ pub enum OrderError {
     RoleUnknown { role: String },
     #[error("the role {role} cannot be the merchant of the order")]
     PartyIsMerchant { role: String },
+    #[error("the merchant for the role {role} cannot be the one that pays it")]
+    PartyPaysItself { role: String },
     #[error("the merchant for the role {role} is not a signed one")]
     PartyNotSigned { role: String },
     #[error("the order has not been paid, so that nothing is held")]
