@@ -40,7 +40,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     table.extend(papers_and_reviews(&app, &shop, &application).await);
     table.extend(money(&shop, &other, &paid.id, &open.id, &open.ticket, &theirs.id));
     table.extend(refunds(&app, &shop, &refund, &paid.id).await);
-    table.extend(operations(&app, &shop).await);
+    table.extend(operations(&app, &shop, &paid.id).await);
     table.extend(subsidies(&app).await);
     table.push(releases(&shop, &held.id, &paid.id, &open.ticket, &theirs.id));
     table.extend(webhooks(&app, &shop, &other).await);
@@ -67,6 +67,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "refundConflictResolve",
         "splitCreate",
         "splitFinish",
+        "splitFinishRetry",
         "splitReturn",
         "splitAccountSet",
         "subsidyProgrammeCreate",
@@ -506,7 +507,18 @@ fn releases(shop: &Shop, held: &str, plain: &str, unpaid: &str, theirs: &str) ->
     }
 }
 
-async fn operations(app: &TestApp, shop: &Shop) -> Vec<Mutation> {
+async fn operations(app: &TestApp, shop: &Shop, paid: &str) -> Vec<Mutation> {
+    let finish = Mutation {
+        name: "splitFinishRetry",
+        caller: app.operator().await,
+        good: json!({ "orderId": paid, "idempotencyKey": key() }),
+        selection: "split { status }",
+        bad: vec![
+            ("a key that is no UUID", json!({ "idempotencyKey": "1" }), UNFIT, ""),
+            ("not to be divided", json!({}), MISSING, "orderId"),
+            ("garbage for an id", json!({ "orderId": "x" }), MISSING, "orderId"),
+        ],
+    };
     let account = Mutation {
         name: "splitAccountSet",
         caller: app.operator().await,
@@ -524,6 +536,7 @@ async fn operations(app: &TestApp, shop: &Shop) -> Vec<Mutation> {
     };
     vec![
         account,
+        finish,
         Mutation {
             name: "sandboxClockSet",
             caller: app.operator().await,

@@ -49,7 +49,7 @@ const WITHOUT_KEY: [&str; 18] = [
 
 /// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`, those of webhooks in `webhooks::resend`,
 /// dividing an order in `splits`, what may become of a refund in `refunds`, programmes and their money in `products`.
-const ELSEWHERE: [&str; 17] = [
+const ELSEWHERE: [&str; 18] = [
     "monthClose",
     "refundCancel",
     "refundConflictResolve",
@@ -58,6 +58,7 @@ const ELSEWHERE: [&str; 17] = [
     "refundPayeePropose",
     "splitCreate",
     "splitFinish",
+    "splitFinishRetry",
     "splitReturn",
     "subsidyMovementDecide",
     "subsidyMovementPropose",

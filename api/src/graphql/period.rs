@@ -61,6 +61,8 @@ pub enum LedgerAccountName {
     SplitFrozen,
     /// The budget of a subsidy programme (补贴), in the platform's book.
     Subsidy,
+    /// Given to a payer before the channel took it back from receivers, as it does with the refund (应收退分账).
+    SharesDue,
 }
 
 /// The periods of a merchant's books (会计期间).

@@ -6,7 +6,9 @@ use uuid::Uuid;
 use wallet::base::actor::Role;
 use wallet::base::clock::shanghai;
 use wallet::base::id::SplitLineId;
-use wallet::split::{CreateRound, FinishSplit, Line, LineCursor, LineStatus, Return, ReturnSplit, ShareOf, Split, SplitError, SplitStatus};
+use wallet::split::{
+    CreateRound, FinishSplit, Line, LineCursor, LineStatus, RetryFinish, Return, ReturnSplit, ShareOf, Split, SplitError, SplitStatus,
+};
 
 use super::error::{Rejection, UserError, busy, idempotency, invalid, not_found, permission, required, settle, visible};
 use super::id::{self, GlobalId};
@@ -50,6 +52,7 @@ impl Rejection for SplitError {
             Self::ReturnsWithRefund => {
                 UserError::new("STATE_RETURNS_WITH_REFUND", "该订单的支付渠道只在退款时退回分账，请对该订单发起退款").at("orderId")
             }
+            Self::FinishNotRefused => UserError::new("STATE_FINISH_NOT_REFUSED", "没有渠道拒绝该订单的分账完结，不必重试").at("orderId"),
             Self::ChannelDividesNot => not_found("channel", "支持分账的渠道"),
             Self::AccountInvalid => invalid("account", "不是该渠道的商户号，请核对后重新填写"),
             Self::ReceiverNotSigned => UserError::new("STATE_NOT_SIGNED", "该商户尚未签约，不能接收分账").at("merchantId"),
@@ -141,6 +144,11 @@ impl SplitNode {
     /// From when the split finishes by itself.
     async fn finish_at(&self) -> DateTime<Utc> {
         self.0.finish_at
+    }
+
+    /// Why a channel refused for good to finish a payment of it (完结): operators have it tried again with `splitFinishRetry`.
+    async fn finish_error_code(&self) -> Option<&str> {
+        self.0.finish_error.as_deref()
     }
 
     async fn finished_at(&self) -> Option<DateTime<Utc>> {
@@ -302,6 +310,31 @@ impl SplitShareNode {
     }
 }
 
+/// An order whose split a channel refuses to finish.
+#[derive(Debug)]
+pub struct RefusedFinishNode(Split);
+
+#[Object(name = "RefusedFinish")]
+impl RefusedFinishNode {
+    async fn order_id(&self) -> ID {
+        GlobalId::Order(self.0.merchant.book(), self.0.order).encode()
+    }
+
+    async fn merchant_id(&self) -> ID {
+        GlobalId::Merchant(self.0.merchant).encode()
+    }
+
+    /// The channel's code.
+    async fn error_code(&self) -> Option<&str> {
+        self.0.finish_error.as_deref()
+    }
+
+    /// What stays frozen.
+    async fn remainder(&self) -> MoneyNode {
+        self.0.remainder.into()
+    }
+}
+
 #[derive(Default, Debug)]
 pub struct SplitQuery;
 
@@ -322,6 +355,13 @@ impl SplitQuery {
         let has_previous = window.after.is_some();
         let page = visible(app(ctx).splits.shares_of(actor, merchant, window.after, window.first).await)?;
         Ok(page.map(|page| connection(page, has_previous, |share| (share.created_at, share.line), SplitShareNode)))
+    }
+
+    /// Orders whose split a channel refuses to finish, the oldest first, at most 100. Operators.
+    #[graphql(complexity = "10 + 10 * child_complexity")]
+    async fn splits_finish_refused(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Vec<RefusedFinishNode>>> {
+        let refused = visible(app(ctx).splits.finish_refused(actor(ctx)?).await)?;
+        Ok(refused.map(|splits| splits.into_iter().map(RefusedFinishNode).collect()))
     }
 }
 
@@ -352,6 +392,18 @@ pub struct SplitFinishInput {
 
 #[derive(SimpleObject, Debug)]
 pub struct SplitFinishPayload {
+    split: Option<SplitNode>,
+    user_errors: Vec<UserError>,
+}
+
+#[derive(InputObject, Debug)]
+pub struct SplitFinishRetryInput {
+    order_id: ID,
+    idempotency_key: Uuid,
+}
+
+#[derive(SimpleObject, Debug)]
+pub struct SplitFinishRetryPayload {
     split: Option<SplitNode>,
     user_errors: Vec<UserError>,
 }
@@ -411,6 +463,22 @@ impl SplitMutation {
         Ok(match settle(app(ctx).splits.finish(actor, command).await)? {
             Ok(split) => SplitFinishPayload { split: Some(SplitNode(split)), user_errors: Vec::new() },
             Err(user_errors) => SplitFinishPayload { split: None, user_errors },
+        })
+    }
+
+    /// Has a finish tried again that a channel refused for good, when what it minded is put right. Operators.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn split_finish_retry(&self, ctx: &Context<'_>, input: SplitFinishRetryInput) -> async_graphql::Result<SplitFinishRetryPayload> {
+        let actor = actor(ctx)?;
+        let refuse = |error| Ok(SplitFinishRetryPayload { split: None, user_errors: vec![error] });
+        if actor.require_role(Role::Operator).is_err() {
+            return refuse(permission());
+        }
+        let Some((book, order)) = id::order(&input.order_id) else { return refuse(not_found("orderId", "订单")) };
+        let command = RetryFinish { merchant: book.merchant(), order, idempotency_key: input.idempotency_key };
+        Ok(match settle(app(ctx).splits.retry_finish(actor, command).await)? {
+            Ok(split) => SplitFinishRetryPayload { split: Some(SplitNode(split)), user_errors: Vec::new() },
+            Err(user_errors) => SplitFinishRetryPayload { split: None, user_errors },
         })
     }
 

@@ -19,6 +19,8 @@ pub enum SplitCallKindName {
     Finish,
     /// A share back (回退).
     Return,
+    /// Shares back with a refund, under its number (退分账).
+    Refund,
 }
 
 /// How far a request to a channel has come.

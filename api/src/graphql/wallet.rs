@@ -109,6 +109,8 @@ pub enum BillLineKind {
     SubsidyUsed,
     /// A refund's part came back to its programme (补贴返还).
     SubsidyReturned,
+    /// The merchant gave for a refund what its channel left with receivers.
+    SplitBear,
     /// Another line was taken back.
     Reversal,
 }

@@ -9,7 +9,6 @@ use serde_json::Value;
 use uuid::Uuid;
 use wallet::channel::sandbox::wire::{PaymentRequest, PaymentStatus, PayoutRequest, RefundRequest, TransferStatus, code};
 
-use super::Party;
 use super::chaos::Chaos;
 use super::chaos::profile::News;
 use super::chaos::rules::Told;
@@ -18,6 +17,7 @@ use super::journal::Journal;
 use super::lie::Lie;
 use super::record::{Line, Notice, Payment, Payout, Refund};
 use super::truth::Truth;
+use super::{Party, alipay, wechat};
 
 /// Payments, refunds and payouts each that are remembered, some hundred megabytes together.
 pub const PAYMENTS_MAX: usize = 300_000;
@@ -82,6 +82,8 @@ pub struct Book {
     refunded_minor: HashMap<Key, i64>,
     payouts: HashMap<Key, Payout>,
     notices: HashMap<String, Notice>,
+    alipay_splits: alipay::split::Splits,
+    wechat_splits: wechat::splits::Splits,
     offset_ms: i64,
     fronts: Arc<Fronts>,
     chaos: Arc<Chaos>,
@@ -98,6 +100,8 @@ impl Book {
             refunded_minor: HashMap::new(),
             payouts: HashMap::new(),
             notices: HashMap::new(),
+            alipay_splits: alipay::split::Splits::default(),
+            wechat_splits: wechat::splits::Splits::default(),
             offset_ms: 0,
             fronts,
             chaos,
@@ -131,6 +135,10 @@ impl Book {
                 }
             }
             Line::Clock { offset_ms } => self.offset_ms = offset_ms,
+            Line::AlipaySplit(split) => self.alipay_splits.keep(split),
+            Line::WechatSplit(split) => self.wechat_splits.keep(split),
+            Line::WechatReturn(back) => self.wechat_splits.keep_return(back),
+            Line::WechatReceiver(receiver) => self.wechat_splits.keep_receiver(receiver),
         }
     }
 
@@ -148,6 +156,25 @@ impl Book {
 
     pub fn offset_ms(&self) -> i64 {
         self.offset_ms
+    }
+
+    pub fn alipay_splits(&self) -> &alipay::split::Splits {
+        &self.alipay_splits
+    }
+
+    pub fn wechat_splits(&self) -> &wechat::splits::Splits {
+        &self.wechat_splits
+    }
+
+    /// Remembers a split as it stands now, or what belongs to one.
+    pub fn keep_split(&mut self, line: Line) -> Result<(), Refused> {
+        self.change(vec![line])
+    }
+
+    /// Refunds of a payment that were not refused.
+    pub fn refunds_of(&self, party: Party, payment_request_no: &str) -> impl Iterator<Item = &Refund> {
+        let of = move |r: &&Refund| r.party == party && r.request.payment_request_no == payment_request_no;
+        self.refunds.values().filter(of).filter(|r| r.status != TransferStatus::Failed)
     }
 
     pub fn set_offset_ms(&mut self, offset_ms: i64) -> Result<(), Refused> {
@@ -445,12 +472,14 @@ impl Book {
         })
     }
 
-    /// What really happened, whatever was said about it: every payment, refund and payout, in the order of their numbers.
+    /// What really happened, whatever was said about it: every payment, refund and payout, in the order of their numbers, and what splits did.
     pub fn truth(&self) -> Vec<Truth> {
         let payments = self.payments.values().filter(|p| !p.barred).map(Truth::of_payment);
         let refunds = self.refunds.values().map(Truth::of_refund);
         let mut truth: Vec<_> = payments.chain(refunds).chain(self.payouts.values().map(Truth::of_payout)).collect();
         truth.sort_by(|a, b| a.request_no.cmp(&b.request_no));
+        truth.extend(self.wechat_splits.truth());
+        truth.extend(alipay::split::truth(&self.alipay_splits, self.refunds.values()));
         truth
     }
 

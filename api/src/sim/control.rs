@@ -81,8 +81,5 @@ pub async fn down(State(sim): State<Arc<Sim>>, Json(switch): Json<Switch>) -> Js
 
 /// `GET /control/truth`: what really happened, whatever was said about it.
 pub async fn truth(State(sim): State<Arc<Sim>>) -> Json<Vec<Truth>> {
-    let mut truth = sim.book().truth();
-    truth.extend(sim.others.wechat.iter().flat_map(|wechat| wechat.truth()));
-    truth.extend(sim.others.alipay.iter().flat_map(|hand| hand.truth()));
-    Json(truth)
+    Json(sim.book().truth())
 }

@@ -1,4 +1,4 @@
-//! What the simulator remembers of a payment, a refund, a payout and a notice: one journal line each time one changes, the last one wins.
+//! What the simulator remembers of a payment, a refund, a payout, a notice and a split: one journal line each time one changes, the last one wins.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use wallet::channel::sandbox::wire::{
     PaymentAnswer, PaymentRequest, PaymentStatus, PayoutAnswer, RefundAnswer, RefundRequest, TransferStatus,
 };
 
-use super::Party;
+use super::{Party, alipay, wechat};
 
 /// A line of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,6 +24,10 @@ pub enum Line {
     Clock {
         offset_ms: i64,
     },
+    AlipaySplit(alipay::split::Split),
+    WechatSplit(wechat::splits::Shared),
+    WechatReturn(wechat::splits::GivenBack),
+    WechatReceiver(wechat::splits::Receiver),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -226,6 +226,7 @@ async fn refunds_never_exceed_the_payment() {
         paid: Money::cny(1_000),
         amount: Money::cny(minor),
         reason: "退货".to_owned(),
+        shares: Vec::new(),
     };
     let payment = sim.acquirer.pay(&order(&request_no, 1_000)).await.unwrap();
     let refused = sim.acquirer.refund(&refund(1)).await;

@@ -3,6 +3,8 @@
 mod caps;
 mod damage;
 mod divide;
+mod restart;
+mod royalty;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,6 +15,8 @@ use api::sim::{Keys, Sim};
 use serde_json::{Value, json};
 use tests::{Folder, PAY_LIMIT, TestDatabase, eventually};
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 use wallet::base::actor::{Actor, Role};
 use wallet::base::clock::Clock;
@@ -24,6 +28,7 @@ use wallet::channel::{Channels, Progress};
 use wallet::order::{Choice, CreateOrder, Order, OrderStatus, Orders};
 use wallet::payment::{PaymentError, Payments, StartPayment};
 use wallet::product::Products;
+use wallet::refund::Refunds;
 use wallet::split::{Line, LineStatus, ReturnSplit, SetAccount, Split, SplitError, Splits};
 
 use super::cny;
@@ -75,10 +80,14 @@ struct Market {
     orders: Orders,
     payments: Payments,
     splits: Splits,
+    refunds: Refunds,
     channels: Channels,
     sim_url: String,
     http: reqwest::Client,
-    _folder: Folder,
+    config: Config,
+    /// What stops the simulators, and when they have stopped.
+    sim: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    folder: Folder,
 }
 
 impl Market {
@@ -100,9 +109,7 @@ impl Market {
         config.channel.sandbox_url.clone_from(&sim_url);
         config.channel.connected = ["WECHAT_PAY", "ALIPAY"].map(str::to_owned).to_vec();
         config.channel.timeout_ms = 2_000;
-        let keys = Keys::load(&config.keys_dir(), config.channel.bank.terms()).unwrap();
-        let sim = Sim::load(keys, &config.channel.merchant_no, &sim_url, &folder.path().join("journal.jsonl")).unwrap();
-        tokio::spawn(sim.serve(listener, std::future::pending()));
+        let sim = play(&config, listener, &folder);
         let platform = Arc::new(Signer::load(PLATFORM_KEY, &config.keys_dir().join("platform.pk8")).unwrap());
         let channels = api::channel::connect(&config, &platform, &clock).unwrap();
 
@@ -123,9 +130,11 @@ impl Market {
         let market = Self {
             orders: Orders::selling(pool.clone(), clock.clone(), products),
             payments: Payments::new(pool.clone(), clock.clone(), channels.clone(), tests::routing(&channels, &clock), after),
+            refunds: Refunds::new(pool.clone(), clock.clone(), channels.clone(), after),
             splits: Splits::through(pool, clock.clone(), channels.clone()),
             operator: Actor::Person { id: UserId::new(), role: Role::Operator, merchants: vec![] },
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            // simulators that are started anew know nothing of connections from before
+            http: reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap(),
             db,
             clock,
             merchant,
@@ -134,10 +143,21 @@ impl Market {
             receivers,
             channels,
             sim_url,
-            _folder: folder,
+            config,
+            sim: Some(sim),
+            folder,
         };
         market.control("clock", json!({ "offset_ms": market.clock.offset_ms() }).to_string()).await;
         market
+    }
+
+    /// Stops the simulators and starts them anew, at the same address, with what their journal holds.
+    async fn restart(&mut self) {
+        let (stop, stopped) = self.sim.take().unwrap();
+        stop.send(()).unwrap();
+        stopped.await.unwrap();
+        let listener = TcpListener::bind(self.sim_url.trim_start_matches("http://")).await.unwrap();
+        self.sim = Some(play(&self.config, listener, &self.folder));
     }
 
     /// Tells the simulators something.
@@ -269,7 +289,7 @@ impl Market {
         };
         let theirs = told.as_array().unwrap().iter().filter(of_splits).map(line).collect();
         let ours: Vec<String> = sqlx::query_scalar(
-            "SELECT CASE c.kind WHEN 'DIVIDE' THEN 'SHARE' WHEN 'RETURN' THEN 'SHARE_BACK' ELSE 'FREED' END || ' ' ||
+            "SELECT CASE c.kind WHEN 'DIVIDE' THEN 'SHARE' WHEN 'FINISH' THEN 'FREED' ELSE 'SHARE_BACK' END || ' ' ||
                     replace(c.call_id::text, '-', '') || ' ' || COALESCE(s.account, '') || ' ' || COALESCE(s.amount_minor, 0) || ' ' ||
                     CASE WHEN c.kind = 'FINISH' OR s.outcome = 'SUCCEEDED' THEN 'true' ELSE 'false' END
              FROM split_calls c LEFT JOIN split_shares s USING (book_id, call_id)
@@ -291,6 +311,21 @@ impl Market {
         let report = wallet::check::run(self.db.pool()).await.unwrap();
         assert!(report.is_sound(), "{report}");
     }
+}
+
+/// Plays the channels, until it is told to stop.
+fn play(config: &Config, listener: TcpListener, folder: &Folder) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let keys = Keys::load(&config.keys_dir(), config.channel.bank.terms()).unwrap();
+    let (merchant_no, url) = (&config.channel.merchant_no, &config.channel.sandbox_url);
+    let sim = Sim::load(keys, merchant_no, url, &folder.path().join("journal.jsonl")).unwrap();
+    let (stop, told) = oneshot::channel();
+    // a market that is gone stops nobody: its tasks end with the runtime
+    let stopped = async move {
+        if told.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    (stop, tokio::spawn(async move { sim.serve(listener, stopped).await.unwrap() }))
 }
 
 /// Of 99.00: 19.80 to the agent, who passes 5.94 on, and 4.95 to the supplier.

@@ -79,6 +79,7 @@ impl DayDelta {
             | PostingKind::SubsidyWithdrawn
             | PostingKind::SubsidyUsed
             | PostingKind::SubsidyReturned
+            | PostingKind::SplitBear
             | PostingKind::Reversal => None,
         }
     }

@@ -12,7 +12,7 @@ use reqwest::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 
 use super::ChannelError;
-use super::divider::Divider;
+use super::divider::{Divider, Share};
 use super::payout::PayoutStatus;
 use crate::base::money::Money;
 
@@ -185,6 +185,8 @@ pub struct RefundOrder {
     pub paid: Money,
     pub amount: Money,
     pub reason: String,
+    /// What the channel takes back with it from receivers of a payment that it divided; no account stands in it twice.
+    pub shares: Vec<Share>,
 }
 
 /// The channel's word on a refund or a payout.

@@ -26,7 +26,7 @@ pub struct Caps {
     pub share_max_bps: u16,
     /// Days after the payment from which the money does not stay frozen.
     pub frozen_days: u16,
-    /// Whether a share comes back when it is asked for. If not, the channel takes it back by itself when the payer is refunded.
+    /// Whether a share comes back when it is asked for. If not, it comes back with a refund that names it, and not otherwise (退分账).
     pub returns: bool,
 }
 
@@ -93,6 +93,14 @@ pub struct GiveBack {
     pub share: Share,
 }
 
+/// A refund that takes shares back, as the channel finds it again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefundAsked {
+    /// The refund's number, and the payment's: ours.
+    pub request_no: String,
+    pub payment_no: String,
+}
+
 /// A division as the channel knows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DivisionWord {
@@ -146,4 +154,8 @@ pub trait Divider: fmt::Debug + Send + Sync {
 
     /// Asks where a return stands. None: the channel does not know the number.
     async fn query_back(&self, back: &GiveBack) -> Result<Option<TransferWord>, ChannelError>;
+
+    /// Asks what a refund that succeeded took back from receivers: one word per account. None: the channel does not know such a refund, or
+    /// takes nothing back with it.
+    async fn query_refunded(&self, refund: &RefundAsked) -> Result<Option<Vec<ShareWord>>, ChannelError>;
 }

@@ -29,10 +29,12 @@ pub enum AccountKind {
     SplitFrozen,
     /// Liability: the budget of a subsidy programme (补贴), of which orders reserve their parts. One per programme, in the platform's book.
     Subsidy,
+    /// Asset: given to a payer before the channel took it back from receivers, as it does with the refund (应收退分账).
+    SharesDue,
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ChannelReceivable,
         Self::MerchantPending,
         Self::MerchantAvailable,
@@ -44,6 +46,7 @@ impl AccountKind {
         Self::BooksInTransit,
         Self::SplitFrozen,
         Self::Subsidy,
+        Self::SharesDue,
     ];
 
     /// The kinds every book has from its first day, without a subject. The others come with their first posting.
@@ -63,13 +66,14 @@ impl AccountKind {
             Self::BooksInTransit => "BOOKS_IN_TRANSIT",
             Self::SplitFrozen => "SPLIT_FROZEN",
             Self::Subsidy => "SUBSIDY",
+            Self::SharesDue => "SHARES_DUE",
         }
     }
 
     /// 1 where a debit raises what the account holds (an asset), -1 where a credit does (a liability, an income).
     pub fn side(self) -> i16 {
         match self {
-            Self::ChannelReceivable | Self::BankCash => 1,
+            Self::ChannelReceivable | Self::BankCash | Self::SharesDue => 1,
             Self::MerchantPending
             | Self::MerchantAvailable
             | Self::Escrow
@@ -93,7 +97,7 @@ impl AccountKind {
             | Self::PayoutTransit
             | Self::SplitFrozen
             | Self::Subsidy => Some(0),
-            Self::ChannelReceivable | Self::BankCash | Self::FeeIncome | Self::BooksInTransit => None,
+            Self::ChannelReceivable | Self::BankCash | Self::FeeIncome | Self::BooksInTransit | Self::SharesDue => None,
         }
     }
 }

@@ -53,7 +53,7 @@ pub enum PostingKind {
     /// Money is kept until it is divided, or until it goes back (分账冻结). Reference: the order, or the part of a return.
     SplitFreeze,
     /// Kept money becomes the merchant's own pending money (分账解冻). Reference: the order that finished, the line whose receiver passed on
-    /// what it had to, or the return that takes from what was not divided.
+    /// what it had to, the return that takes from what was not divided, or the part of a return that its receiver keeps after all.
     SplitRelease,
     /// Money was put into a programme's budget (补贴拨入). Reference: the movement.
     SubsidyFunded,
@@ -63,6 +63,8 @@ pub enum PostingKind {
     SubsidyUsed,
     /// A refund's part came back to its programme (补贴返还): a posting in the merchant's book and one in the platform's. Reference: the refund.
     SubsidyReturned,
+    /// The merchant gives for a refund what its channel left with receivers. Reference: the return.
+    SplitBear,
     /// Another posting was taken back, wholly or in part (冲正). Reference: the reversal.
     Reversal,
 }
@@ -91,6 +93,7 @@ impl PostingKind {
             Self::SubsidyWithdrawn => "SUBSIDY_WITHDRAWN",
             Self::SubsidyUsed => "SUBSIDY_USED",
             Self::SubsidyReturned => "SUBSIDY_RETURNED",
+            Self::SplitBear => "SPLIT_BEAR",
             Self::Reversal => "REVERSAL",
         }
     }

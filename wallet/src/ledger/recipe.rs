@@ -5,7 +5,7 @@
 //! | payment | channel receivable | merchant pending (amount less fee), fee income (fee) |
 //! | payment of a held order | channel receivable | the order's escrow (amount less fee), fee income (fee) |
 //! | order release | the order's escrow | merchant pending or available (amount less fee), fee income (fee) |
-//! | refund | merchant pending, available or the order's escrow (amount less fee back), fee income (fee back) | refund payable |
+//! | refund | merchant pending, available, shares due or the order's escrow (amount less fee back), fee income (fee back) | refund payable |
 //! | refund settled | refund payable | channel receivable |
 //! | refund returned | refund payable | what the refund had debited |
 //! | refund paid out | refund payable | bank cash |
@@ -25,13 +25,15 @@
 //! | subsidy returned, platform's book | books in transit | the programme's subsidy |
 //! | subsidy funded | bank cash | the programme's subsidy |
 //! | subsidy withdrawn | the programme's subsidy | bank cash |
+//! | split ungather | split frozen | merchant pending, merchant available |
+//! | split bear | merchant pending, merchant available | shares due |
 
 use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::account::AccountKind::{
     self, BankCash, BooksInTransit, ChannelReceivable, Escrow, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
-    SplitFrozen, Subsidy,
+    SharesDue, SplitFrozen, Subsidy,
 };
 use super::account::AccountName;
 use super::posting::{Capture, Leg, Posting, PostingKind};
@@ -47,6 +49,8 @@ pub enum RefundSource {
     Available,
     /// What is held of the order itself.
     Escrow(OrderId),
+    /// What the channel takes back from receivers with the refund.
+    Shares,
 }
 
 impl RefundSource {
@@ -56,6 +60,7 @@ impl RefundSource {
             Self::Pending => MerchantPending,
             Self::Available => MerchantAvailable,
             Self::Escrow(_) => Escrow,
+            Self::Shares => SharesDue,
         }
     }
 
@@ -63,7 +68,7 @@ impl RefundSource {
     fn leg(self, amount: Money) -> Leg {
         match self {
             Self::Escrow(order) => debit_of(Escrow, &order.simple(), amount),
-            Self::Pending | Self::Available => debit(self.account(), amount),
+            Self::Pending | Self::Available | Self::Shares => debit(self.account(), amount),
         }
     }
 }
@@ -260,6 +265,20 @@ pub fn subsidy_withdrawn(movement: MovementId, programme: ProgrammeId, amount: M
     posting(BookId::PLATFORM, PostingKind::SubsidyWithdrawn, movement.0, None, day, legs)
 }
 
+/// A receiver keeps what it had set aside: the exact inverse of [`split_gather`].
+pub fn split_ungather(book: BookId, part: Uuid, pending: Money, available: Money, day: NaiveDate) -> Posting {
+    let whole = Money { minor: pending.minor + available.minor, ..pending };
+    let legs = [debit(SplitFrozen, whole), credit(MerchantPending, pending), credit(MerchantAvailable, available)];
+    posting(book, PostingKind::SplitRelease, part, None, day, legs)
+}
+
+/// The merchant gives for a refund what its channel left with receivers.
+pub fn split_bear(book: BookId, back: Uuid, pending: Money, available: Money, day: NaiveDate) -> Posting {
+    let whole = Money { minor: pending.minor + available.minor, ..pending };
+    let legs = [debit(MerchantPending, pending), debit(MerchantAvailable, available), credit(SharesDue, whole)];
+    posting(book, PostingKind::SplitBear, back, None, day, legs)
+}
+
 fn posting(
     book: BookId,
     kind: PostingKind,
@@ -426,6 +445,23 @@ mod tests {
                 split_release(book, OrderId::new().0, amount, MerchantAvailable, day),
                 vec![(SplitFrozen, "", 10_000), (MerchantAvailable, "", -10_000)],
             ),
+            (
+                "split bear",
+                split_bear(book, OrderId::new().0, amount, fee, day),
+                vec![(MerchantPending, "", 10_000), (MerchantAvailable, "", 38), (SharesDue, "", -10_038)],
+            ),
+            (
+                "refund of pending money and of receivers' shares",
+                refund_of(
+                    book,
+                    store,
+                    refund_id,
+                    (amount, none),
+                    &[(RefundSource::Pending, fee), (RefundSource::Shares, less(amount, fee))],
+                    day,
+                ),
+                vec![(MerchantPending, "", 38), (SharesDue, "", 9_962), (RefundPayable, "", -10_000)],
+            ),
         ];
         for (name, posting, expected) in cases {
             assert_eq!(legs(&posting), expected, "{name}");
@@ -453,6 +489,7 @@ mod tests {
                 refund(book, store, refund_id, amount, fee, RefundSource::Escrow(order), day),
                 refund_returned(book, store, refund_id, (amount, fee), &[(RefundSource::Escrow(order), less(amount, fee))], day),
             ),
+            (split_gather(book, order.0, amount, fee, day), split_ungather(book, order.0, amount, fee, day)),
             (withdrawal_hold(book, withdrawal, amount, day), withdrawal_returned(book, withdrawal, amount, day)),
             (withdrawal_paid(book, withdrawal, amount, "b", day), withdrawal_bounced(book, withdrawal, amount, "b", day)),
             (withdrawal_hold(book, withdrawal, amount, day), withdrawal_credited_back(book, withdrawal, amount, day)),

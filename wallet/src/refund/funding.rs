@@ -199,7 +199,8 @@ fn less_fee(refund: &Refund) -> Money {
     Money { minor: refund.amount.minor - refund.fee_back.minor, ..refund.amount }
 }
 
-/// Takes a refund that gathered from pending and, for the rest, from available: what receivers gave back may have been settled meanwhile.
+/// Takes a refund that gathered from what receivers have set aside for it, from pending and, for the rest, from available: what they gave
+/// back may have been settled meanwhile.
 async fn fund_gathered_in_tx(
     tx: &mut PgConnection,
     order: &Order,
@@ -207,10 +208,14 @@ async fn fund_gathered_in_tx(
     reach: Reach,
     now: DateTime<Utc>,
 ) -> Result<DayDelta, RefundError> {
-    let (own, today, wanted) = (order.money_book(), business_day(now), less_fee(refund));
+    let (own, today) = (order.money_book(), business_day(now));
+    // what the channel takes back from receivers with the refund, and what the merchant gives
+    let shares_due = split::open_royalties_in_tx(tx, order, (refund.id, refund.attempt), now).await?;
+    let wanted = Money { minor: less_fee(refund).minor - shares_due.minor, ..shares_due };
     let kinds = [AccountKind::MerchantPending, AccountKind::MerchantAvailable];
-    let more = &[AccountKind::FeeIncome, AccountKind::RefundPayable][..];
-    let (books, locked) = collect::lock_in_tx(tx, (order.merchant, own), reach, (&kinds, more), wanted.currency, now).await?;
+    let mut more = vec![AccountKind::FeeIncome, AccountKind::RefundPayable];
+    more.extend((shares_due.minor > 0).then_some(AccountKind::SharesDue));
+    let (books, locked) = collect::lock_in_tx(tx, (order.merchant, own), reach, (&kinds, &more), wanted.currency, now).await?;
     let shares = kinds.map(|kind| collect::shares(&locked, &books, kind));
     let has = [collect::sum_minor(&shares[0]), collect::sum_minor(&shares[1])];
     let pending = Money { minor: wanted.minor.min(has[0]), ..wanted };
@@ -220,7 +225,7 @@ async fn fund_gathered_in_tx(
     }
     let mut collected = collect::plan(&shares[0], own, kinds[0], pending, today).unwrap_or_default();
     collected.extend(collect::plan(&shares[1], own, kinds[1], available, today).unwrap_or_default());
-    let from = [(RefundSource::Pending, pending), (RefundSource::Available, available)];
+    let from = [(RefundSource::Pending, pending), (RefundSource::Available, available), (RefundSource::Shares, shares_due)];
     let posting = recipe::refund_of(own, order.store, refund.id, (refund.amount, refund.fee_back), &from, today);
     let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
     let mut postings = collect::postings(&collected);

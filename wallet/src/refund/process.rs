@@ -28,6 +28,7 @@ use crate::ledger::AccountKind;
 use crate::ledger::recipe::{self, RefundSource};
 use crate::order::{self, Order};
 use crate::payment::{self, Attempt};
+use crate::split;
 
 /// The channel's word on one refund.
 #[derive(Clone, Debug)]
@@ -173,6 +174,7 @@ impl Refunds {
             paid: attempt.amount,
             amount: refund.cash(),
             reason: refund.reason.clone(),
+            shares: split::royalties_of_refund(&self.db, refund.merchant, refund.id).await?,
         };
         match channel.refund(&order).await {
             Ok(word) => self.take_in(refund, word).await,
@@ -499,6 +501,7 @@ impl Batch {
             let source = |account| match account {
                 AccountKind::MerchantAvailable => RefundSource::Available,
                 AccountKind::Escrow => RefundSource::Escrow(order.id),
+                AccountKind::SharesDue => RefundSource::Shares,
                 _ => RefundSource::Pending,
             };
             let to: Vec<_> =

@@ -7,10 +7,10 @@ use super::line::repo::{insert_lines_in_tx, lines_in_tx, update_lines_in_tx};
 use super::plan::{self, Parties};
 use super::state::{LineStatus, SplitStatus, rest_minor, status, with_those_below};
 use super::{
-    CreateRound, DEADLINE_JOB, EXECUTE_JOB, FINISH_BEFORE, FinishSplit, Line, ROUNDS_MAX, Share, Slice, Split, SplitError, Splits, event,
-    repo,
+    CreateRound, DEADLINE_JOB, EXECUTE_JOB, FINISH_BEFORE, FinishSplit, Line, ROUNDS_MAX, RetryFinish, Share, Slice, Split, SplitError,
+    Splits, event, repo,
 };
-use crate::base::actor::Actor;
+use crate::base::actor::{Actor, Role};
 use crate::base::audit;
 use crate::base::clock::{Clock, business_day};
 use crate::base::db::retrying;
@@ -77,6 +77,7 @@ pub async fn plan_in_tx(tx: &mut PgConnection, new: &[NewSplit<'_>], now: DateTi
             status: SplitStatus::Planned,
             finishing: false,
             finish_at: new.frozen_until - FINISH_BEFORE,
+            finish_error: None,
             created_at: now,
             finished_at: None,
         };
@@ -271,6 +272,32 @@ impl Splits {
             return Err(SplitError::StillHeld);
         }
         let split = finish_in_tx(&mut tx, actor, split, now).await?;
+        idempotency::complete_in_tx(&mut tx, scope, &split).await?;
+        tx.commit().await?;
+        Ok(split)
+    }
+
+    /// Has a finish tried again that a channel refused for good, under another number. Operators.
+    pub async fn retry_finish(&self, actor: &Actor, cmd: RetryFinish) -> Result<Split, SplitError> {
+        actor.require_role(Role::Operator)?;
+        retrying(SplitError::retryable, || self.try_retry_finish(actor, &cmd)).await.map_err(SplitError::or_busy)
+    }
+
+    async fn try_retry_finish(&self, actor: &Actor, cmd: &RetryFinish) -> Result<Split, SplitError> {
+        let (now, book) = (self.clock.now(), cmd.merchant.book());
+        let scope = Scope { tenant: cmd.merchant.0, operation: "splitFinishRetry", key: cmd.idempotency_key };
+        let mut tx = self.db.begin().await?;
+        order::repo::lock_in_tx(&mut tx, &[(book, cmd.order)]).await?.pop().ok_or(SplitError::NotFound)?;
+        if let Claim::Seen { response: Some(told), .. } = idempotency::claim_in_tx(&mut tx, scope, cmd, cmd.order.0, now).await? {
+            return Ok(told);
+        }
+        let mut split = repo::lock_in_tx(&mut tx, book, cmd.order).await?.ok_or(SplitError::NotFound)?;
+        let code = split.finish_error.take().ok_or(SplitError::FinishNotRefused)?;
+        if !repo::update_in_tx(&mut tx, &split, split.status).await? {
+            return Err(SplitError::Changed);
+        }
+        audit::record_in_tx(&mut tx, actor, "split.finish_retry", cmd.order.0, serde_json::json!({ "refused_with": code }), now).await?;
+        job::enqueue_in_tx(&mut tx, &[NewJob { kind: EXECUTE_JOB, book, subject: cmd.order.0, run_at: Clock::wall() }]).await?;
         idempotency::complete_in_tx(&mut tx, scope, &split).await?;
         tx.commit().await?;
         Ok(split)

@@ -54,6 +54,8 @@ pub enum SplitError {
     /// The channel takes shares back when the payer is refunded, and not otherwise.
     #[error("the channel brings shares back with a refund only; refund the order")]
     ReturnsWithRefund,
+    #[error("no channel has refused to finish the split")]
+    FinishNotRefused,
     #[error("the rule or the merchants it names have {} mistakes", .0.len())]
     Rule(Vec<Mistake>),
     #[error(transparent)]

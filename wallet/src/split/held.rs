@@ -72,6 +72,7 @@ pub async fn plan_release_in_tx(
         status: SplitStatus::Planned,
         finishing: false,
         finish_at: now + FROZEN_FOR - FINISH_BEFORE,
+        finish_error: None,
         created_at: now,
         finished_at: None,
     });

@@ -57,11 +57,12 @@ pub use held::{ReleasedPart, plan_release_in_tx};
 use line::line_event;
 pub use line::{Line, LineCursor, ShareOf};
 pub use plan::{Mistake, Parties};
+pub use returns::royalty::{open_royalties_in_tx, royalties_of_refund};
 pub use returns::{ReturnPlan, plan_return_in_tx};
 pub use rule::{Part as RulePart, Share};
 pub use state::{LineStatus, PartStatus, SplitStatus};
 
-use crate::base::actor::Actor;
+use crate::base::actor::{Actor, Role};
 use crate::base::clock::Clock;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, SplitLineId, SplitReturnId};
 use crate::base::money::Money;
@@ -110,6 +111,9 @@ pub struct Split {
     pub finishing: bool,
     /// From when it finishes by itself.
     pub finish_at: DateTime<Utc>,
+    /// Why a channel refused for good to finish a payment of it: it is tried again when a person says so.
+    #[serde(default)]
+    pub finish_error: Option<String>,
     pub created_at: DateTime<Utc>,
     pub finished_at: Option<DateTime<Utc>>,
 }
@@ -163,13 +167,15 @@ pub struct Upstream {
 }
 
 /// What one line gives of a return.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     pub id: Uuid,
     pub line: SplitLineId,
     pub amount_minor: i64,
     pub status: PartStatus,
     pub sent_at: Option<DateTime<Utc>>,
+    /// Why its receiver keeps it.
+    pub error_code: Option<String>,
 }
 
 /// Asks for a round.
@@ -188,6 +194,15 @@ pub struct CreateRound {
 /// Asks to release what is not divided.
 #[derive(Clone, Debug, Serialize)]
 pub struct FinishSplit {
+    pub merchant: MerchantId,
+    pub order: OrderId,
+    #[serde(skip)]
+    pub idempotency_key: Uuid,
+}
+
+/// Has a finish tried again that a channel refused.
+#[derive(Clone, Debug, Serialize)]
+pub struct RetryFinish {
     pub merchant: MerchantId,
     pub order: OrderId,
     #[serde(skip)]
@@ -236,6 +251,12 @@ impl Splits {
     /// Splits of orders, for loaders that have checked who asks. Orders without one are left out.
     pub async fn of_orders(&self, orders: &[(MerchantId, OrderId)]) -> Result<Vec<Split>, SplitError> {
         Ok(repo::of_orders(&self.db, orders).await?)
+    }
+
+    /// Splits that a channel refuses to finish, the oldest first, at most [`FIRST_MAX`]. Operators.
+    pub async fn finish_refused(&self, actor: &Actor) -> Result<Vec<Split>, SplitError> {
+        actor.require_role(Role::Operator)?;
+        Ok(repo::finish_refused(&self.db, FIRST_MAX).await?)
     }
 
     /// The first lines of an order's split, or those after `after`: parents before their children. At most [`FIRST_MAX`].

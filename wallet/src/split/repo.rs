@@ -28,6 +28,7 @@ struct SplitRow {
     status: SplitStatus,
     finishing: bool,
     finish_at: DateTime<Utc>,
+    finish_error: Option<String>,
     created_at: DateTime<Utc>,
     finished_at: Option<DateTime<Utc>>,
 }
@@ -51,6 +52,7 @@ impl TryFrom<SplitRow> for Split {
             status: r.status,
             finishing: r.finishing,
             finish_at: r.finish_at,
+            finish_error: r.finish_error,
             created_at: r.created_at,
             finished_at: r.finished_at,
         })
@@ -143,7 +145,7 @@ pub async fn lock_in_tx(tx: &mut PgConnection, book: BookId, order: OrderId) -> 
     let row = sqlx::query_as!(
         SplitRow,
         r#"SELECT book_id, order_id, money_book_id, currency AS "currency: Currency", rule, parties, base_minor, rounds_minor, rounds,
-                  remainder_minor, released_minor, status AS "status: SplitStatus", finishing, finish_at, created_at, finished_at
+                  remainder_minor, released_minor, status AS "status: SplitStatus", finishing, finish_at, finish_error, created_at, finished_at
            FROM split_orders
            WHERE book_id = $1 AND order_id = $2
            FOR UPDATE"#,
@@ -162,12 +164,29 @@ pub async fn of_orders(db: &PgPool, orders: &[(MerchantId, OrderId)]) -> sqlx::R
     let rows = sqlx::query_as!(
         SplitRow,
         r#"SELECT s.book_id, s.order_id, s.money_book_id, s.currency AS "currency: Currency", s.rule, s.parties, s.base_minor, s.rounds_minor,
-                  s.rounds, s.remainder_minor, s.released_minor, s.status AS "status: SplitStatus", s.finishing, s.finish_at, s.created_at,
-                  s.finished_at
+                  s.rounds, s.remainder_minor, s.released_minor, s.status AS "status: SplitStatus", s.finishing, s.finish_at, s.finish_error,
+                  s.created_at, s.finished_at
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, order_id)
            JOIN split_orders s ON s.book_id = wanted.book_id AND s.order_id = wanted.order_id"#,
         &books,
         &ids
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(Split::try_from).collect()
+}
+
+/// Splits that a channel refuses to finish, the oldest first.
+pub async fn finish_refused(db: &PgPool, first: i64) -> sqlx::Result<Vec<Split>> {
+    let rows = sqlx::query_as!(
+        SplitRow,
+        r#"SELECT book_id, order_id, money_book_id, currency AS "currency: Currency", rule, parties, base_minor, rounds_minor, rounds,
+                  remainder_minor, released_minor, status AS "status: SplitStatus", finishing, finish_at, finish_error, created_at, finished_at
+           FROM split_orders
+           WHERE finish_error IS NOT NULL
+           ORDER BY created_at
+           LIMIT $1"#,
+        first
     )
     .fetch_all(db)
     .await?;
@@ -179,7 +198,7 @@ pub async fn update_in_tx(tx: &mut PgConnection, split: &Split, from: SplitStatu
     let done = sqlx::query!(
         "UPDATE split_orders
          SET rounds_minor = $4, rounds = $5, remainder_minor = $6, released_minor = $7, status = $8, finishing = $9, finished_at = $10,
-             base_minor = $11
+             base_minor = $11, finish_error = $12
          WHERE book_id = $1 AND order_id = $2 AND status = $3",
         split.merchant.0,
         split.order.0,
@@ -191,7 +210,8 @@ pub async fn update_in_tx(tx: &mut PgConnection, split: &Split, from: SplitStatu
         split.status.as_str(),
         split.finishing,
         split.finished_at,
-        split.base.minor
+        split.base.minor,
+        split.finish_error
     )
     .execute(tx)
     .await?;

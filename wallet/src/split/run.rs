@@ -18,8 +18,8 @@ use super::begin::release_in_tx;
 use super::call::{self, ToAsk};
 use super::state::{LineStatus, due, status, to_keep, under_way, with_those_below};
 use super::{
-    AccountStatus, Call, CallKind, CallShare, ChannelAccount, Line, ShareResult, Slice, Split, SplitError, Splits, Upstream, event, line,
-    line_event, repo,
+    AccountStatus, Call, CallKind, CallShare, CallStatus, ChannelAccount, Line, ShareResult, Slice, Split, SplitError, Splits, Upstream,
+    event, line, line_event, repo,
 };
 use crate::base::clock::business_day;
 use crate::base::db::retrying;
@@ -247,7 +247,7 @@ impl Splits {
         if !open.is_empty() {
             return Ok(Next::Ask(open));
         }
-        if !under_way(lines) && split.finishing && split.finished_at.is_none() {
+        if !under_way(lines) && split.finishing && split.finished_at.is_none() && split.finish_error.is_none() {
             let unfinished = unfinished(split, &slices, &calls, now);
             if !unfinished.is_empty() {
                 return Ok(Next::Ask(call::open_in_tx(tx, unfinished).await?));
@@ -343,7 +343,8 @@ impl Splits {
 
 /// Requests that make the rest of each payment the merchant's, where none was made yet.
 fn unfinished(split: &Split, slices: &[Slice], calls: &[Call], now: DateTime<Utc>) -> Vec<Call> {
-    let finished = |slice: &Slice| calls.iter().any(|call| call.attempt == slice.attempt && call.kind == CallKind::Finish);
+    let finishes = |call: &Call| call.kind == CallKind::Finish && call.status != CallStatus::Failed;
+    let finished = |slice: &Slice| calls.iter().any(|call| call.attempt == slice.attempt && finishes(call));
     let open = slices.iter().filter(|slice| !finished(slice));
     open.filter_map(|slice| Some(Call::new(split, slice.attempt, slice.upstream.as_ref()?, CallKind::Finish, now))).collect()
 }

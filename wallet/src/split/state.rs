@@ -103,21 +103,31 @@ impl LineStatus {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "UPPERCASE")]
 pub enum PartStatus {
-    /// Waits for what is below it.
+    /// Waits for what is below it, or for its receiver to set it aside.
     Wait,
+    /// Set aside by its receiver, until the refund takes it back at the channel.
+    Held,
     /// On its way up.
     Sent,
     /// Final.
     Returned,
+    /// Its receiver keeps it. Final.
+    Failed,
 }
 
 impl PartStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Wait => "WAIT",
+            Self::Held => "HELD",
             Self::Sent => "SENT",
             Self::Returned => "RETURNED",
+            Self::Failed => "FAILED",
         }
+    }
+
+    pub fn ended(self) -> bool {
+        matches!(self, Self::Returned | Self::Failed)
     }
 }
 
@@ -168,6 +178,21 @@ pub fn to_keep(lines: &[Line]) -> Vec<(SplitLineId, i64)> {
     let settled = |line: &&Line| unkept(line) && below(line.id).all(|child| !child.status.open());
     let own = |line: &Line| line.succeeded_minor - below(line.id).map(|child| child.succeeded_minor).sum::<i64>();
     lines.iter().filter(settled).map(|line| (line.id, own(line))).collect()
+}
+
+/// Where a line stands whose receiver had it, by what is on its way back and what came back.
+pub fn of_returns(line: &Line) -> LineStatus {
+    match line {
+        Line { returning_minor: 1.., .. } => LineStatus::Returning,
+        Line { returned_minor, succeeded_minor, .. } if returned_minor == succeeded_minor => LineStatus::Returned,
+        _ => LineStatus::Succeeded,
+    }
+}
+
+/// The line of the first level that a line hangs on: itself, where it is one.
+pub fn root(of: SplitLineId, lines: &[Line]) -> Option<&Line> {
+    let line = lines.iter().find(|line| line.id == of)?;
+    line.parent.map_or(Some(line), |parent| root(parent, lines))
 }
 
 /// A line and all below it.

@@ -1,14 +1,14 @@
 //! Alipay as a counterparty (模拟支付宝开放平台): the gateway that the platform posts to and that a payer's browser is led to.
 //!
 //! It shares with the adapter only the wire types, the form and the signatures. As at Alipay, a trade begins to exist when its payer
-//! opens it, so a link or a code is the signed request itself. Splits are kept in memory only.
+//! opens it, so a link or a code is the signed request itself.
 
 mod notice;
-mod split;
+pub(super) mod split;
 mod trade;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use anyhow::Context;
 use axum::extract::State;
@@ -24,9 +24,7 @@ use wallet::channel::alipay::sign::{Params, Signer, Verifier};
 use wallet::channel::alipay::wire::{Outcome, code, method, read_time};
 
 pub use self::notice::Notices;
-use super::truth::Truth;
 use super::{Sim, page};
-use split::Splits;
 
 /// The application that the simulator knows.
 pub const APP_ID: &str = "2021000000000001";
@@ -36,17 +34,16 @@ pub const SELLER_ID: &str = "2088000000000001";
 /// How far a request's time may be from ours.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
 
-/// Alipay's hand: its key, the platform's, and the splits.
+/// Alipay's hand: its key, and the platform's.
 #[derive(Debug)]
 pub struct Hand {
     signer: Signer,
     platform: Verifier,
-    splits: Mutex<Splits>,
 }
 
 impl Hand {
     pub fn new(signer: Signer, platform: Verifier) -> Self {
-        Self { signer, platform, splits: Mutex::default() }
+        Self { signer, platform }
     }
 
     /// Reads our own `sim/alipay.pem` and the application's `alipay.pub.pem`. None where there are none.
@@ -56,15 +53,6 @@ impl Hand {
         }
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).with_context(|| format!("could not read {name}"));
         Ok(Some(Self::new(Signer::try_new(&read("sim/alipay.pem")?)?, Verifier::try_new(&read("alipay.pub.pem")?)?)))
-    }
-
-    /// What splits really did.
-    pub(super) fn truth(&self) -> Vec<Truth> {
-        split::truth(&self.splits())
-    }
-
-    fn splits(&self) -> MutexGuard<'_, Splits> {
-        self.splits.lock().expect("nothing panics while the splits are held")
     }
 }
 
@@ -89,7 +77,7 @@ pub async fn ask(State(sim): State<Arc<Sim>>, uri: Uri, body: Bytes) -> Response
     let asked = params.as_ref().and_then(|params| params.get("method")).map_or("error", String::as_str);
     let said = match &params {
         None => Err(Refusal::Invalid("isv.invalid-encoding")),
-        Some(params) => taken(hand, params).and_then(|()| fresh(params)).and_then(|()| act(&sim, hand, asked, params)),
+        Some(params) => taken(hand, params).and_then(|()| fresh(params)).and_then(|()| act(&sim, asked, params)),
     };
     let member = member(said);
     let body = hand.signer.sign_answer(asked, &member);
@@ -109,15 +97,15 @@ pub async fn open(State(sim): State<Arc<Sim>>, uri: Uri) -> Response {
     }
 }
 
-fn act(sim: &Arc<Sim>, hand: &Hand, asked: &str, params: &Params) -> Said {
+fn act(sim: &Arc<Sim>, asked: &str, params: &Params) -> Said {
     match asked {
         method::PRECREATE => trade::precreate(sim, params),
         method::QUERY => trade::query(sim, &content(params)?),
         method::CLOSE => trade::close(sim, &content(params)?),
         method::REFUND => trade::refund(sim, params, &content(params)?),
         method::REFUND_QUERY => trade::refunded(sim, &content(params)?),
-        method::SETTLE => split::settle(sim, &mut hand.splits(), content(params)?),
-        method::SETTLE_QUERY => split::settled(sim, &mut hand.splits(), &content(params)?),
+        method::SETTLE => split::settle(sim, content(params)?),
+        method::SETTLE_QUERY => split::settled(sim, &content(params)?),
         method::RELATION_BIND => split::bind(&content(params)?),
         _ => Err(Refusal::Invalid("isv.invalid-method")),
     }

@@ -15,7 +15,7 @@ use wallet::channel::sandbox::wire::{PaymentRequest, PaymentStatus, RefundReques
 use super::super::book::{Book, Refused};
 use super::super::record::Payment;
 use super::super::{Party, Sim, notify};
-use super::{APP_ID, Refusal, Said, content, said};
+use super::{APP_ID, Refusal, Said, content, said, split};
 
 const ME: Party = Party::Alipay;
 
@@ -122,9 +122,17 @@ pub fn refund(sim: &Arc<Sim>, params: &Params, asked: &RefundContent) -> Said {
         currency: "CNY".to_owned(),
         notify_url: params.get("notify_url").cloned().unwrap_or_default(),
     };
-    let again = book.refund(ME, &asked.out_request_no).is_some();
+    let known = book.refund(ME, &asked.out_request_no);
+    let again = known.is_some();
+    let backs = match known {
+        Some(known) => split::backs_of(known),
+        None => split::take_back(sim, &book, &payment, asked)?,
+    };
+    if !split::same(&backs, asked) {
+        return Err(Refusal::Business(code::DISCORDANT_REPEAT_REQUEST));
+    }
     let sum = book.refunded_minor(ME, &asked.out_trade_no) + if again { 0 } else { request.amount_minor };
-    let refund = book.take_refund(ME, request, json!({ REFUNDED_MINOR: sum })).map_err(|refused| match refused {
+    let refund = book.take_refund(ME, request, json!({ REFUNDED_MINOR: sum, split::BACKS: backs })).map_err(|refused| match refused {
         Refused::Reused => Refusal::Business(code::DISCORDANT_REPEAT_REQUEST),
         other => refusal(other),
     })?;
@@ -162,6 +170,7 @@ pub fn refunded(sim: &Arc<Sim>, asked: &RefundQueryContent) -> Said {
             out_request_no: Some(asked.out_request_no.clone()),
             refund_status: Some(status::REFUND_SUCCESS.to_owned()),
             refund_amount: Some(yuan_text(refund.request.amount_minor)),
+            refund_royaltys: split::backs_of(refund).iter().map(split::Back::result).collect(),
             gmt_refund_pay: refund.success_time.filter(|_| asked.query_options.iter().any(|o| o == "gmt_refund_pay")).map(time_text),
         },
         _ => RefundQueryAnswer::default(),
@@ -172,7 +181,7 @@ fn trade<'b>(book: &'b Book, request_no: &str) -> Result<&'b Payment, Refusal> {
     book.payment(ME, request_no).ok_or(Refusal::Business(code::TRADE_NOT_EXIST))
 }
 
-fn refusal(refused: Refused) -> Refusal {
+pub(super) fn refusal(refused: Refused) -> Refusal {
     match refused {
         Refused::NotFound => Refusal::Business(code::TRADE_NOT_EXIST),
         Refused::Reused => Refusal::Business(code::CONTEXT_INCONSISTENT),

@@ -97,6 +97,7 @@ fn refund_of(payment: &str, request_no: &str, minor: i64) -> RefundOrder {
         paid: Money::cny(1_250),
         amount: Money::cny(minor),
         reason: "退货".to_owned(),
+        shares: Vec::new(),
     }
 }
 

@@ -131,6 +131,16 @@ impl Chaos {
         rules::share_arrives(&self.active().profile, party, number, receiver)
     }
 
+    /// Whether a receiver of a split has enough to give its share back with a refund.
+    pub fn share_comes_back(&self, party: Party, number: &str, receiver: &str) -> bool {
+        rules::share_comes_back(&self.active().profile, party, number, receiver)
+    }
+
+    /// Whether the finish of a split is refused.
+    pub fn finish_refused(&self, party: Party, number: &str) -> bool {
+        rules::finish_refused(&self.active().profile, party, number)
+    }
+
     fn turn(&self, party: Party, what: &'static str, number: &str) -> u32 {
         let mut turns = held(&self.turns);
         if turns.len() >= TURNS_MAX {

@@ -236,6 +236,10 @@ pub struct Business {
     pub payout_return: u32,
     /// Receivers of a split that their share does not reach.
     pub split_part: u32,
+    /// Receivers of a split that have too little to give their share back with a refund.
+    pub share_back: u32,
+    /// Finishes of splits that are refused.
+    pub finish_refused: u32,
     pub after: Span,
 }
 
@@ -243,8 +247,17 @@ impl Section for Business {
     const NAME: &'static str = "business";
     const PARTS: &'static [&'static str] = &[""];
     const EITHER: &'static [&'static str] = &["decline_user", "decline_channel"];
-    const OTHERS: &'static [&'static str] =
-        &["late_success", "success_after_decline", "refund_fail", "refund_closed", "payout_return", "split_part", "after_ms"];
+    const OTHERS: &'static [&'static str] = &[
+        "late_success",
+        "success_after_decline",
+        "refund_fail",
+        "refund_closed",
+        "payout_return",
+        "split_part",
+        "share_back",
+        "finish_refused",
+        "after_ms",
+    ];
 
     fn field(&mut self, name: &str) -> Option<Field<'_>> {
         Some(match name {
@@ -256,6 +269,8 @@ impl Section for Business {
             "refund_closed" => Field::Share(&mut self.refund_closed),
             "payout_return" => Field::Share(&mut self.payout_return),
             "split_part" => Field::Share(&mut self.split_part),
+            "share_back" => Field::Share(&mut self.share_back),
+            "finish_refused" => Field::Share(&mut self.finish_refused),
             "after_ms" => Field::Span(&mut self.after),
             _ => return None,
         })

@@ -129,6 +129,16 @@ pub fn share_arrives(profile: &Profile, party: Party, number: &str, receiver: &s
     !Dice::cast(profile.seed, party, receiver, number, 0).share(profile.business(party).split_part)
 }
 
+/// Whether a receiver of a split has enough to give its share back with the refund of this number.
+pub fn share_comes_back(profile: &Profile, party: Party, number: &str, receiver: &str) -> bool {
+    !Dice::cast(profile.seed, party, receiver, number, 1).share(profile.business(party).share_back)
+}
+
+/// Whether the finish of a split with this number is refused.
+pub fn finish_refused(profile: &Profile, party: Party, number: &str) -> bool {
+    Dice::cast(profile.seed, party, "finish", number, 0).share(profile.business(party).finish_refused)
+}
+
 /// Numbers from a name: SHA-256 of the name and a counter.
 struct Dice {
     name: Vec<u8>,

@@ -87,7 +87,7 @@ fn every_mistake_in_a_profile_has_its_sentence() {
         "answer.pay.garbage must be a share in basis points, 0 to 10000",
         "answer.pay.skew_ms must be two times in milliseconds, from and to, of at most 600000, such as [0, 250]",
         "business.pay is not known; there are decline_user, decline_channel, late_success, success_after_decline, refund_fail, refund_closed, \
-         payout_return, split_part, after_ms",
+         payout_return, split_part, share_back, finish_refused, after_ms",
         "colour is not known; a profile has about, seed, answer, notice, business, party and down",
         "down 1 names moon, which is nobody; there are acquirer, bank, alipay, unionpay, ecny, wechat, directbank",
         "down 1.during_ms must be two times in milliseconds, from and to, of at most 600000, such as [0, 250]",

@@ -125,6 +125,7 @@ async fn money_goes_back_at_once_and_never_more_than_came() {
         paid: Money::cny(1_250),
         amount: Money::cny(minor),
         reason: "退货".to_owned(),
+        shares: Vec::new(),
     };
     let early = world.ecny.refund(&refund_of(&number(), 250)).await;
     assert!(matches!(&early, Err(ChannelError::Refused { code }) if code == "PAYMENT_NOT_PAID"), "{early:?}");

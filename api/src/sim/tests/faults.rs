@@ -197,6 +197,7 @@ async fn a_refund_fails_and_may_be_asked_for_again_and_a_payout_comes_back_even_
         paid: Money::cny(100),
         amount: Money::cny(100),
         reason: "退".to_owned(),
+        shares: Vec::new(),
     };
     for (sections, status) in [("[business]\nrefund_fail = 10000\n", NoticeStatus::Failed), ("", NoticeStatus::Succeeded)] {
         running.profile(sections).await;

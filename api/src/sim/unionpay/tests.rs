@@ -265,6 +265,7 @@ async fn money_goes_back_once_and_never_more_than_came() {
         paid: Money::cny(1_250),
         amount: Money::cny(minor),
         reason: "退货".to_owned(),
+        shares: Vec::new(),
     };
     let early = world.unionpay.refund(&refund_of(&number_of(TimeDelta::zero()), 250)).await;
     assert!(matches!(&early, Err(ChannelError::Refused { code }) if code == code::ORIGINAL_UNFIT), "{early:?}");

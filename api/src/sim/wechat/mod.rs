@@ -1,18 +1,18 @@
 //! WeChat Pay as the simulator plays it (模拟微信支付): APIv3 from the other side, for one merchant.
 //!
-//! Shares `sign`, `seal`, `code` and `wire` with the adapter. Payments, refunds and transfers are in the book and survive a restart;
-//! splits, receivers and a renewal of the platform's keys are in memory only. What it does not play: bills, the 30 % limit of splits, and that shared
-//! money must come back before it is refunded.
+//! Shares `sign`, `seal`, `code` and `wire` with the adapter. Payments, refunds, transfers, splits and receivers are in the book and survive a
+//! restart; a renewal of the platform's keys is in memory only. What it does not play: bills, the 30 % limit of splits, and that shared money
+//! must come back before it is refunded.
 
 mod certificate;
 mod exchange;
 mod payments;
 mod platform;
-mod splits;
+pub(super) mod splits;
 mod transfers;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use anyhow::Context;
 use axum::extract::State;
@@ -29,9 +29,7 @@ use wallet::channel::wechat::wire::{Notice, RefundNotice, RefundNoticeAmount, ev
 
 use super::Sim;
 use super::front::{About, Asked as FrontAsked, Front};
-use super::truth::Truth;
 pub use platform::Platform;
-use splits::Splits;
 
 /// The one merchant that the simulator knows, the app it is paid in, and the serial number of its certificate.
 pub const MERCHANT_NO: &str = "1900000109";
@@ -54,7 +52,6 @@ pub struct Merchant {
 pub struct Wechat {
     merchant: Merchant,
     platform: Platform,
-    splits: Mutex<Splits>,
 }
 
 /// What a request is answered by.
@@ -66,7 +63,7 @@ pub struct Speaker {
 
 impl Wechat {
     pub fn new(merchant: Merchant, platform: Platform) -> Self {
-        Self { merchant, platform, splits: Mutex::default() }
+        Self { merchant, platform }
     }
 
     /// Reads `wechat.pub.pem` and `wechat.api.key` of the merchant, and our own `sim/wechat.pem` and `sim/wechat.next.pem`. None where
@@ -85,15 +82,6 @@ impl Wechat {
         };
         let platform = Platform::try_new([&read("sim/wechat.pem")?, &read("sim/wechat.next.pem")?])?;
         Ok(Some(Self::new(merchant, platform)))
-    }
-
-    /// What splits really did.
-    pub(super) fn truth(&self) -> Vec<Truth> {
-        self.splits().truth()
-    }
-
-    fn splits(&self) -> MutexGuard<'_, Splits> {
-        self.splits.lock().expect("nothing panics while the splits are held")
     }
 }
 

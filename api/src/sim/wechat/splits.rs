@@ -1,4 +1,4 @@
-//! Profit sharing: who may have a share, what was shared of each payment, and what came back. In memory only.
+//! Profit sharing: who may have a share, what was shared of each payment, and what came back.
 //!
 //! A split is in progress when it is first answered and finished whenever it is asked about. A share for an account that ends in 0001
 //! does not reach it, nor one that a profile lets go astray.
@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use wallet::channel::sandbox::wire::PaymentStatus;
 use wallet::channel::wechat::split::RECEIVERS_MAX;
 use wallet::channel::wechat::wire::{
@@ -16,14 +17,37 @@ use wallet::channel::wechat::wire::{
 use super::exchange::{Answer, Asked, INVALID, No, PARAM, UNKNOWN, ok};
 use crate::sim::Party;
 use crate::sim::book::PAYMENTS_MAX;
-use crate::sim::truth::{Shared, Truth};
+use crate::sim::record::Line;
+use crate::sim::truth::{self, Truth};
 
 const NOT_ENOUGH: No = No(403, "NOT_ENOUGH");
+
+/// Who may have a share: a merchant or a person, and its account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Receiver {
+    merchant: bool,
+    account: String,
+}
+
+/// A split that was taken in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Shared {
+    split: Split,
+    /// Receivers that a profile lets go without their share.
+    missed: Vec<String>,
+}
+
+/// A share that came back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GivenBack {
+    back: Return,
+    at: DateTime<Utc>,
+}
 
 /// What the platform remembers of splits.
 #[derive(Debug, Default)]
 pub struct Splits {
-    receivers: HashSet<(bool, String)>,
+    receivers: HashSet<Receiver>,
     /// By the merchant's number.
     orders: HashMap<String, Split>,
     returns: HashMap<String, (Return, DateTime<Utc>)>,
@@ -37,8 +61,8 @@ fn lost(account: &str) -> bool {
     account.ends_with("0001")
 }
 
-fn receiver(kind: ReceiverType, account: &str) -> (bool, String) {
-    (kind == ReceiverType::MerchantId, account.to_owned())
+fn receiver(kind: ReceiverType, account: &str) -> Receiver {
+    Receiver { merchant: kind == ReceiverType::MerchantId, account: account.to_owned() }
 }
 
 impl Splits {
@@ -46,10 +70,10 @@ impl Splits {
         lost(account) || self.missed.contains(&(number.to_owned(), account.to_owned()))
     }
 
-    /// Takes in a split of a payment of this amount, or knows it.
-    fn take(&mut self, split: Split, paid_minor: i64) -> Result<(), No> {
+    /// What is new of a split of a payment of this amount; none: it is known.
+    fn take(&self, split: Split, missed: Vec<String>, paid_minor: i64) -> Result<Option<Shared>, No> {
         if let Some(known) = self.orders.get(&split.out_order_no) {
-            return if *known == split { Ok(()) } else { Err(INVALID) };
+            return if *known == split { Ok(None) } else { Err(INVALID) };
         }
         if split.receivers.len() > RECEIVERS_MAX || split.receivers.iter().any(|r| r.amount <= 0) || self.orders.len() >= PAYMENTS_MAX {
             return Err(PARAM);
@@ -62,11 +86,23 @@ impl Splits {
         if finished || asked > paid_minor {
             return Err(NOT_ENOUGH);
         }
-        let kept =
-            shared + split.receivers.iter().filter(|r| !self.misses(&split.out_order_no, &r.account.0)).map(|r| r.amount).sum::<i64>();
-        self.shared.insert(split.transaction_id.clone(), (kept, split.unfreeze_unsplit));
+        Ok(Some(Shared { split, missed }))
+    }
+
+    pub fn keep(&mut self, Shared { split, missed }: Shared) {
+        self.missed.extend(missed.into_iter().map(|account| (split.out_order_no.clone(), account)));
+        let arrived = split.receivers.iter().filter(|r| !self.misses(&split.out_order_no, &r.account.0)).map(|r| r.amount).sum::<i64>();
+        let (shared, finished) = self.shared.entry(split.transaction_id.clone()).or_default();
+        (*shared, *finished) = (*shared + arrived, split.unfreeze_unsplit);
         self.orders.insert(split.out_order_no.clone(), split);
-        Ok(())
+    }
+
+    pub fn keep_return(&mut self, GivenBack { back, at }: GivenBack) {
+        self.returns.insert(back.out_return_no.clone(), (back, at));
+    }
+
+    pub fn keep_receiver(&mut self, receiver: Receiver) {
+        self.receivers.insert(receiver);
     }
 
     fn answer(&self, number: &str, asked: bool) -> Option<SplitAnswer> {
@@ -96,7 +132,7 @@ impl Splits {
         let mut truth = Vec::new();
         let party = Party::Wechat;
         for (number, split) in &self.orders {
-            let shared = Shared {
+            let shared = truth::Shared {
                 party,
                 what: "SHARE",
                 request_no: number,
@@ -107,26 +143,26 @@ impl Splits {
             };
             for r in &split.receivers {
                 let (account, moved) = (Some(r.account.0.as_str()), !self.misses(number, &r.account.0));
-                truth.push(Shared { account, amount_minor: r.amount, moved, ..shared.clone() }.truth());
+                truth.push(truth::Shared { account, amount_minor: r.amount, moved, ..shared.clone() }.truth());
             }
             if split.unfreeze_unsplit {
-                truth.push(Shared { what: "FREED", ..shared.clone() }.truth());
+                truth.push(truth::Shared { what: "FREED", ..shared.clone() }.truth());
             }
         }
         for (number, (back, _)) in &self.returns {
             let transaction_id = self.orders.get(&back.out_order_no).map_or("", |split| split.transaction_id.as_str());
             let account = Some(back.return_mchid.as_str());
             let (what, request_no, amount_minor) = ("SHARE_BACK", number.as_str(), back.amount);
-            truth.push(Shared { party, what, request_no, transaction_id, account, amount_minor, moved: true }.truth());
+            truth.push(truth::Shared { party, what, request_no, transaction_id, account, amount_minor, moved: true }.truth());
         }
         truth.sort_by(|a, b| (&a.request_no, &a.account).cmp(&(&b.request_no, &b.account)));
         truth
     }
 
-    /// Takes in a return, or knows it.
-    fn give_back(&mut self, back: Return, now: DateTime<Utc>) -> Result<(), No> {
+    /// What is new of a return; none: it is known.
+    fn give_back(&self, back: Return, at: DateTime<Utc>) -> Result<Option<GivenBack>, No> {
         if let Some((known, _)) = self.returns.get(&back.out_return_no) {
-            return if *known == back { Ok(()) } else { Err(INVALID) };
+            return if *known == back { Ok(None) } else { Err(INVALID) };
         }
         let split = self.orders.get(&back.out_order_no).ok_or(UNKNOWN)?;
         let mine = |r: &&wallet::channel::wechat::wire::Receiver| {
@@ -139,8 +175,7 @@ impl Splits {
         if back.amount <= 0 || back.amount > had - gone {
             return Err(NOT_ENOUGH);
         }
-        self.returns.insert(back.out_return_no.clone(), (back, now));
-        Ok(())
+        Ok(Some(GivenBack { back, at }))
     }
 
     fn returned(&self, number: &str, asked: bool) -> Option<ReturnAnswer> {
@@ -169,25 +204,31 @@ impl Asked<'_> {
     pub fn split(&self) -> Answer {
         let split: Split = self.read()?;
         let (paid, number) = (self.splittable(&split.transaction_id)?, split.out_order_no.clone());
-        let mut splits = self.speaker.wechat.splits();
         let chaos = &self.speaker.sim.chaos;
-        let astray: Vec<String> = split
+        let missed: Vec<String> = split
             .receivers
             .iter()
             .map(|r| r.account.0.clone())
             .filter(|account| !chaos.share_arrives(Party::Wechat, &number, account))
             .collect();
-        // what was taken in before stays as it was, whatever goes wrong now
-        if !splits.orders.contains_key(&number) {
-            splits.missed.extend(astray.into_iter().map(|account| (number.clone(), account)));
+        self.taken(split, missed, paid, &number)
+    }
+
+    /// What was taken in before stays as it was, whatever goes wrong now.
+    fn taken(&self, split: Split, missed: Vec<String>, paid: i64, number: &str) -> Answer {
+        let mut book = self.speaker.sim.book();
+        if let Some(new) = book.wechat_splits().take(split, missed, paid)? {
+            book.keep_split(Line::WechatSplit(new))?;
         }
-        splits.take(split, paid)?;
-        ok(&splits.answer(&number, false).ok_or(UNKNOWN)?)
+        ok(&book.wechat_splits().answer(number, false).ok_or(UNKNOWN)?)
     }
 
     pub fn unfreeze(&self) -> Answer {
         let rest: Unfreeze = self.read()?;
         let (paid, number) = (self.splittable(&rest.transaction_id)?, rest.out_order_no.clone());
+        if self.speaker.sim.chaos.finish_refused(Party::Wechat, &number) {
+            return Err(NOT_ENOUGH);
+        }
         let split = Split {
             appid: self.speaker.wechat.merchant.appid.clone(),
             transaction_id: rest.transaction_id,
@@ -195,28 +236,28 @@ impl Asked<'_> {
             receivers: Vec::new(),
             unfreeze_unsplit: true,
         };
-        let mut splits = self.speaker.wechat.splits();
-        splits.take(split, paid)?;
-        ok(&splits.answer(&number, false).ok_or(UNKNOWN)?)
+        self.taken(split, Vec::new(), paid, &number)
     }
 
     pub fn query_split(&self, number: &str) -> Answer {
         let transaction_id = self.parameter("transaction_id")?;
-        let answer = self.speaker.wechat.splits().answer(number, true).filter(|a| a.transaction_id == transaction_id);
+        let answer = self.speaker.sim.book().wechat_splits().answer(number, true).filter(|a| a.transaction_id == transaction_id);
         ok(&answer.ok_or(UNKNOWN)?)
     }
 
     pub fn return_share(&self) -> Answer {
         let (back, now): (Return, _) = (self.read()?, self.speaker.sim.clock.now());
         let number = back.out_return_no.clone();
-        let mut splits = self.speaker.wechat.splits();
-        splits.give_back(back, now)?;
-        ok(&splits.returned(&number, false).ok_or(UNKNOWN)?)
+        let mut book = self.speaker.sim.book();
+        if let Some(new) = book.wechat_splits().give_back(back, now)? {
+            book.keep_split(Line::WechatReturn(new))?;
+        }
+        ok(&book.wechat_splits().returned(&number, false).ok_or(UNKNOWN)?)
     }
 
     pub fn query_return(&self, number: &str) -> Answer {
         let split_no = self.parameter("out_order_no")?;
-        let answer = self.speaker.wechat.splits().returned(number, true).filter(|a| a.out_order_no == split_no);
+        let answer = self.speaker.sim.book().wechat_splits().returned(number, true).filter(|a| a.out_order_no == split_no);
         ok(&answer.ok_or(UNKNOWN)?)
     }
 
@@ -227,7 +268,11 @@ impl Asked<'_> {
         if add.appid != self.speaker.wechat.merchant.appid || (add.kind == ReceiverType::MerchantId && name.is_none()) {
             return Err(PARAM);
         }
-        self.speaker.wechat.splits().receivers.insert(receiver(add.kind, &add.account.0));
+        let mut book = self.speaker.sim.book();
+        let new = receiver(add.kind, &add.account.0);
+        if !book.wechat_splits().receivers.contains(&new) {
+            book.keep_split(Line::WechatReceiver(new))?;
+        }
         ok(&AddReceiverAnswer { kind: add.kind, account: add.account })
     }
 }

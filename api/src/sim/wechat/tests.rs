@@ -285,6 +285,7 @@ async fn a_part_is_refunded_and_told_by_a_notice() {
         paid: paid.amount,
         amount: Money::cny(100),
         reason: "退货".to_owned(),
+        shares: Vec::new(),
     };
     let (number_of, payment) = (asked(&refund.request_no), asked(&paid.request_no));
     assert_eq!(world.adapter.query_refund(&number_of, &payment, Money::cny(100)).await.unwrap(), None);
@@ -549,6 +550,7 @@ async fn an_answer_about_another_refund_share_or_transfer_is_not_taken() {
         paid: Money::cny(925),
         amount: Money::cny(100),
         reason: String::new(),
+        shares: Vec::new(),
     };
     let refunded = json!({
         "refund_id": "1", "out_refund_no": refund.request_no, "transaction_id": transaction_id, "out_trade_no": payment,

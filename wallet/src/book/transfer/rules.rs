@@ -78,7 +78,9 @@ pub fn check(cmd: &SendTransfer) -> Result<(), TransferError> {
     let movable =
         |kind: AccountKind| kind.side() == -1 && !matches!(kind, AccountKind::BooksInTransit | AccountKind::Escrow | AccountKind::Subsidy);
     let amount_fits = cmd.amount.minor > 0 || (cmd.amount.minor < 0 && cmd.purpose == Purpose::FeeSweep);
-    let sound = cmd.from != cmd.to && amount_fits && movable(cmd.from_account) && movable(cmd.to_account);
+    // what comes back from a receiver settles what its payer was given for it
+    let settles = cmd.purpose == Purpose::SplitReturn && cmd.to_account == AccountKind::SharesDue;
+    let sound = cmd.from != cmd.to && amount_fits && movable(cmd.from_account) && (movable(cmd.to_account) || settles);
     if sound { Ok(()) } else { Err(TransferError::Unsound) }
 }
 
@@ -112,7 +114,9 @@ mod tests {
 
     #[test]
     fn only_what_is_owed_or_earned_goes_from_book_to_book() {
-        use AccountKind::{BankCash, BooksInTransit, ChannelReceivable, FeeIncome, MerchantAvailable};
+        use AccountKind::{
+            BankCash, BooksInTransit, ChannelReceivable, FeeIncome, MerchantAvailable, MerchantPending, SharesDue, SplitFrozen,
+        };
         let (from, to) = (BookId::new(), BookId::new());
         let cmd = |purpose, to, from_account, to_account, minor| SendTransfer {
             id: TransferId::new(),
@@ -133,6 +137,9 @@ mod tests {
             ("to the same book", cmd(Purpose::BetweenBooks, from, MerchantAvailable, MerchantAvailable, 1), false),
             ("a claim", cmd(Purpose::BetweenBooks, to, ChannelReceivable, MerchantAvailable, 1), false),
             ("into cash", cmd(Purpose::BetweenBooks, to, MerchantAvailable, BankCash, 1), false),
+            ("a share that its payer was given", cmd(Purpose::SplitReturn, to, SplitFrozen, SharesDue, 1), true),
+            ("anything else against a claim on shares", cmd(Purpose::BetweenBooks, to, SplitFrozen, SharesDue, 1), false),
+            ("a claim on shares", cmd(Purpose::SplitReturn, to, SharesDue, MerchantPending, 1), false),
             ("what is under way already", cmd(Purpose::BetweenBooks, to, BooksInTransit, MerchantAvailable, 1), false),
         ];
         for (name, cmd, sound) in cases {

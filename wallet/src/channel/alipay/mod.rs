@@ -143,12 +143,12 @@ impl Alipay {
         }
     }
 
-    /// Asks for a refund of `amount` by its number.
-    async fn refunded(&self, request_no: &str, payment_no: &str, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
+    /// What Alipay knows of a refund. None: no such trade.
+    async fn refund_of(&self, request_no: &str, payment_no: &str) -> Result<Option<RefundQueryAnswer>, ChannelError> {
         let content = RefundQueryContent {
             out_trade_no: payment_no.to_owned(),
             out_request_no: request_no.to_owned(),
-            query_options: vec!["gmt_refund_pay".to_owned()],
+            query_options: vec!["gmt_refund_pay".to_owned(), "refund_detail_item_list".to_owned()],
         };
         let answer: RefundQueryAnswer = match self.gateway.call(method::REFUND_QUERY, &content).await {
             Ok(answer) => answer,
@@ -159,6 +159,12 @@ impl Alipay {
         if other(&answer.out_trade_no, payment_no) || other(&answer.out_request_no, request_no) {
             return Err(ChannelError::BadAnswer("it is about another refund"));
         }
+        Ok(Some(answer))
+    }
+
+    /// Asks for a refund of `amount` by its number.
+    async fn refunded(&self, request_no: &str, payment_no: &str, amount: Money) -> Result<Option<TransferWord>, ChannelError> {
+        let Some(answer) = self.refund_of(request_no, payment_no).await? else { return Ok(None) };
         match answer.refund_status.as_deref() {
             None => Ok(None),
             Some(status::REFUND_SUCCESS) => {
@@ -249,6 +255,7 @@ impl Acquirer for Alipay {
             out_request_no: order.request_no.clone(),
             refund_amount: yuan_text(order.amount.minor),
             refund_reason: subject(&order.reason),
+            refund_royalty_parameters: order.shares.iter().map(|share| self.royalty_back(share)).collect(),
         };
         let answer: RefundAnswer = match self.gateway.call(method::REFUND, &content).await {
             Ok(answer) => answer,

@@ -2,8 +2,9 @@
 //!
 //! How much may be split and until when are rules of the planner. Here a split is only carried to Alipay and back.
 //!
-//! A split without parts that is the last frees the rest ("也可不传入分账条款，只传入分账完结标识"). Shares come back with a refund alone:
-//! Alipay takes them from the payees, in proportion ("系统自动按退款金额与订单金额的比率，从收款方和分账收入方退款").
+//! A split without parts that is the last frees the rest ("也可不传入分账条款，只传入分账完结标识"). Shares come back with a refund alone, which
+//! says from whom and how much ("须在退款请求中明确是否退分账，从哪个分账收入方退，退多少分账金额"). A payee that cannot give its share back does not stop
+//! the refund: the seller gives it, and the refund's query says so payee by payee.
 
 use std::fmt;
 
@@ -11,12 +12,14 @@ use async_trait::async_trait;
 
 use crate::channel::ChannelError;
 use crate::channel::acquirer::TransferWord;
-use crate::channel::divider::{Asked, Caps, Divider, Division, DivisionWord, GiveBack, Receiver, Share, ShareOutcome, ShareWord};
+use crate::channel::divider::{
+    Asked, Caps, Divider, Division, DivisionWord, GiveBack, Receiver, RefundAsked, Share, ShareOutcome, ShareWord,
+};
 
 use super::gateway::Unanswered;
 use super::wire::{
-    BindAnswer, BindContent, BoundPayee, RoyaltyDetail, RoyaltyPart, SettleAnswer, SettleContent, SettleExtend, SettleQueryAnswer,
-    SettleQueryContent, code, method, read_time, read_yuan, yuan_text,
+    BindAnswer, BindContent, BoundPayee, RefundRoyalty, RefundRoyaltyResult, RoyaltyDetail, RoyaltyPart, SettleAnswer, SettleContent,
+    SettleExtend, SettleQueryAnswer, SettleQueryContent, code, method, read_time, read_yuan, status, yuan_text,
 };
 use super::{Alipay, fault};
 
@@ -104,8 +107,24 @@ impl Alipay {
     }
 }
 
+impl Alipay {
+    /// What a payee gives back with a refund.
+    pub(super) fn royalty_back(&self, share: &Share) -> RefundRoyalty {
+        RefundRoyalty {
+            royalty_type: "transfer".to_owned(),
+            trans_out: share.account.clone(),
+            trans_out_type: "userId".to_owned(),
+            trans_in: self.seller_id.clone(),
+            trans_in_type: "userId".to_owned(),
+            amount: yuan_text(share.amount_minor),
+            desc: BACK.to_owned(),
+        }
+    }
+}
+
 /// What stands on the payee's bill.
 const DESCRIPTION: &str = "分账";
+const BACK: &str = "退分账";
 /// Most payees of one split that is carried out later ("异步分账").
 const RECEIVERS_MAX: usize = 50;
 /// Requests in a second for one seller ("单个卖家请求频率最高 30 TPS").
@@ -184,6 +203,26 @@ impl Divider for Alipay {
     async fn query_back(&self, _: &GiveBack) -> Result<Option<TransferWord>, ChannelError> {
         Ok(None)
     }
+
+    async fn query_refunded(&self, refund: &RefundAsked) -> Result<Option<Vec<ShareWord>>, ChannelError> {
+        let Some(answer) = self.refund_of(&refund.request_no, &refund.payment_no).await? else { return Ok(None) };
+        if answer.refund_status.as_deref() != Some(status::REFUND_SUCCESS) {
+            return Ok(None);
+        }
+        answer.refund_royaltys.iter().map(given_back).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+/// The word on what one payee was to give back. What is not a success is told by its code, whatever it is: the refund is over.
+fn given_back(result: &RefundRoyaltyResult) -> Result<ShareWord, ChannelError> {
+    let amount_minor = read_yuan(&result.refund_amount).ok_or(ChannelError::BadAnswer("a share given back without its amount"))?;
+    let outcome = match result.result_code.as_str() {
+        "SUCCESS" => ShareOutcome::Succeeded,
+        "PROCESSING" => ShareOutcome::Pending,
+        "" => return Err(ChannelError::BadAnswer("a share given back without its result")),
+        code => ShareOutcome::Failed { code: code.to_owned() },
+    };
+    Ok(ShareWord { share: Share { account: result.trans_out.clone(), amount_minor }, outcome })
 }
 
 fn state(part: &RoyaltyDetail, asked_at: &str) -> Result<SplitPartState, ChannelError> {

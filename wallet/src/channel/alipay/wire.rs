@@ -112,6 +112,29 @@ pub struct RefundContent {
     pub out_request_no: String,
     pub refund_amount: String,
     pub refund_reason: String,
+    /// What comes back from payees of a trade that was split (退分账明细信息).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refund_royalty_parameters: Vec<RefundRoyalty>,
+}
+
+/// What one payee gives back with a refund. Payees never show in `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundRoyalty {
+    pub royalty_type: String,
+    /// The payee of the split, who gives it back.
+    pub trans_out: String,
+    pub trans_out_type: String,
+    /// The account that was paid.
+    pub trans_in: String,
+    pub trans_in_type: String,
+    pub amount: String,
+    pub desc: String,
+}
+
+impl std::fmt::Debug for RefundRoyalty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefundRoyalty").field("amount", &self.amount).finish_non_exhaustive()
+    }
 }
 
 /// Asks where a refund stands.
@@ -252,6 +275,30 @@ pub struct RefundQueryAnswer {
     pub refund_amount: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gmt_refund_pay: Option<String>,
+    /// What became of what payees were to give back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refund_royaltys: Vec<RefundRoyaltyResult>,
+}
+
+/// What became of what one payee was to give back (退分账结果). Payees never show in `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefundRoyaltyResult {
+    pub refund_amount: String,
+    #[serde(default)]
+    pub royalty_type: String,
+    /// `SUCCESS`, or why not.
+    pub result_code: String,
+    pub trans_out: String,
+}
+
+impl std::fmt::Debug for RefundRoyaltyResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { refund_amount, result_code, .. } = self;
+        f.debug_struct("RefundRoyaltyResult")
+            .field("refund_amount", refund_amount)
+            .field("result_code", result_code)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A split that was taken in.

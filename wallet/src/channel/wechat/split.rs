@@ -229,6 +229,11 @@ impl Divider for WechatPay {
     async fn query_back(&self, back: &GiveBack) -> Result<Option<TransferWord>, ChannelError> {
         self.query_return(&back.asked.request_no, &back.division_no).await
     }
+
+    async fn query_refunded(&self, _: &divider::RefundAsked) -> Result<Option<Vec<divider::ShareWord>>, ChannelError> {
+        // shares come back by themselves, before the refund
+        Ok(None)
+    }
 }
 
 impl From<SplitWord> for DivisionWord {

@@ -169,7 +169,7 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                FROM floors
            ), bad AS (
                SELECT format('%s account %s of book %s has side %s', kind, account_id, book_id, side) AS violation
-               FROM judged WHERE side <> CASE WHEN kind IN ('CHANNEL_RECEIVABLE', 'BANK_CASH') THEN 1 ELSE -1 END
+               FROM judged WHERE side <> CASE WHEN kind IN ('CHANNEL_RECEIVABLE', 'BANK_CASH', 'SHARES_DUE') THEN 1 ELSE -1 END
                UNION ALL
                SELECT format('%s account %s of book %s has floor %s instead of %s', j.kind, j.account_id, j.book_id,
                              COALESCE(j.floor_minor::text, 'none'), COALESCE(s.floor_minor::text, 'none'))

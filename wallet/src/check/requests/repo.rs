@@ -139,7 +139,7 @@ pub(super) async fn kinds_are_known(tx: &mut PgConnection, scope: &Scope) -> sql
                         WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'REFUND_PAID_OUT', 'REFUND_BOUNCED',
                                            'ORDER_RELEASE', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
                                            'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'WITHDRAWAL_BOUNCED', 'WITHDRAWAL_CREDITED_BACK',
-                                           'TRANSFER_OUT', 'TRANSFER_IN', 'SPLIT_FREEZE', 'SPLIT_RELEASE', 'SUBSIDY_FUNDED', 'SUBSIDY_WITHDRAWN',
+                                           'TRANSFER_OUT', 'TRANSFER_IN', 'SPLIT_FREEZE', 'SPLIT_RELEASE', 'SPLIT_BEAR', 'SUBSIDY_FUNDED', 'SUBSIDY_WITHDRAWN',
                                            'SUBSIDY_USED', 'SUBSIDY_RETURNED', 'REVERSAL')
                         LIMIT 21) AS "violations!""#,
         scope.after(),

@@ -18,9 +18,10 @@ pub(super) async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<
     added.checked += frozen.checked;
     added.violations.extend(frozen.violations);
     let mut moved = repo::moved_as_planned(tx).await?;
-    let channels = repo::channels_agree(tx).await?;
-    moved.checked += channels.checked;
-    moved.violations.extend(channels.violations);
+    for found in [repo::channels_agree(tx).await?, repo::shares_due_are_open(tx).await?] {
+        moved.checked += found.checked;
+        moved.violations.extend(found.violations);
+    }
     Ok(vec![
         added.result("S1", "lines, what is left and what was released add up to what was to be divided, and the rest is frozen"),
         repo::returns_fit(tx).await?.result("S2", "no line gives back more than it had, and each return is what its parts add up to"),

@@ -53,7 +53,8 @@ pub(super) async fn frozen_is_undivided(tx: &mut PgConnection) -> sqlx::Result<F
                UNION
                SELECT l.receiver_id
                FROM split_return_lines p JOIN split_lines l USING (book_id, line_id)
-               WHERE p.status <> 'RETURNED'
+               JOIN split_returns r ON r.book_id = p.book_id AND r.return_id = p.return_id
+               WHERE CASE p.status WHEN 'RETURNED' THEN false WHEN 'FAILED' THEN r.status = 'OPEN' ELSE true END
            ), undivided AS (
                SELECT s.money_book_id AS book_id, s.currency,
                       sum(s.base_minor - s.released_minor - COALESCE(
@@ -86,7 +87,7 @@ pub(super) async fn returns_fit(tx: &mut PgConnection) -> sqlx::Result<Found> {
         Found,
         r#"WITH parts AS (
                SELECT p.book_id, p.line_id, COALESCE(sum(p.amount_minor) FILTER (WHERE p.status = 'RETURNED'), 0) AS returned_minor,
-                      COALESCE(sum(p.amount_minor) FILTER (WHERE p.status <> 'RETURNED'), 0) AS returning_minor
+                      COALESCE(sum(p.amount_minor) FILTER (WHERE p.status NOT IN ('RETURNED', 'FAILED')), 0) AS returning_minor
                FROM split_return_lines p
                GROUP BY p.book_id, p.line_id
            ), lines AS (
@@ -100,8 +101,8 @@ pub(super) async fn returns_fit(tx: &mut PgConnection) -> sqlx::Result<Found> {
                GROUP BY book_id, parent_line_id
            ), sums AS (
                SELECT r.book_id, r.return_id, r.amount_minor, r.own_minor, r.status,
-                      COALESCE(sum(p.amount_minor) FILTER (WHERE l.parent_line_id IS NULL), 0) AS top_minor,
-                      count(p.part_id) FILTER (WHERE p.status <> 'RETURNED') AS open
+                      COALESCE(sum(p.amount_minor) FILTER (WHERE l.parent_line_id IS NULL AND p.status <> 'FAILED'), 0) AS top_minor,
+                      count(p.part_id) FILTER (WHERE p.status NOT IN ('RETURNED', 'FAILED')) AS open
                FROM split_returns r
                LEFT JOIN split_return_lines p ON p.book_id = r.book_id AND p.return_id = r.return_id
                LEFT JOIN split_lines l ON l.book_id = p.book_id AND l.line_id = p.line_id
@@ -203,6 +204,13 @@ pub(super) async fn finished_once(tx: &mut PgConnection) -> sqlx::Result<Found> 
                          ELSE NOT EXISTS (SELECT 1 FROM causes c WHERE c.book_id = b.book_id AND c.reference_id = b.reference_id)
                               AND NOT EXISTS (SELECT 1 FROM split_lines l
                                               WHERE l.receiver_id = b.book_id AND l.line_id = b.reference_id AND l.passes_on AND l.succeeded_minor > 0)
+                              -- what a receiver keeps after all of what it had set aside
+                              AND NOT EXISTS (SELECT 1
+                                              FROM split_return_lines p
+                                              JOIN split_lines l USING (book_id, line_id)
+                                              JOIN booked f ON f.book_id = b.book_id AND f.reference_id = b.reference_id AND f.kind = 'SPLIT_FREEZE'
+                                              WHERE l.receiver_id = b.book_id AND p.part_id = b.reference_id AND p.status = 'FAILED'
+                                                AND f.amount_minor = b.amount_minor)
                      END
            )
            SELECT (SELECT count(*) FROM split_orders) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
@@ -310,6 +318,32 @@ pub(super) async fn channels_agree(tx: &mut PgConnection) -> sqlx::Result<Found>
                    OR (p.status = 'RETURNED' AND COALESCE(sum(h.amount_minor) FILTER (WHERE h.outcome = 'SUCCEEDED'), 0) <> p.amount_minor)
                    OR p.status = 'WAIT'
                UNION ALL
+               SELECT format('part %s of book %s over %s is %s, of its share a refund says %s over %s', p.part_id, p.book_id, p.amount_minor, p.status,
+                             COALESCE(h.outcome, 'nothing'), h.amount_minor)
+               FROM shares h
+               LEFT JOIN split_return_lines p ON p.book_id = h.book_id AND p.return_id = h.part_id AND p.line_id = h.line_id
+               WHERE h.kind = 'REFUND'
+                 AND (p.part_id IS NULL OR p.amount_minor <> h.amount_minor
+                      OR CASE h.outcome WHEN 'SUCCEEDED' THEN p.status IN ('WAIT', 'FAILED') WHEN 'FAILED' THEN p.status NOT IN ('HELD', 'FAILED')
+                                        ELSE p.status <> 'HELD' END)
+               UNION ALL
+               -- a part of the first level that its channel gave came back there: by itself, or with a refund
+               SELECT format('part %s of book %s is %s, but its channel brought nothing back', p.part_id, p.book_id, p.status)
+               FROM split_return_lines p
+               JOIN lines l USING (book_id, line_id)
+               WHERE l.divided AND l.call_id IS NOT NULL AND p.status = 'RETURNED'
+                 AND NOT EXISTS (SELECT 1 FROM shares h
+                                 WHERE h.book_id = p.book_id AND h.line_id = p.line_id AND h.outcome = 'SUCCEEDED'
+                                   AND h.part_id = CASE h.kind WHEN 'RETURN' THEN p.part_id WHEN 'REFUND' THEN p.return_id END)
+               UNION ALL
+               SELECT format('order %s of book %s says %s of its finish, its last request for one says %s', o.order_id, o.book_id,
+                             COALESCE(o.finish_error, 'nothing'), COALESCE(c.error_code, 'nothing'))
+               FROM split_orders o
+               LEFT JOIN LATERAL (SELECT f.error_code, f.status FROM split_calls f
+                                  WHERE f.book_id = o.book_id AND f.order_id = o.order_id AND f.kind = 'FINISH'
+                                  ORDER BY f.call_id DESC LIMIT 1) AS c ON true
+               WHERE o.finish_error IS NOT NULL AND (c.error_code IS DISTINCT FROM o.finish_error OR o.status = 'FINISHED')
+               UNION ALL
                SELECT format('payment %s of order %s of book %s is finished %s times at its channel, its split is %s', s.attempt_id, s.order_id,
                              s.book_id, count(c.call_id) FILTER (WHERE c.status = 'DONE'), o.status)
                FROM split_slices s
@@ -317,7 +351,7 @@ pub(super) async fn channels_agree(tx: &mut PgConnection) -> sqlx::Result<Found>
                LEFT JOIN split_calls c ON c.book_id = s.book_id AND c.order_id = s.order_id AND c.attempt_id = s.attempt_id AND c.kind = 'FINISH'
                WHERE s.channel IS NOT NULL
                GROUP BY s.book_id, s.order_id, s.attempt_id, o.status
-               HAVING count(c.call_id) > 1 OR (o.status = 'FINISHED' AND count(c.call_id) FILTER (WHERE c.status = 'DONE') <> 1)
+               HAVING count(c.call_id) FILTER (WHERE c.status <> 'FAILED') > 1 OR (o.status = 'FINISHED' AND count(c.call_id) FILTER (WHERE c.status = 'DONE') <> 1)
            )
            SELECT (SELECT count(*) FROM split_calls) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
     )
@@ -341,6 +375,9 @@ pub(super) async fn within_channels(tx: &mut PgConnection) -> sqlx::Result<Found
                UNION ALL
                SELECT format('request %s of book %s names an account %s times', call_id, book_id, count(*))
                FROM split_shares
+               JOIN split_calls c USING (book_id, call_id)
+               -- with a refund the shares of an account go as one
+               WHERE c.kind <> 'REFUND'
                GROUP BY book_id, call_id, account
                HAVING count(*) > 1
                UNION ALL
@@ -352,6 +389,42 @@ pub(super) async fn within_channels(tx: &mut PgConnection) -> sqlx::Result<Found
            )
            SELECT (SELECT count(*) FROM split_slices WHERE channel IS NOT NULL) AS "checked!",
                   ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// What refunds gave to payers before channels took it back from receivers is what has not come back yet: neither moved nor given by the
+/// merchant (S9).
+pub(super) async fn shares_due_are_open(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH taken AS (
+               SELECT o.money_book_id AS book_id, r.currency, h.amount_minor
+               FROM split_calls c
+               JOIN refunds r ON r.book_id = c.book_id AND r.refund_id = c.call_id
+               JOIN split_orders o ON o.book_id = c.book_id AND o.order_id = c.order_id
+               JOIN split_shares h ON h.book_id = c.book_id AND h.call_id = c.call_id
+               JOIN split_returns b ON b.book_id = c.book_id AND b.return_id = c.part_id
+               JOIN split_return_lines p ON p.book_id = c.book_id AND p.return_id = b.return_id AND p.line_id = h.line_id
+               LEFT JOIN postings t ON t.book_id = o.money_book_id AND t.kind = 'TRANSFER_IN' AND t.reference_id = p.part_id
+               WHERE c.kind = 'REFUND' AND r.status NOT IN ('FAILED', 'CANCELLED') AND t.posting_id IS NULL
+                 AND NOT (h.outcome IS NOT DISTINCT FROM 'FAILED' AND b.status = 'DONE')
+           ), open_sums AS (
+               SELECT book_id, currency, sum(amount_minor) AS sum_minor FROM taken GROUP BY book_id, currency
+           ), due AS (
+               SELECT book_id, currency, balance_minor FROM accounts WHERE kind = 'SHARES_DUE'
+           ), compared AS (
+               SELECT book_id, currency, COALESCE(d.balance_minor, 0) AS balance_minor, COALESCE(o.sum_minor, 0) AS sum_minor
+               FROM due d
+               FULL JOIN open_sums o USING (book_id, currency)
+           )
+           SELECT count(*) AS "checked!",
+                  ARRAY(SELECT format('book %s has %s %s of shares due, what refunds took and has not come back adds up to %s', book_id, balance_minor,
+                                      currency, sum_minor)
+                        FROM compared WHERE balance_minor <> sum_minor
+                        LIMIT 21) AS "violations!"
+           FROM compared"#
     )
     .fetch_one(tx)
     .await

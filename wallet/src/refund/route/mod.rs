@@ -136,9 +136,9 @@ impl Route {
 pub struct Gathering {
     /// What the refund takes from the merchant and the receivers together.
     pub amount: Money,
-    /// Of it, the merchant's own part and what receivers gave back already.
+    /// Of it, the merchant's own part and what receivers gave back already, or set aside for the channel to take back with the refund.
     pub arrived: Money,
-    /// Whether all of it is with the merchant.
+    /// Whether that is all of it.
     pub done: bool,
 }
 

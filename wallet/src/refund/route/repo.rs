@@ -254,11 +254,12 @@ pub async fn sealed_payee(db: &PgPool, book: BookId, payee: Uuid) -> sqlx::Resul
 pub async fn gatherings(db: impl PgExecutor<'_>, refunds: &[(MerchantId, RefundId)]) -> sqlx::Result<Vec<(RefundId, Gathering)>> {
     let (books, ids) = columns(refunds);
     let rows = sqlx::query!(
-        r#"SELECT b.reference_id, b.amount_minor, b.own_minor, b.currency AS "currency: Currency", b.done_at IS NOT NULL AS "done!",
+        r#"SELECT b.reference_id, b.amount_minor, b.own_minor, b.currency AS "currency: Currency", NOT EXISTS (SELECT 1 FROM split_return_lines o
+                              WHERE o.book_id = b.book_id AND o.return_id = b.return_id AND o.status IN ('WAIT', 'SENT')) AS "done!",
                   COALESCE((SELECT sum(p.amount_minor)
                             FROM split_return_lines p
                             JOIN split_lines l ON l.book_id = p.book_id AND l.line_id = p.line_id
-                            WHERE p.book_id = b.book_id AND p.return_id = b.return_id AND p.status = 'RETURNED' AND l.parent_line_id IS NULL), 0)::bigint
+                            WHERE p.book_id = b.book_id AND p.return_id = b.return_id AND p.status IN ('HELD', 'RETURNED') AND l.parent_line_id IS NULL), 0)::bigint
                       AS "back_minor!"
            FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, refund_id)
            JOIN split_returns b ON b.book_id = wanted.book_id AND b.reference_id = wanted.refund_id"#,

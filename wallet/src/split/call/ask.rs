@@ -17,7 +17,7 @@ use crate::channel::divider::{Divider, DivisionWord, GiveBack, Share};
 use crate::split::account::DISCONNECTED_PAUSE;
 use crate::split::run::{ABOVE_FAILED, lock_in_tx, restate_in_tx};
 use crate::split::state::{LineStatus, with_those_below};
-use crate::split::{Line, Split, SplitError, Splits, Upstream, bucket, line, line_event};
+use crate::split::{self, Line, Split, SplitError, Splits, Upstream, bucket, line, line_event};
 
 /// A request to be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,13 +59,6 @@ impl Splits {
             }
             Err(other) => return Err(other),
         };
-        if call.kind == CallKind::Finish
-            && let Verdict::Refused(code) = &verdict
-        {
-            // nothing is given up: the split stays open, and a person has to look
-            tracing::error!(call_id = %call.id, code, "a channel refuses to finish a split");
-            return Ok(Some(call.pause(self.clock.now())));
-        }
         let changed = retrying(SplitError::retryable, || self.record(call, &verdict)).await?;
         Ok(if changed { None } else { Some(call.pause(self.clock.now())) })
     }
@@ -91,6 +84,8 @@ impl Splits {
         let known = if ask.fresh { None } else { divider.query_division(&call.asked()).await? };
         let word = match known {
             Some(word) => word,
+            // it goes with its refund
+            None if call.kind == CallKind::Refund => return Err(SplitError::Changed),
             None if call.kind == CallKind::Finish => divider.finish(&call.asked()).await?,
             None => divider.divide(&call.division()).await?,
         };
@@ -135,7 +130,7 @@ impl Splits {
     }
 
     /// Stores the channel's word on a request, once. Whether it changed anything.
-    async fn record(&self, call: &Call, verdict: &Verdict) -> Result<bool, SplitError> {
+    pub(in crate::split) async fn record(&self, call: &Call, verdict: &Verdict) -> Result<bool, SplitError> {
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let (mut split, mut lines) = lock_in_tx(&mut tx, call.merchant.book(), call.order).await?;
@@ -152,8 +147,20 @@ impl Splits {
         if !repo::update_in_tx(&mut tx, &stored, from).await? {
             return Err(SplitError::Changed);
         }
-        if stored.kind == CallKind::Divide {
-            tell_lines_in_tx(&mut tx, &mut split, &mut lines, &stored, &told, now).await?;
+        match (stored.kind, verdict) {
+            (CallKind::Divide, _) => tell_lines_in_tx(&mut tx, &mut split, &mut lines, &stored, &told, now).await?,
+            (CallKind::Finish, Verdict::Refused(code)) => {
+                // nothing is given up: the split stays open until a person has it tried again
+                tracing::error!(call_id = %call.id, code, "a channel refuses to finish a split");
+                split.finish_error = Some(code.clone());
+                if !split::repo::update_in_tx(&mut tx, &split, split.status).await? {
+                    return Err(SplitError::Changed);
+                }
+                let mut refused = outbox::Event { kind: "split.finish_refused", ..split::event(&split, now) };
+                refused.payload["errorCode"] = code.as_str().into();
+                outbox::append_in_tx(&mut tx, &[refused]).await?;
+            }
+            _ => {}
         }
         tx.commit().await?;
         Ok(true)

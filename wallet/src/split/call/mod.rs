@@ -6,6 +6,7 @@
 //! | DIVIDE | shares of one payment to at most so many receivers | the line of each share that succeeded is moved |
 //! | FINISH | the rest of the payment is the merchant's (完结) | the split finishes |
 //! | RETURN | a share, or some of it, comes back (回退) | the part of the return is moved |
+//! | REFUND | shares come back with the refund ([`super::returns::royalty`]) | the same |
 //!
 //! SENT → ACCEPTED (taken in, which is no success) → DONE or FAILED. A channel pays receivers out of the payment alone and knows no tree: it
 //! is asked for the first level only, with what those pass on, and deeper levels are moved in the ledger. So what a receiver further down
@@ -44,6 +45,8 @@ pub enum CallKind {
     Divide,
     Finish,
     Return,
+    /// Never sent by itself: it goes with the refund, under its number.
+    Refund,
 }
 
 impl CallKind {
@@ -52,6 +55,7 @@ impl CallKind {
             Self::Divide => "DIVIDE",
             Self::Finish => "FINISH",
             Self::Return => "RETURN",
+            Self::Refund => "REFUND",
         }
     }
 }
@@ -136,13 +140,13 @@ pub struct Call {
     pub channel: String,
     pub transaction_id: String,
     pub kind: CallKind,
-    /// The part of a return that it brings.
+    /// The part of a return that it brings; of one that goes with a refund, the return.
     pub part: Option<Uuid>,
     pub status: CallStatus,
     pub error_code: Option<String>,
     pub sent_at: DateTime<Utc>,
     pub resolved_at: Option<DateTime<Utc>>,
-    /// None where it finishes; one where it brings back.
+    /// None where it finishes; one where it brings back by itself.
     pub shares: Vec<CallShare>,
 }
 
@@ -203,9 +207,9 @@ impl Splits {
     }
 }
 
-/// The open requests of an order that are not returns, to be asked about.
+/// The open requests of an order that bring nothing back, to be asked about.
 pub(super) fn open_ones(calls: &[Call]) -> Vec<ToAsk> {
-    let open = calls.iter().filter(|call| call.status.open() && call.kind != CallKind::Return);
+    let open = calls.iter().filter(|call| call.status.open() && matches!(call.kind, CallKind::Divide | CallKind::Finish));
     open.map(|call| ToAsk { call: call.clone(), fresh: false, division_no: None }).collect()
 }
 

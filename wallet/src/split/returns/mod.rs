@@ -5,9 +5,11 @@
 //! other ends. A receiver that has too little keeps its part, and the return, open.
 //!
 //! What a channel gave comes back there first, when all that was passed on of it is back in our books and its receiver's own share is set
-//! aside: then the part moves in the ledger. A channel that refuses is asked again later, under another number.
+//! aside: then the part moves in the ledger. A channel that refuses is asked again later, under another number. A channel that takes shares
+//! back with the refund alone is another story: [`royalty`].
 
 pub(super) mod repo;
+pub(crate) mod royalty;
 
 use std::time::Duration;
 
@@ -19,8 +21,8 @@ use super::account::DISCONNECTED_PAUSE;
 use super::back::{Standing, plan_return, returnable_minor};
 use super::line::repo::update_lines_in_tx;
 use super::run::lock_in_tx;
-use super::state::{LineStatus, PartStatus, standing, under_way};
-use super::{CallStatus, Line, Part, RETURN_JOB, Return, ReturnSplit, Split, SplitError, Splits, Upstream, line_event};
+use super::state::{LineStatus, PartStatus, of_returns, standing, under_way};
+use super::{Call, CallStatus, Line, Part, RETURN_JOB, Return, ReturnSplit, Split, SplitError, Splits, Upstream, line_event};
 use crate::base::actor::Actor;
 use crate::base::audit;
 use crate::base::clock::{Clock, business_day};
@@ -34,6 +36,7 @@ use crate::book::transfer::{Purpose, SendTransfer};
 use crate::channel::Progress;
 use crate::ledger::{self, AccountKind, AccountName, Posting, Rejection, recipe};
 use crate::order::{self, Order};
+use royalty::Fate;
 
 /// How long to wait for a receiver that has too little.
 const SHORT_PAUSE: Duration = Duration::from_secs(60);
@@ -74,7 +77,8 @@ pub async fn plan_return_in_tx(
     let own = Standing {
         line: SplitLineId(Uuid::nil()),
         parent: None,
-        standing_minor: split.remainder.minor + split.released.minor + regained - given,
+        // below zero where it gave what a channel left with receivers
+        standing_minor: (split.remainder.minor + split.released.minor + regained - given).max(0),
     };
     let back = plan_in_tx(tx, &split, lines, Some(own), Some(reference), amount, now).await?;
     let mut postings = Vec::new();
@@ -125,6 +129,7 @@ async fn plan_in_tx(
             amount_minor: back.amount_minor,
             status: PartStatus::Wait,
             sent_at: None,
+            error_code: None,
         })
         .collect();
     let id = SplitReturnId::new();
@@ -162,8 +167,16 @@ async fn plan_in_tx(
 /// What a look at a return found to be done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NextBack {
-    /// Parts that are SENT.
+    /// Parts that are SENT, and those that are to be set aside until the refund takes them back.
     Move(Vec<Giver>),
+    /// The refund took shares back, or not: the channel has not been asked which.
+    Learn(Call),
+    /// Nothing comes back any more; these receivers keep what they had set aside.
+    Close(Vec<Giver>),
+    /// The refund has not ended.
+    Wait,
+    /// A channel is not connected any more.
+    Disconnected,
     Settled,
 }
 
@@ -178,6 +191,9 @@ pub struct Giver {
     pub handed_on: bool,
     /// The channel that gave it, and brings it back first.
     pub channel: Option<String>,
+    /// Whether a refund takes it back; whether that waits for its receiver to set it aside.
+    pub with_refund: bool,
+    pub holds: bool,
     /// All of it, and what of it does not come from below.
     pub amount: Money,
     pub own: Money,
@@ -193,7 +209,12 @@ impl Giver {
             from: self.from,
             from_account: AccountKind::SplitFrozen,
             to: self.to,
-            to_account: if self.handed_on { AccountKind::SplitFrozen } else { AccountKind::MerchantPending },
+            to_account: match (self.handed_on, self.with_refund) {
+                (true, _) => AccountKind::SplitFrozen,
+                // the refund gave it to the payer already
+                (false, true) => AccountKind::SharesDue,
+                (false, false) => AccountKind::MerchantPending,
+            },
             amount: self.amount,
             day: self.day,
         }
@@ -235,19 +256,42 @@ impl Splits {
     pub async fn execute_return(&self, book: BookId, back: SplitReturnId) -> Result<Progress, SplitError> {
         let order = repo::order_of_return(&self.db, book, back).await?.ok_or(SplitError::NotFound)?;
         loop {
-            let NextBack::Move(givers) = self.advance_return(book, order, back).await? else { return Ok(Progress::Settled) };
-            let (mut arrived, mut pause) = (Vec::with_capacity(givers.len()), None);
-            for giver in &givers {
-                match self.take_back(book, order, giver).await? {
-                    None => arrived.push(giver.part),
-                    Some(wait) => pause = Some(pause.map_or(wait, |pause: Duration| pause.min(wait))),
-                }
-            }
-            self.mark_returned(book, order, back, &arrived).await?;
+            let pause = match self.advance_return(book, order, back).await? {
+                NextBack::Move(givers) => self.take_all_back(book, order, back, &givers).await?,
+                NextBack::Learn(call) => self.learn(&call).await?,
+                NextBack::Close(kept) => match self.close(book, order, back, &kept).await? {
+                    None => return Ok(Progress::Settled),
+                    pause => pause,
+                },
+                NextBack::Wait => Some(royalty::REFUND_PAUSE),
+                NextBack::Disconnected => Some(DISCONNECTED_PAUSE),
+                NextBack::Settled => return Ok(Progress::Settled),
+            };
             if let Some(pause) = pause {
                 return Ok(Progress::AskAgain(pause));
             }
         }
+    }
+
+    /// Takes parts from their receivers, or has them set aside. None: all that was to be done is done. Else how long to wait.
+    async fn take_all_back(
+        &self,
+        book: BookId,
+        order: OrderId,
+        back: SplitReturnId,
+        givers: &[Giver],
+    ) -> Result<Option<Duration>, SplitError> {
+        let (mut arrived, mut held, mut pause) = (Vec::with_capacity(givers.len()), Vec::new(), None);
+        for giver in givers {
+            match self.take_back(book, order, giver).await? {
+                None if giver.holds => held.push(giver),
+                None => arrived.push(giver.part),
+                Some(wait) => pause = Some(pause.map_or(wait, |pause: Duration| pause.min(wait))),
+            }
+        }
+        self.mark_held(book, order, back, &held).await?;
+        self.mark_returned(book, order, back, &arrived).await?;
+        Ok(pause)
     }
 
     /// Decides and stores which parts come next, in one transaction: those that wait for none below them. They are SENT when it returns them.
@@ -255,8 +299,13 @@ impl Splits {
         retrying(SplitError::retryable, || async {
             let now = self.clock.now();
             let mut tx = self.db.begin().await?;
-            let (split, lines) = lock_in_tx(&mut tx, book, order).await?;
+            let (split, mut lines) = lock_in_tx(&mut tx, book, order).await?;
             let mut parts = repo::parts_in_tx(&mut tx, book, back).await?;
+            let slices = super::repo::slices_in_tx(&mut tx, book, order).await?;
+            let Some(royalties) = self.royalties_in_tx(&mut tx, (book, order, back), &slices, &lines, &parts).await? else {
+                return Ok(NextBack::Disconnected);
+            };
+            royalties.give_up_in_tx(&mut tx, (book, back), &mut lines, &mut parts, now).await?;
             if parts.iter().all(|part| part.status == PartStatus::Returned) {
                 if repo::finish_return_in_tx(&mut tx, book, back, now).await? {
                     let returns = repo::returns_of(&mut *tx, book, order).await?;
@@ -267,15 +316,17 @@ impl Splits {
                 return Ok(NextBack::Settled);
             }
             let parent = |line: SplitLineId| lines.iter().find(|l| l.id == line).and_then(|l| l.parent);
-            let waits = |part: &Part| parts.iter().any(|p| p.status != PartStatus::Returned && parent(p.line) == Some(part.line));
-            let due: Vec<Uuid> = parts.iter().filter(|p| p.status == PartStatus::Wait && !waits(p)).map(|p| p.id).collect();
-            if !repo::move_parts_in_tx(&mut tx, book, &due, (PartStatus::Wait, PartStatus::Sent), now).await? {
-                return Err(SplitError::Changed);
+            for from in [PartStatus::Wait, PartStatus::Held] {
+                let waits = |part: &Part| parts.iter().any(|p| !p.status.ended() && parent(p.line) == Some(part.line));
+                let comes = |p: &Part| royalties.of(p).map_or(p.status == PartStatus::Wait, |fate| *fate == Fate::Come);
+                let due: Vec<Uuid> = parts.iter().filter(|p| p.status == from && comes(p) && !waits(p)).map(|p| p.id).collect();
+                if !repo::move_parts_in_tx(&mut tx, book, &due, (from, PartStatus::Sent), now).await? {
+                    return Err(SplitError::Changed);
+                }
+                for part in parts.iter_mut().filter(|part| due.contains(&part.id)) {
+                    (part.status, part.sent_at) = (PartStatus::Sent, Some(now));
+                }
             }
-            for part in parts.iter_mut().filter(|part| due.contains(&part.id)) {
-                (part.status, part.sent_at) = (PartStatus::Sent, Some(now));
-            }
-            let slices = super::repo::slices_in_tx(&mut tx, book, order).await?;
             let upstream = |attempt: AttemptId| {
                 let slice = slices.iter().find(|slice| slice.attempt == attempt)?;
                 slice.upstream.as_ref().map(|upstream| upstream.channel.clone())
@@ -294,14 +345,27 @@ impl Splits {
                     to,
                     handed_on: line.parent.is_some(),
                     channel: line.call.and_then(|_| upstream(line.attempt)),
+                    with_refund: royalties.of(part).is_some(),
+                    holds: part.status == PartStatus::Wait,
                     amount: Money { minor: part.amount_minor, ..line.amount },
                     own: Money { minor: part.amount_minor - below, ..line.amount },
-                    day: business_day(part.sent_at?),
+                    day: business_day(part.sent_at.unwrap_or(now)),
                 })
             };
-            let givers = parts.iter().filter(|part| part.status == PartStatus::Sent).filter_map(giver).collect();
+            let moves = |part: &&Part| {
+                part.status == PartStatus::Sent || (part.status == PartStatus::Wait && royalties.of(part) == Some(&Fate::Hold))
+            };
+            let givers: Vec<Giver> = parts.iter().filter(moves).filter_map(giver).collect();
+            let next = match royalties.unlearnt() {
+                _ if !givers.is_empty() => NextBack::Move(givers),
+                _ if parts.iter().all(|part| part.status.ended()) => {
+                    NextBack::Close(parts.iter().filter(|part| part.status == PartStatus::Failed).filter_map(giver).collect())
+                }
+                Some(call) => NextBack::Learn(call.clone()),
+                None => NextBack::Wait,
+            };
             tx.commit().await?;
-            Ok(NextBack::Move(givers))
+            Ok(next)
         })
         .await
     }
@@ -311,6 +375,9 @@ impl Splits {
         if giver.own.minor > 0 && !retrying(SplitError::retryable, || self.gather(giver)).await? {
             tracing::warn!(line_id = %giver.line, "a receiver of a split has too little to give its part back; it is tried again");
             return Ok(Some(SHORT_PAUSE));
+        }
+        if giver.holds {
+            return Ok(None);
         }
         if let Some(channel) = &giver.channel {
             let Some(divider) = self.channels.divider(channel) else { return Ok(Some(DISCONNECTED_PAUSE)) };
@@ -379,11 +446,7 @@ impl Splits {
                     changed.push((line.id, line.status));
                     line.returning_minor -= part.amount_minor;
                     line.returned_minor += part.amount_minor;
-                    line.status = match line {
-                        Line { returning_minor: 1.., .. } => LineStatus::Returning,
-                        Line { returned_minor, succeeded_minor, .. } if returned_minor == succeeded_minor => LineStatus::Returned,
-                        _ => LineStatus::Succeeded,
-                    };
+                    line.status = of_returns(line);
                 }
             }
             let from = |line: &Line| changed.iter().find(|(id, _)| *id == line.id).map(|(_, from)| *from);

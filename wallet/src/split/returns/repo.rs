@@ -4,8 +4,11 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::base::id::{BookId, OrderId, SplitLineId, SplitReturnId};
+use super::royalty::Taker;
+use crate::base::id::{BookId, OrderId, RefundId, SplitLineId, SplitReturnId};
 use crate::base::money::{Currency, Money};
+use crate::channel::divider::Share;
+use crate::ledger::posting::PostingKind;
 use crate::split::state::PartStatus;
 use crate::split::{Part, Return};
 
@@ -80,7 +83,7 @@ pub async fn order_of_return(db: &PgPool, book: BookId, back: SplitReturnId) -> 
 /// The parts of a return of a locked split.
 pub async fn parts_in_tx(tx: &mut PgConnection, book: BookId, back: SplitReturnId) -> sqlx::Result<Vec<Part>> {
     let rows = sqlx::query!(
-        r#"SELECT part_id, line_id, amount_minor, status AS "status: PartStatus", sent_at
+        r#"SELECT part_id, line_id, amount_minor, status AS "status: PartStatus", sent_at, error_code
            FROM split_return_lines
            WHERE book_id = $1 AND return_id = $2
            ORDER BY line_id"#,
@@ -95,6 +98,7 @@ pub async fn parts_in_tx(tx: &mut PgConnection, book: BookId, back: SplitReturnI
         amount_minor: r.amount_minor,
         status: r.status,
         sent_at: r.sent_at,
+        error_code: r.error_code,
     });
     Ok(parts.collect())
 }
@@ -131,4 +135,82 @@ pub async fn finish_return_in_tx(tx: &mut PgConnection, book: BookId, back: Spli
     .execute(tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Writes why receivers keep parts that have not moved. Whether none had.
+pub async fn give_up_parts_in_tx(tx: &mut PgConnection, book: BookId, parts: &[Part]) -> sqlx::Result<bool> {
+    let ids: Vec<Uuid> = parts.iter().map(|p| p.id).collect();
+    let codes: Vec<Option<&str>> = parts.iter().map(|p| p.error_code.as_deref()).collect();
+    let done = sqlx::query!(
+        "UPDATE split_return_lines p SET status = 'FAILED', error_code = c.error_code
+         FROM UNNEST($2::uuid[], $3::text[]) AS c (part_id, error_code)
+         WHERE p.book_id = $1 AND p.part_id = c.part_id AND p.status IN ('WAIT', 'HELD')",
+        book.0,
+        &ids,
+        &codes as &[Option<&str>]
+    )
+    .execute(tx)
+    .await?;
+    Ok(usize::try_from(done.rows_affected()).is_ok_and(|n| n == parts.len()))
+}
+
+/// What receivers keep of an open return is the merchant's own part of it. Whether it was open.
+pub async fn add_own_in_tx(tx: &mut PgConnection, book: BookId, back: SplitReturnId, minor: i64) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE split_returns SET own_minor = own_minor + $3 WHERE book_id = $1 AND return_id = $2 AND status = 'OPEN'",
+        book.0,
+        back.0,
+        minor
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The refund that a return of a locked order is for. None: it is for none, or for one that came to nothing.
+pub async fn taker_in_tx(tx: &mut PgConnection, book: BookId, back: SplitReturnId) -> sqlx::Result<Option<Taker>> {
+    sqlx::query_as!(
+        Taker,
+        r#"SELECT r.funded, r.rerouted_for IS NOT NULL AS "left!", r.status = 'SUCCEEDED' AS "succeeded!"
+           FROM split_returns b
+           JOIN refunds r ON r.book_id = b.book_id AND r.refund_id = b.reference_id
+           WHERE b.book_id = $1 AND b.return_id = $2 AND r.status NOT IN ('FAILED', 'CANCELLED')"#,
+        book.0,
+        back.0
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// What a refund takes back at its channel, one sum per account, in the order of the accounts.
+pub async fn shares_of_refund(db: &PgPool, book: BookId, refund: RefundId) -> sqlx::Result<Vec<Share>> {
+    sqlx::query_as!(
+        Share,
+        r#"SELECT s.account, sum(s.amount_minor)::bigint AS "amount_minor!"
+           FROM split_calls c
+           JOIN split_shares s USING (book_id, call_id)
+           WHERE c.book_id = $1 AND c.call_id = $2 AND c.kind = 'REFUND'
+           GROUP BY s.account
+           ORDER BY s.account"#,
+        book.0,
+        refund.0
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// What a receiver set aside of a part, from pending and from available, in minor units. Nothing where it did not.
+pub async fn gathered_in_tx(tx: &mut PgConnection, book: BookId, part: Uuid) -> sqlx::Result<(i64, i64)> {
+    let row = sqlx::query!(
+        r#"SELECT COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'MERCHANT_PENDING'), 0)::bigint AS "pending!",
+                  COALESCE(sum(e.amount_minor) FILTER (WHERE a.kind = 'MERCHANT_AVAILABLE'), 0)::bigint AS "available!"
+           FROM entries e
+           JOIN accounts a USING (book_id, account_id)
+           WHERE e.book_id = $1 AND e.posting_id = $2"#,
+        book.0,
+        PostingKind::SplitFreeze.id_for(part).0
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok((row.pending, row.available))
 }

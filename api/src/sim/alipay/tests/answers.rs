@@ -103,6 +103,7 @@ async fn a_refunds_answer_is_compared_with_what_was_asked() {
         paid: paid.amount,
         amount: Money::cny(300),
         reason: String::new(),
+        shares: Vec::new(),
     };
     let good = format!(
         r#"{{"code":"10000","msg":"Success","out_trade_no":"{}","trade_no":"T1","refund_fee":"3.00","fund_change":"Y"}}"#,
@@ -162,6 +163,7 @@ async fn a_refund_that_is_refused_may_be_the_one_that_went_through_before() {
         paid: paid.amount,
         amount: paid.amount,
         reason: String::new(),
+        shares: Vec::new(),
     };
     let none = r#"{"code":"10000","msg":"Success"}"#.to_owned();
     let known = format!(

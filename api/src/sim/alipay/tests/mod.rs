@@ -22,6 +22,7 @@ use wallet::channel::acquirer::{
     Acquirer, Asked, HearError, Heard, Invitation, Method, PaymentOrder, PaymentState, PaymentWord, RefundOrder, Spoken, TransferWord,
 };
 use wallet::channel::alipay::{Alipay, Setup, SplitOrder, SplitPart};
+use wallet::channel::divider::{Divider, RefundAsked, Share, ShareOutcome, ShareWord};
 use wallet::channel::sandbox::sign as sandbox;
 use wallet::channel::sandbox::{ACQUIRER_KEY, BANK_KEY, PLATFORM_KEY};
 
@@ -204,6 +205,7 @@ impl Running {
             paid: order.amount,
             amount: Money::cny(minor),
             reason: "退货".to_owned(),
+            shares: Vec::new(),
         }
     }
 }
@@ -416,6 +418,41 @@ async fn a_trade_is_split_once_and_its_parts_are_asked_for() {
     assert_eq!(refused(running.alipay.settle(&too_much).await), "ACQ.ALLOC_AMOUNT_VALIDATE_ERROR");
     let elsewhere = SplitOrder { request_no: number(), transaction_id: "T0".to_owned(), ..split.clone() };
     assert_eq!(bad(running.alipay.settle(&elsewhere).await), "it says no with a code that proves nothing");
+}
+
+#[tokio::test]
+async fn a_refund_takes_back_what_it_names_from_who_got_it_of_the_trade() {
+    let running = start(0).await;
+    let order = PaymentOrder { split: true, ..order(Method::Page, 1_000) };
+    let transaction_id = running.paid(&order).await;
+    let payee = "2088000000000002";
+    let parts = vec![SplitPart { payee: payee.to_owned(), amount_minor: 300, description: "佣金".to_owned() }];
+    let split = SplitOrder { request_no: number(), transaction_id: transaction_id.clone(), parts, finish: false };
+    running.alipay.settle(&split).await.unwrap();
+    let back = |account: &str, amount_minor| vec![Share { account: account.to_owned(), amount_minor }];
+    let refund = |minor, shares| RefundOrder { shares, ..running.refund(&order, &transaction_id, minor) };
+    let too_much = async |order| refused(running.alipay.refund(&order).await);
+    assert_eq!(too_much(refund(500, back(payee, 100))).await, "ACQ.ALLOC_AMOUNT_VALIDATE_ERROR", "it has not arrived yet");
+    for _ in 0..2 {
+        running.alipay.query_settle(&split.request_no, &transaction_id).await.unwrap().unwrap();
+    }
+    assert_eq!(too_much(refund(500, back(payee, 301))).await, "ACQ.ALLOC_AMOUNT_VALIDATE_ERROR", "more than it got");
+    assert_eq!(too_much(refund(500, back("2088000000000003", 1))).await, "ACQ.ALLOC_AMOUNT_VALIDATE_ERROR", "somebody else");
+    assert_eq!(too_much(refund(99, back(payee, 100))).await, "ACQ.ALLOC_AMOUNT_VALIDATE_ERROR", "more than is refunded");
+    let first = refund(500, back(payee, 200));
+    let asked = |order: &RefundOrder| RefundAsked { request_no: order.request_no.clone(), payment_no: order.payment.request_no.clone() };
+    assert_eq!(running.alipay.query_refunded(&asked(&first)).await.unwrap(), None, "there is no such refund");
+    for _ in 0..2 {
+        assert!(matches!(running.alipay.refund(&first).await.unwrap(), TransferWord::Succeeded { .. }));
+    }
+    let other = RefundOrder { shares: back(payee, 199), ..first.clone() };
+    assert_eq!(bad(running.alipay.refund(&other).await), "the request number stands for other content");
+    let told = running.alipay.query_refunded(&asked(&first)).await.unwrap().unwrap();
+    assert_eq!(told, [ShareWord { share: Share { account: payee.to_owned(), amount_minor: 200 }, outcome: ShareOutcome::Succeeded }]);
+    assert_eq!(too_much(refund(400, back(payee, 101))).await, "ACQ.ALLOC_AMOUNT_VALIDATE_ERROR", "200 of 300 are back");
+    let plain = refund(100, Vec::new());
+    running.alipay.refund(&plain).await.unwrap();
+    assert_eq!(running.alipay.query_refunded(&asked(&plain)).await.unwrap(), Some(Vec::new()), "it took nothing back");
 }
 
 #[tokio::test]
