@@ -342,16 +342,15 @@ impl Splits {
         let calls = call::repo::of_order(&mut tx, book, order).await?;
         let taken = calls.iter().filter(|call| call.kind == CallKind::Refund && call.part == Some(back.0)).flat_map(|call| &call.shares);
         let left: i64 = taken.filter(|share| share.outcome == Some(ShareResult::Failed)).map(|share| share.amount_minor).sum();
-        match repo::taker_in_tx(&mut tx, book, back).await? {
-            // what it took was given back
-            None => {}
-            _ if left == 0 => {}
-            Some(taker) if !taker.succeeded => return Ok(Some(REFUND_PAUSE)),
-            Some(_) => {
-                if !bear_in_tx(&mut tx, &locked, back, Money { minor: left, ..known.amount }, now).await? {
-                    tracing::warn!(order_id = %order, left, "a merchant has too little to give what its channel left with receivers; it is tried again");
-                    return Ok(Some(SHORT_PAUSE));
-                }
+        // of a refund that came to nothing, what it took was given back
+        let taker = repo::taker_in_tx(&mut tx, book, back).await?.filter(|_| left > 0);
+        if let Some(taker) = taker {
+            if !taker.succeeded {
+                return Ok(Some(REFUND_PAUSE));
+            }
+            if !bear_in_tx(&mut tx, &locked, back, Money { minor: left, ..known.amount }, now).await? {
+                tracing::warn!(order_id = %order, left, "a merchant has too little to give what its channel left with receivers; it is tried again");
+                return Ok(Some(SHORT_PAUSE));
             }
         }
         if repo::finish_return_in_tx(&mut tx, book, back, now).await? {
