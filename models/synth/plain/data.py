@@ -1,4 +1,4 @@
-"""Invented people, companies and homes for specimens.py, with check digits that hold (GB 11643, GB 32100, GB 11714).
+"""Invented people, companies and homes for the plain pages, with check digits that hold (GB 11643, GB 32100, GB 11714).
 
 Places are real districts, so that codes and addresses fit each other; streets, names and numbers are made up.
 """

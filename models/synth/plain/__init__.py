@@ -1,0 +1,1 @@
+"""Plain pages of three papers, each drawn from one merchant's facts."""
