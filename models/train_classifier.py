@@ -226,22 +226,22 @@ def network():
             return torch.relu(self.path(x) + self.skip(x))
 
     class Net(nn.Module):
-        """0.95 million weights: four residual steps down to 7 x 7, then what is there and where it is."""
+        """Two thirds of a million weights: four residual steps down to 7 x 7, then what is there and where it is."""
 
-        def __init__(self, widths=(16, 32, 64, 128, 192), where=20, embedding=96):
+        def __init__(self, widths=(16, 24, 48, 96, 160), where=20, embedding=96):
             super().__init__()
             self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), bn(widths[0]), nn.ReLU(inplace=True))
             self.body = nn.Sequential(*[Block(a, b) for a, b in zip(widths, widths[1:])])
             self.where = nn.Sequential(nn.Conv2d(widths[-1], where, 1, bias=False), bn(where), nn.ReLU(inplace=True))
             self.neck = nn.Sequential(nn.Linear(widths[-1] + where * 49, embedding), nn.ReLU(inplace=True))
-            self.type = nn.Linear(embedding, len(LABELS))
-            self.rotation = nn.Linear(embedding, len(TURNS))
+            self.kind = nn.Linear(embedding, len(LABELS))
+            self.turn = nn.Linear(embedding, len(TURNS))
 
         def forward(self, x):
             x = self.body(self.stem(x))
             spots = self.where(x).flatten(1)
             neck = self.neck(torch.cat([x.mean((2, 3)), spots], 1))
-            return self.type(neck), self.rotation(neck), neck
+            return self.kind(neck), self.turn(neck), neck
 
     return Net()
 
@@ -461,11 +461,11 @@ def main():
     parser.add_argument("--cache", type=pathlib.Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--render-seed", type=int, default=1, help="what the cache was rendered with, for the record")
-    parser.add_argument("--pages", type=int, default=420, help="training pages of each paper; four times as many others")
-    parser.add_argument("--held", type=int, default=10, help="held-out pictures of each type in each condition; twice as many others")
+    parser.add_argument("--pages", type=int, default=260, help="training pages of each paper; four times as many others")
+    parser.add_argument("--held", type=int, default=6, help="held-out pictures of each type in each condition; twice as many others")
     parser.add_argument("--sets", default="train,held")
-    parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--batch", type=int, default=48)
+    parser.add_argument("--steps", type=int, default=1300)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)

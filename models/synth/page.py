@@ -27,6 +27,12 @@ class Page:
         used = sum(font(name, size * self.unit).getlength(part) for name, part in runs(face, text)) / self.unit
         return (used + spacing * size * max(0, len(text) - 1)) * self.stretch
 
+    def fitting(self, text, size, face, width):
+        """The largest size up to `size` at which the text is no wider than `width`."""
+        while size > 6 and self.length(text, size, face) > width:
+            size -= 0.5
+        return size
+
     def field(self, name, value):
         """States a value that is printed; the text drawn with `field=name` marks its place."""
         self.fields[name] = value

@@ -110,7 +110,7 @@ def _page(look, layout):
     page.text(left + 420, y + small * 1.5, person["name"], value * 1.2, look.face("kai", "wenkai", "kai_gb"), turn=3)
     machine = look.machine()
     stretch, page.stretch = page.stretch, 1.0
-    size = 20 * look.between(900, 945) / page.length(line1, 20, machine)
+    size = page.fitting(line1, 60, machine, look.between(900, 945))
     base = extra + tall - look.between(112, 124)
     page.text(500, base, line1, size, machine, anchor="m", field="mrz1")
     page.text(500, base + size * look.between(1.5, 1.8), line2, size, machine, anchor="m", field="mrz2")

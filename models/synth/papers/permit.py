@@ -126,9 +126,7 @@ def _card(look, kind, layout):
     if with_line:
         page.field("mrz1", facts["mrz1"])
         machine = look.machine()
-        size = 31.0
-        size *= 900 / page.length(facts["mrz1"], size, machine)
-        page.text(500, tall - look.between(62, 82), facts["mrz1"], min(size, 50), machine, anchor="m", field="mrz1")
+        page.text(500, tall - look.between(62, 82), facts["mrz1"], page.fitting(facts["mrz1"], 50, machine, look.between(860, 920)), machine, anchor="m", field="mrz1")
     return page
 
 
