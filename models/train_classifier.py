@@ -110,8 +110,10 @@ def render(arguments):
 
 # ---- augmentation ----------------------------------------------------------------------------------------------------
 
-def augmented(rng, image, noise):
-    """The page as some camera may see it, fitted for the network, and how it lies: image, number of quarter turns."""
+def augmented(rng, image, noise, mild=False):
+    """The page as some camera may see it, fitted for the network, and how it lies: image, number of quarter turns.
+
+    `mild` is a scan or a careful photo; the network begins with those and comes to the others by and by."""
     import numpy as np
     quarter = rng.randrange(4)
     if quarter:
@@ -119,14 +121,14 @@ def augmented(rng, image, noise):
     wide, high = image.size
     if rng.random() < 0.3:  # stretched or squeezed
         wide *= rng.uniform(0.9, 1.1)
-    kind = rng.random()
+    kind = rng.random() * (0.7 if mild else 1.0)
     margins = [rng.uniform(0, 0.03) if kind < 0.3 else rng.uniform(0.0, 0.2) if kind < 0.75 else rng.uniform(0.05, 0.7) if kind < 0.88 else rng.uniform(-0.2, 0.15) for _ in range(4)]
     left, top = margins[0] * wide, margins[1] * high
     frame = (wide + left + margins[2] * wide, high + top + margins[3] * high)
     scale = SIDE / max(frame)
     size = (max(8, round(frame[0] * scale)), max(8, round(frame[1] * scale)))
-    tilt = 0.0 if kind < 0.15 else rng.uniform(0.0, 0.06)
-    turn = 0.0 if kind < 0.15 else math.radians(rng.gauss(0, 4))
+    tilt = 0.0 if kind < 0.15 else rng.uniform(0.0, 0.02 if mild else 0.06)
+    turn = 0.0 if kind < 0.15 else math.radians(rng.gauss(0, 1.5 if mild else 4))
     cx, cy = left + wide / 2, top + high / 2
     quad = []
     for x, y in corners((left, top, left + wide, top + high)):
@@ -146,13 +148,14 @@ def augmented(rng, image, noise):
     page = image.transform(size, Image.PERSPECTIVE, back, Image.BILINEAR)
     cover = Image.new("L", image.size, 255).transform(size, Image.PERSPECTIVE, back, Image.BILINEAR)
     canvas.paste(page, (0, 0), cover)
-    covered(rng, canvas)
-    if rng.random() < 0.35:
+    if not mild:
+        covered(rng, canvas)
+    if rng.random() < (0.1 if mild else 0.35):
         canvas = canvas.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.5)))
-    if rng.random() < 0.4:
+    if rng.random() < (0.1 if mild else 0.4):
         canvas = Image.open(io.BytesIO(encoded(canvas, rng.randint(35, 90)))).convert("RGB")
     pixels = np.asarray(canvas, np.float32)
-    pixels = lit(rng, pixels, noise)
+    pixels = (pixels - 128) * rng.uniform(0.8, 1.1) + 128 + rng.uniform(-25, 10) if mild else lit(rng, pixels, noise)
     out = np.full((SIDE, SIDE, 3), 127, np.uint8)
     y, x = (SIDE - size[1]) // 2, (SIDE - size[0]) // 2
     out[y:y + size[1], x:x + size[0]] = np.clip(pixels, 0, 255).astype(np.uint8)
@@ -274,12 +277,13 @@ def train(arguments):
             doc_type, layout, jpeg = pages[rng.randrange(len(pages))]
             if not hasattr(self, "noise"):
                 self.noise = np.random.default_rng(1).normal(size=4_000_000).astype(np.float32)
-            image, quarter = augmented(rng, Image.open(io.BytesIO(jpeg)).convert("RGB"), self.noise)
+            mild = rng.random() < max(0.25, 1 - 1.4 * at / len(self))
+            image, quarter = augmented(rng, Image.open(io.BytesIO(jpeg)).convert("RGB"), self.noise, mild)
             return torch.from_numpy(image), LABELS.index(doc_type), -100 if layout in SHAPELESS else quarter
 
     loader = torch.utils.data.DataLoader(Pages(), batch_size=arguments.batch, shuffle=False, num_workers=arguments.workers, prefetch_factor=4)
     net = network().to(memory_format=torch.channels_last)
-    shadow = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True)
+    shadow = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.996), use_buffers=True)
     optimiser = torch.optim.AdamW(net.parameters(), lr=arguments.rate, weight_decay=0.02)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, arguments.rate, total_steps=arguments.steps, pct_start=0.12)
     print(f"{len(pages)} pages, {sum(p.numel() for p in net.parameters())} weights, {np.bincount(classes).tolist()} of each type", flush=True)
@@ -302,8 +306,8 @@ def train(arguments):
         if step % 50 == 0:
             means = [sum(values) / len(values) for values in zip(*seen[-50:])]
             print(f"step {step}: loss {means[0]:.3f} type {means[1]:.3f} rotation {means[2]:.3f}, {(time.time() - began) / step:.2f} s/step", flush=True)
-        if step % 500 == 0 or step == arguments.steps:
-            chosen = shadow.module if step > 700 else net
+        if step % 200 == 0 or step == arguments.steps:
+            chosen = shadow.module if step >= 800 else net
             torch.save({"net": chosen.state_dict(), "steps": step, "seconds": time.time() - began, "arguments": {k: str(v) for k, v in vars(arguments).items()}}, arguments.cache / "classifier.pt")
 
 
@@ -464,7 +468,7 @@ def main():
     parser.add_argument("--pages", type=int, default=260, help="training pages of each paper; four times as many others")
     parser.add_argument("--held", type=int, default=6, help="held-out pictures of each type in each condition; twice as many others")
     parser.add_argument("--sets", default="train,held")
-    parser.add_argument("--steps", type=int, default=1300)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--threads", type=int, default=1)
