@@ -90,9 +90,9 @@ class Shots(unittest.TestCase):
             self.assertEqual(shot.rotation, degrees)
 
     def test_the_corners_of_the_page_go_where_the_quad_says(self):
-        for name in condition.CONDITIONS:
-            page, _ = draw(look(name), "deed_new", "table")
-            shot = condition.take(random.Random(name), page, name, "deed_new")
+        for seed, name in enumerate(condition.CONDITIONS + ("cut",) * 6):  # cut on each of the four sides at least once
+            page, _ = draw(look(name), "household_head", "plain")
+            shot = condition.take(random.Random(seed), page, name, "household_head")
             for (x, y), (u, v) in zip(moved(shot.to_image, corners((0, 0, *page.image.size))), shot.quad):
                 self.assertAlmostEqual(x, u, delta=0.01)
                 self.assertAlmostEqual(y, v, delta=0.01)
