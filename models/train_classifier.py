@@ -228,6 +228,17 @@ def network():
         def forward(self, x):
             return torch.relu(self.path(x) + self.skip(x))
 
+    def brightened(x):
+        """Light for a picture that has none: what is not padding is scaled so that its brightest spot is near white.
+
+        Never darker; pages lit as usual stay as they are. Plain arithmetic, so that every runtime has it."""
+        padding = (127 / 255 - 0.5) / 0.5
+        inside = ((x - padding).abs().amax(1, keepdim=True) * 1000).clamp(0, 1)
+        shown = (x + 1) / 2
+        brightest = nn.functional.avg_pool2d((shown * inside).mean(1, keepdim=True), 8).amax((2, 3), keepdim=True)
+        gain = (0.9 / brightest.clamp(0.05, 1)).clamp(1, 6)
+        return (shown * (1 + (gain - 1) * inside)).clamp(0, 1) * 2 - 1
+
     class Net(nn.Module):
         """Two thirds of a million weights: four residual steps down to 7 x 7, then what is there and where it is."""
 
@@ -241,7 +252,7 @@ def network():
             self.turn = nn.Linear(embedding, len(TURNS))
 
         def forward(self, x):
-            x = self.body(self.stem(x))
+            x = self.body(self.stem(x if self.training else brightened(x)))
             spots = self.where(x).flatten(1)
             neck = self.neck(torch.cat([x.mean((2, 3)), spots], 1))
             return self.kind(neck), self.turn(neck), neck
@@ -277,12 +288,15 @@ def train(arguments):
             doc_type, layout, jpeg = pages[rng.randrange(len(pages))]
             if not hasattr(self, "noise"):
                 self.noise = np.random.default_rng(1).normal(size=4_000_000).astype(np.float32)
-            mild = rng.random() < max(0.25, 1 - 1.4 * at / len(self))
+            mild = rng.random() < (0.25 if arguments.resume else max(0.25, 1 - 1.4 * at / len(self)))
             image, quarter = augmented(rng, Image.open(io.BytesIO(jpeg)).convert("RGB"), self.noise, mild)
             return torch.from_numpy(image), LABELS.index(doc_type), -100 if layout in SHAPELESS else quarter
 
     loader = torch.utils.data.DataLoader(Pages(), batch_size=arguments.batch, shuffle=False, num_workers=arguments.workers, prefetch_factor=4)
-    net = network().to(memory_format=torch.channels_last)
+    net = network()
+    if arguments.resume:
+        net.load_state_dict(torch.load(arguments.resume, weights_only=True)["net"])
+    net = net.to(memory_format=torch.channels_last)
     shadow = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.996), use_buffers=True)
     optimiser = torch.optim.AdamW(net.parameters(), lr=arguments.rate, weight_decay=0.02)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, arguments.rate, total_steps=arguments.steps, pct_start=0.12)
@@ -299,7 +313,7 @@ def train(arguments):
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
         plan.step()
-        if step > 200:
+        if step > 200 or arguments.resume:
             shadow.update_parameters(net)
         known = turns >= 0
         seen.append((loss.item(), (kind.argmax(1) == kinds).float().mean().item(), (turn.argmax(1) == turns)[known].float().mean().item()))
@@ -307,7 +321,7 @@ def train(arguments):
             means = [sum(values) / len(values) for values in zip(*seen[-50:])]
             print(f"step {step}: loss {means[0]:.3f} type {means[1]:.3f} rotation {means[2]:.3f}, {(time.time() - began) / step:.2f} s/step", flush=True)
         if step % 200 == 0 or step == arguments.steps:
-            chosen = shadow.module if step >= 800 else net
+            chosen = shadow.module if step >= 800 or arguments.resume else net
             torch.save({"net": chosen.state_dict(), "steps": step, "seconds": time.time() - began, "arguments": {k: str(v) for k, v in vars(arguments).items()}}, arguments.cache / "classifier.pt")
 
 
@@ -473,6 +487,7 @@ def main():
     parser.add_argument("--rate", type=float, default=2.5e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--resume", type=pathlib.Path, help="go on from these weights, with the harder pictures at once")
     parser.add_argument("--onnx", type=pathlib.Path, default=HERE / "classifier.onnx")
     arguments = parser.parse_args()
     {"render": render, "train": train, "export": export, "measure": measure}[arguments.what](arguments)
