@@ -40,7 +40,8 @@ def download(package, version, folder):
         done = subprocess.run(command, check=False)
     except OSError as error:
         fail(f"could not start pip ({error}); install python3-pip and run this again.")
-    wheels = sorted(folder.glob(f"{package}-{version}-*.whl"))
+    # A wheel's own name has underscores where the package's has hyphens.
+    wheels = sorted(folder.glob(f"{package.replace('-', '_')}-{version}-*.whl"))
     if done.returncode != 0 or not wheels:
         fail(f"pip could not fetch {package} {version} (its message is above); "
              "check that python3-pip is installed and the network is up, then run this again.")

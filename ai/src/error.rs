@@ -15,26 +15,32 @@ pub const FETCH_COMMAND: &str = "python3 models/fetch.py";
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     Decode,
+    Rectify,
     Quality,
     Detect,
     Direction,
     Recognise,
     Classify,
     Fields,
+    SecondLook,
     Specimen,
+    Authenticity,
 }
 
 impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Decode => "decode",
+            Self::Rectify => "rectify",
             Self::Quality => "quality",
             Self::Detect => "detect",
             Self::Direction => "direction",
             Self::Recognise => "recognise",
             Self::Classify => "classify",
             Self::Fields => "fields",
+            Self::SecondLook => "second_look",
             Self::Specimen => "specimen",
+            Self::Authenticity => "authenticity",
         }
     }
 }
@@ -70,6 +76,14 @@ pub enum EngineError {
         #[source]
         source: ort::Error,
     },
+    #[error("could not load the model {} on the standby engine", path.display())]
+    StandbyModel {
+        path: PathBuf,
+        #[source]
+        source: rten::LoadError,
+    },
+    #[error("no engine could be loaded: {reasons}")]
+    NoRuntime { reasons: String },
     #[error("the recognition model {} carries no usable dictionary", path.display())]
     Dictionary { path: PathBuf },
     #[error("models/manifest.toml is malformed")]
@@ -96,8 +110,21 @@ pub enum Cause {
     /// The model run failed: ours to repair.
     #[error("the model run failed")]
     Inference(#[from] ort::Error),
+    #[error("the standby engine's run failed")]
+    Standby(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the standby engine could not load a model")]
+    StandbyModel(#[from] rten::LoadError),
+    #[error("the model run panicked")]
+    Panicked,
+    #[error("the engine holds no model that fits ({0})")]
+    NoModel(&'static str),
+    #[error("no engine is in service")]
+    NoRuntime,
     #[error("the model answered with the shape {0:?}")]
     Shape(Vec<i64>),
+    /// The caller gave the page up.
+    #[error("the page was given up")]
+    Cancelled,
 }
 
 impl StageError {

@@ -16,13 +16,15 @@ const MANIFEST: &str = include_str!("../../models/manifest.toml");
 const BLOCK_BYTES: usize = 1 << 20;
 
 /// What a file is for.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Runtime,
     Detect,
     Direction,
     Recognise,
+    /// The independent second reader.
+    SecondRecognise,
 }
 
 impl Role {
@@ -32,7 +34,13 @@ impl Role {
             Self::Detect => "detect",
             Self::Direction => "direction",
             Self::Recognise => "recognise",
+            Self::SecondRecognise => "second_recognise",
         }
+    }
+
+    /// Whether every page needs it, so that it is opened at start.
+    pub fn is_on_every_page(self) -> bool {
+        matches!(self, Self::Detect | Self::Direction | Self::Recognise)
     }
 }
 
@@ -116,7 +124,7 @@ mod tests {
     #[test]
     fn the_manifest_names_every_role_once_with_a_full_digest() {
         let manifest = Manifest::built_in().unwrap();
-        for role in [Role::Runtime, Role::Detect, Role::Direction, Role::Recognise] {
+        for role in [Role::Runtime, Role::Detect, Role::Direction, Role::Recognise, Role::SecondRecognise] {
             assert_eq!(manifest.files.iter().filter(|file| file.role == role).count(), 1, "{role:?}");
             let file = manifest.get(role).unwrap();
             assert_eq!(file.sha256.len(), 64, "{}", file.file);

@@ -1,34 +1,50 @@
 //! The whole pipeline, top to bottom: [`Pipeline::run`]. Blocking and CPU-bound (0.3 to 1 s a page on two cores): callers
 //! put it on a bounded blocking pool. A page holds at most about 0.5 GB while it runs, bounded by the limits in [`crate::image`].
+//!
+//! Three pictures are in play: the photograph after its EXIF turn, the page cut out of it flat, and that page turned upright. Text is found,
+//! read and understood on the last; what leaves the pipeline is mapped back to the photograph.
 
-use std::{path::Path, time::Instant};
+use std::{collections::BTreeMap, path::Path, sync::atomic::AtomicBool, time::Instant};
 
 use ::image::{RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    document::{self, DocumentKind, Fields, Quad, layout},
-    engine::Engine,
+    document::{
+        self, DocumentKind, Fields, Quad,
+        layout::{self, Line},
+    },
+    engine::{Engine, Health, RuntimeKind, Session, Setup},
     error::{EngineError, Stage, StageError},
     image,
     manifest::Role,
     stage::{
-        classify, detect, direction,
-        geometry::{Turn, half_turned, scaled},
-        ink, quality, recognise, specimen,
+        authenticity, classify, detect, direction,
+        geometry::{Turn, half_turned},
+        homography::{Homography, corners},
+        ink, quality,
+        recognise::Reader,
+        rectify,
+        second_look::{self, Reading},
+        specimen,
     },
 };
 
-pub use crate::{document::Check, document::Field, stage::quality::QualityFlag};
+pub use crate::{
+    document::{Check, Field},
+    stage::{authenticity::AuthenticityFlag, quality::QualityFlag},
+};
 
 /// Larger pages are worked on at this long side: print is then still over 20 pixels high, and time and memory are bounded.
 const WORKING_SIDE_MAX: u32 = 2400;
+/// A page that was cut out and on which less text than this was read is looked at whole, in case the cut was wrong.
+const MEAGRE_CHARACTERS: usize = 24;
+
 /// The loaded models, ready to read pages from any number of threads.
 #[derive(Debug)]
 pub struct Pipeline {
     engine: Engine,
     thresholds: detect::Thresholds,
-    models: Vec<ModelVersion>,
 }
 
 /// How to read a page.
@@ -52,13 +68,25 @@ pub struct Findings {
     pub kind_confidence: f32,
     /// The clockwise turn that set the page upright, after the one its EXIF data asks for.
     pub rotation_degrees: u16,
-    /// Size of the upright image; every quad is in its pixels.
+    /// Size of the photograph after that turn; every quad is in its pixels.
     pub width: u32,
     pub height: u32,
+    /// The page in the photograph; its corners when the photograph is the page.
+    #[serde(default)]
+    pub quad: Quad,
     pub quality: Vec<QualityFlag>,
+    /// What makes a person look at the page; never proof of anything.
+    #[serde(default)]
+    pub authenticity: Vec<AuthenticityFlag>,
+    /// The red seal's place, where there is one.
+    #[serde(default)]
+    pub seal: Option<Quad>,
     /// Whether the page says that it is a specimen.
     pub specimen: bool,
     pub fields: Fields,
+    /// Who read each field, character by character.
+    #[serde(default)]
+    pub readings: BTreeMap<String, Reading>,
     pub lines: Vec<TextLine>,
     pub stages: Vec<StageTime>,
     pub models: Vec<ModelVersion>,
@@ -86,86 +114,209 @@ pub struct StageTime {
 pub struct ModelVersion {
     pub name: String,
     pub sha256: String,
+    /// The runtimes that ran it for this page.
+    #[serde(default)]
+    pub runtimes: Vec<RuntimeKind>,
+}
+
+/// The page as it was read.
+struct Read {
+    turn: Turn,
+    page: RgbImage,
+    /// The page with seal ink lifted, where there is any.
+    lifted: Option<RgbImage>,
+    lines: Vec<Line>,
+    kind: DocumentKind,
+    kind_confidence: f32,
+    /// From the upright page to the photograph as it was worked on.
+    back: Homography,
 }
 
 impl Pipeline {
     /// Loads the runtime and the models, a second or so; every file is compared with the manifest.
     pub fn load(models_dir: &Path) -> Result<Self, EngineError> {
-        let engine = Engine::load(models_dir)?;
+        Self::load_with(models_dir, &Setup::default())
+    }
+
+    /// The same with other runtimes or another number of threads.
+    pub fn load_with(models_dir: &Path, setup: &Setup) -> Result<Self, EngineError> {
+        let engine = Engine::load(models_dir, setup)?;
         let thresholds = detect::Thresholds::of(engine.manifest.get(Role::Detect)?);
-        let models =
-            engine.manifest.files.iter().map(|file| ModelVersion { name: file.file.clone(), sha256: file.sha256.clone() }).collect();
-        Ok(Self { engine, thresholds, models })
+        Ok(Self { engine, thresholds })
+    }
+
+    /// How the runtimes are doing.
+    pub fn health(&self) -> Vec<Health> {
+        self.engine.health()
+    }
+
+    /// Takes a runtime out of service or puts it back.
+    pub fn suspend(&self, runtime: RuntimeKind, suspended: bool) {
+        self.engine.suspend(runtime, suspended);
     }
 
     /// Reads one page. An error names the stage that failed; it never becomes an empty result.
     pub fn run(&self, bytes: &[u8], options: &Options) -> Result<Findings, StageError> {
+        self.run_until(bytes, options, &AtomicBool::new(false))
+    }
+
+    /// The same, given up between two model runs once `cancelled` is set.
+    pub fn run_until(&self, bytes: &[u8], options: &Options, cancelled: &AtomicBool) -> Result<Findings, StageError> {
+        let session = Session::new(&self.engine, cancelled);
         let mut clock = Clock::start();
 
         let decoded = image::decode(bytes).map_err(StageError::at(Stage::Decode))?;
         let (full_width, full_height) = decoded.dimensions();
-        let (mut page, scale) = working_size(decoded);
+        let (photo, scale) = working_size(decoded);
         clock.lap(Stage::Decode);
 
-        let quality = quality::run(&page);
+        let found = rectify::find(&photo);
+        clock.lap(Stage::Rectify);
+        let (mut read, quad) = self.read_page(&session, &photo, found, &mut clock)?;
+
+        let print: Vec<Quad> = read.lines.iter().map(|line| line.quad).collect();
+        let quality = quality::run(&read.page, 1.0 / scale, &print, quad.is_some());
         clock.lap(Stage::Quality);
 
-        ink::lift_red(&mut page);
-        let mut quads = detect::run(&self.engine.detect, self.thresholds, &page)?;
+        let reader = Reader { session: &session, raw: &read.page, lifted: read.lifted.as_ref().unwrap_or(&read.page) };
+        let fields = document::read(read.kind, &layout::Page::new(&read.lines));
+        clock.lap(Stage::Fields);
+        let mut fields = second_look::repair(&reader, read.kind, &mut read.lines, fields)?;
+        let readings = second_look::readings(&reader, &read.lines, &fields)?;
+        clock.lap(Stage::SecondLook);
+
+        let specimen = specimen::run(&session, self.thresholds, reader.lifted, &read.lines)?;
+        clock.lap(Stage::Specimen);
+        let signs = authenticity::run(&read.page, &read.lines, quad.as_ref());
+        clock.lap(Stage::Authenticity);
+
+        // From here on everything is in pixels of the photograph at its full size, turned upright.
+        let out = read.back.then(&Homography::scaling(1.0 / scale)).then(&upright(read.turn, full_width as f32, full_height as f32));
+        for field in fields.values_mut() {
+            field.quad = out.quad(&field.quad);
+        }
+        let lines = read.lines.iter().map(|line| TextLine::of(line, &out));
+        let on_side = matches!(read.turn, Turn::Quarter | Turn::ThreeQuarters);
+        let (width, height) = if on_side { (full_height, full_width) } else { (full_width, full_height) };
+        tracing::debug!(kind = %read.kind, read.kind_confidence, turn = read.turn.degrees(), lines = read.lines.len(), fields = fields.len(), "page read");
+        Ok(Findings {
+            kind: read.kind,
+            kind_confidence: read.kind_confidence,
+            rotation_degrees: read.turn.degrees(),
+            width,
+            height,
+            quad: out.quad(&corners(read.page.width() as f32, read.page.height() as f32)),
+            quality: quality.flags,
+            authenticity: signs.flags,
+            seal: signs.seal.map(|seal| out.quad(&seal)),
+            specimen,
+            fields,
+            readings,
+            lines: if options.lines { lines.collect() } else { Vec::new() },
+            stages: clock.laps,
+            models: self.models(&session),
+        })
+    }
+
+    /// Reads the page that was found, or the whole photograph where none was found or the one found says too little.
+    fn read_page(
+        &self,
+        session: &Session<'_>,
+        photo: &RgbImage,
+        found: Option<Quad>,
+        clock: &mut Clock,
+    ) -> Result<(Read, Option<Quad>), StageError> {
+        if let Some((flat, map)) = found.and_then(|quad| rectify::cut_out(photo, &quad)) {
+            clock.lap(Stage::Rectify);
+            let read = self.read_upright(session, flat, map, clock)?;
+            let characters = read.lines.iter().map(|line| line.glyphs.len()).sum::<usize>();
+            if read.kind != DocumentKind::Other || characters >= MEAGRE_CHARACTERS {
+                return Ok((read, found));
+            }
+        }
+        Ok((self.read_upright(session, photo.clone(), Homography::IDENTITY, clock)?, None))
+    }
+
+    /// Turns the page upright and reads its lines and its kind.
+    fn read_upright(
+        &self,
+        session: &Session<'_>,
+        flat: RgbImage,
+        map: Homography,
+        clock: &mut Clock,
+    ) -> Result<Read, StageError> {
+        let (flat_width, flat_height) = (flat.width() as f32, flat.height() as f32);
+        let mut page = flat;
+        let mut lifted = ink::red_lifted(&page);
+        let mut quads = detect::run(session, self.thresholds, lifted.as_ref().unwrap_or(&page))?;
         clock.lap(Stage::Detect);
 
         let mut turn = Turn::None;
         if direction::lies_on_its_side(&quads) {
             turn = Turn::Quarter;
             page = turn.apply(page);
+            lifted = lifted.map(|lifted| turn.apply(lifted));
             // Standing lines are boxed poorly, so the turned page is looked at afresh.
-            quads = detect::run(&self.engine.detect, self.thresholds, &page)?;
+            quads = detect::run(session, self.thresholds, lifted.as_ref().unwrap_or(&page))?;
         }
-        if direction::run(&self.engine.direction, &page, &quads)? == Turn::Half {
+        if direction::run(session, lifted.as_ref().unwrap_or(&page), &quads)? == Turn::Half {
             turn = turn.and_half();
             page = Turn::Half.apply(page);
+            lifted = lifted.map(|lifted| Turn::Half.apply(lifted));
             quads = quads.iter().map(|quad| half_turned(quad, page.width() as f32, page.height() as f32)).collect();
         }
         clock.lap(Stage::Direction);
 
-        let mut lines = recognise::run(&self.engine, &page, &quads)?;
-        for line in &mut lines {
-            line.quad = scaled(&line.quad, 1.0 / scale);
-        }
+        let lines = Reader { session, raw: &page, lifted: lifted.as_ref().unwrap_or(&page) }.lines(&quads)?;
         clock.lap(Stage::Recognise);
 
-        let layout = layout::Page::new(&lines);
-        let (kind, kind_confidence) = classify::run(&layout);
+        let (kind, kind_confidence) = classify::run(&layout::Page::new(&lines));
         clock.lap(Stage::Classify);
+        let back = Homography::undoing(turn, flat_width, flat_height).then(&map);
+        Ok(Read { turn, page, lifted, lines, kind, kind_confidence, back })
+    }
 
-        let fields = document::read(kind, &layout);
-        clock.lap(Stage::Fields);
-
-        let specimen = specimen::run(&self.engine, self.thresholds, &page, &lines)?;
-        clock.lap(Stage::Specimen);
-
-        let on_side = matches!(turn, Turn::Quarter | Turn::ThreeQuarters);
-        let (width, height) = if on_side { (full_height, full_width) } else { (full_width, full_height) };
-        tracing::debug!(%kind, kind_confidence, turn = turn.degrees(), lines = lines.len(), fields = fields.len(), "page read");
-        Ok(Findings {
-            kind,
-            kind_confidence,
-            rotation_degrees: turn.degrees(),
-            width,
-            height,
-            quality: quality.flags,
-            specimen,
-            fields,
-            lines: if options.lines { lines.iter().map(TextLine::of).collect() } else { Vec::new() },
-            stages: clock.laps,
-            models: self.models.clone(),
-        })
+    fn models(&self, session: &Session<'_>) -> Vec<ModelVersion> {
+        let runtimes = session.runtimes();
+        let library = runtimes.contains(&RuntimeKind::OnnxRuntime);
+        let took_part = |role: Role| if role == Role::Runtime { library } else { session.took_part(role) };
+        let version = |file: &crate::manifest::ModelFile| ModelVersion {
+            name: file.file.clone(),
+            sha256: file.sha256.clone(),
+            runtimes: if file.role == Role::Runtime { Vec::new() } else { runtimes.clone() },
+        };
+        self.engine.manifest.files.iter().filter(|file| took_part(file.role)).map(version).collect()
     }
 }
 
+impl Findings {
+    /// How far the page lay turned in the photograph, clockwise.
+    pub fn page_turned_degrees(&self) -> u16 {
+        (360 - self.rotation_degrees) % 360
+    }
+
+    /// A quad of these findings in pixels of the photograph as a viewer shows it, that is before the page was turned upright.
+    pub fn in_photograph(&self, quad: &Quad) -> Quad {
+        let turn = Turn::of_degrees(self.rotation_degrees);
+        let on_side = matches!(turn, Turn::Quarter | Turn::ThreeQuarters);
+        let (width, height) = if on_side { (self.height, self.width) } else { (self.width, self.height) };
+        Homography::undoing(turn, width as f32, height as f32).quad(quad)
+    }
+}
+
+/// From a picture of `width` x `height` to the same picture after `turn`.
+fn upright(turn: Turn, width: f32, height: f32) -> Homography {
+    let (opposite, width, height) = match turn {
+        Turn::None | Turn::Half => (turn, width, height),
+        Turn::Quarter => (Turn::ThreeQuarters, height, width),
+        Turn::ThreeQuarters => (Turn::Quarter, height, width),
+    };
+    Homography::undoing(opposite, width, height)
+}
+
 impl TextLine {
-    fn of(line: &layout::Line) -> Self {
-        Self { text: line.text(), confidence: line.confidence(), confidence_min: line.confidence_min(), quad: line.quad }
+    fn of(line: &Line, out: &Homography) -> Self {
+        Self { text: line.text(), confidence: line.confidence(), confidence_min: line.confidence_min(), quad: out.quad(&line.quad) }
     }
 }
 
@@ -189,9 +340,14 @@ impl Clock {
         Self { from: Instant::now(), laps: Vec::new() }
     }
 
+    /// Books the time since the last lap; a stage that runs twice is one entry.
     fn lap(&mut self, stage: Stage) {
         let now = Instant::now();
-        self.laps.push(StageTime { stage, ms: (now - self.from).as_secs_f32() * 1000.0 });
+        let ms = (now - self.from).as_secs_f32() * 1000.0;
+        match self.laps.iter_mut().find(|lap| lap.stage == stage) {
+            Some(lap) => lap.ms += ms,
+            None => self.laps.push(StageTime { stage, ms }),
+        }
         self.from = now;
     }
 }

@@ -21,6 +21,8 @@ use serde::Deserialize;
 
 #[path = "it/accuracy.rs"]
 mod accuracy;
+#[path = "it/engines.rs"]
+mod engines;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/specimens.rs"]
@@ -55,10 +57,11 @@ fn repository() -> &'static Path {
 /// Loaded once for the whole test binary.
 fn pipeline() -> &'static Pipeline {
     static PIPELINE: OnceLock<Pipeline> = OnceLock::new();
-    PIPELINE.get_or_init(|| {
-        let folder = std::env::var_os("HAODIAN_MODELS_DIR").map_or_else(|| repository().join("models/cache"), PathBuf::from);
-        Pipeline::load(&folder).unwrap_or_else(|error| panic!("{error}"))
-    })
+    PIPELINE.get_or_init(|| Pipeline::load(&models_dir()).unwrap_or_else(|error| panic!("{error}")))
+}
+
+fn models_dir() -> PathBuf {
+    std::env::var_os("HAODIAN_MODELS_DIR").map_or_else(|| repository().join("models/cache"), PathBuf::from)
 }
 
 /// Renders specimens into a folder of this name, afresh.

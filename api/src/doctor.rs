@@ -209,6 +209,7 @@ fn models(config: &Config) -> Vec<Finding> {
                     ai::manifest::Role::Detect => "model: detection",
                     ai::manifest::Role::Direction => "model: direction",
                     ai::manifest::Role::Recognise => "model: recognition",
+                    ai::manifest::Role::SecondRecognise => "model: second reader",
                 };
                 of(
                     what,

@@ -14,6 +14,8 @@ pub struct Glyph {
     pub confidence: f32,
     pub left: f32,
     pub right: f32,
+    /// What it may be instead, likeliest first, each with its confidence; empty where there is no doubt.
+    pub alternatives: Vec<(char, f32)>,
 }
 
 /// One recognised line.
@@ -335,7 +337,7 @@ pub mod testing {
             .chars()
             .enumerate()
             .filter(|(_, character)| *character != ' ')
-            .map(|(at, character)| Glyph { character, confidence: 0.99, left: at as f32 / count, right: (at + 1) as f32 / count })
+            .map(|(at, character)| Glyph { character, confidence: 0.99, left: at as f32 / count, right: (at + 1) as f32 / count, alternatives: Vec::new() })
             .collect();
         Line { glyphs, quad: [[x, y - half], [x + width, y - half], [x + width, y + half], [x, y + half]] }
     }

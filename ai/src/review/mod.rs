@@ -242,7 +242,8 @@ fn quality_code(flag: QualityFlag) -> &'static str {
         QualityFlag::Blurred => "BLURRED",
         QualityFlag::Dark => "DARK",
         QualityFlag::Glare => "GLARE",
-        QualityFlag::TooSmall => "TOO_SMALL",
+        QualityFlag::Small => "TOO_SMALL",
+        QualityFlag::Cut => "CUT_OFF",
     }
 }
 

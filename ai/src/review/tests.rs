@@ -22,9 +22,13 @@ fn findings(kind: DocumentKind, fields: Vec<(&str, Field)>) -> Findings {
         rotation_degrees: 0,
         width: 1000,
         height: 700,
+        quad: Default::default(),
         quality: vec![],
+        authenticity: vec![],
+        seal: None,
         specimen: false,
         fields: fields.into_iter().map(|(name, field)| (name.to_owned(), field)).collect(),
+        readings: Default::default(),
         lines: vec![],
         stages: vec![],
         models: vec![],
@@ -124,7 +128,7 @@ fn a_poor_picture_goes_to_a_person_even_when_everything_is_equal() {
         (QualityFlag::Blurred, "BLURRED"),
         (QualityFlag::Dark, "DARK"),
         (QualityFlag::Glare, "GLARE"),
-        (QualityFlag::TooSmall, "TOO_SMALL"),
+        (QualityFlag::Small, "TOO_SMALL"),
     ] {
         let mut page = id_card();
         page.quality = vec![flag];

@@ -7,9 +7,9 @@ use ndarray::Array4;
 use super::geometry::{Point, grown, min_area_rect, quad_height, quad_width, scaled};
 use crate::{
     document::Quad,
-    engine::Model,
+    engine::Session,
     error::{Cause, Stage, StageError},
-    manifest::ModelFile,
+    manifest::{ModelFile, Role},
 };
 
 /// The page is shrunk to this long side: measured, larger finds no more of our fields and costs time squared.
@@ -49,15 +49,15 @@ pub struct ProbabilityMap<'a> {
 }
 
 /// The boxes of the text lines, in pixels of `page`, from top to bottom.
-pub fn run(model: &Model, thresholds: Thresholds, page: &RgbImage) -> Result<Vec<Quad>, StageError> {
+pub fn run(session: &Session<'_>, thresholds: Thresholds, page: &RgbImage) -> Result<Vec<Quad>, StageError> {
     let long = page.width().max(page.height());
-    at_side(model, thresholds, page, if long <= LONG_SIDE_SMALL { LONG_SIDE_SMALL } else { LONG_SIDE })
+    at_side(session, thresholds, page, if long <= LONG_SIDE_SMALL { LONG_SIDE_SMALL } else { LONG_SIDE })
 }
 
 /// The same with the page's long side scaled to `target`, a multiple of 32.
-pub fn at_side(model: &Model, thresholds: Thresholds, page: &RgbImage, target: u32) -> Result<Vec<Quad>, StageError> {
+pub fn at_side(session: &Session<'_>, thresholds: Thresholds, page: &RgbImage, target: u32) -> Result<Vec<Quad>, StageError> {
     let (input, scale) = tensor(page, target);
-    let output = model.run(&input).map_err(StageError::at(Stage::Detect))?;
+    let output = session.run(Role::Detect, &input).map_err(StageError::at(Stage::Detect))?;
     let &[1, 1, height, width] = output.shape.as_slice() else {
         let shape = output.shape.iter().map(|&side| side as i64).collect();
         return Err(StageError::at(Stage::Detect)(Cause::Shape(shape)));

@@ -7,8 +7,9 @@ use ndarray::Array4;
 use super::geometry::{Turn, crop, quad_height, quad_width};
 use crate::{
     document::Quad,
-    engine::Model,
+    engine::Session,
     error::{Cause, Stage, StageError},
+    manifest::Role,
 };
 
 const CROP_WIDTH: u32 = 192;
@@ -34,7 +35,7 @@ pub fn lies_on_its_side(lines: &[Quad]) -> bool {
 }
 
 /// The half turn that sets the text upright, by majority weighted with each vote's certainty.
-pub fn run(model: &Model, page: &RgbImage, lines: &[Quad]) -> Result<Turn, StageError> {
+pub fn run(session: &Session<'_>, page: &RgbImage, lines: &[Quad]) -> Result<Turn, StageError> {
     let voters = voters(lines);
     if voters.is_empty() {
         return Ok(Turn::None);
@@ -51,7 +52,7 @@ pub fn run(model: &Model, page: &RgbImage, lines: &[Quad]) -> Result<Turn, Stage
             }
         }
     }
-    let output = model.run(&input).map_err(StageError::at(Stage::Direction))?;
+    let output = session.run(Role::Direction, &input).map_err(StageError::at(Stage::Direction))?;
     if output.shape != [voters.len(), 2] {
         let shape = output.shape.iter().map(|&side| side as i64).collect();
         return Err(StageError::at(Stage::Direction)(Cause::Shape(shape)));

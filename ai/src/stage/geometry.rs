@@ -25,6 +25,16 @@ impl Turn {
         }
     }
 
+    /// The turn of so many degrees; what is no quarter is none.
+    pub fn of_degrees(degrees: u16) -> Self {
+        match degrees {
+            90 => Self::Quarter,
+            180 => Self::Half,
+            270 => Self::ThreeQuarters,
+            _ => Self::None,
+        }
+    }
+
     pub fn apply(self, image: RgbImage) -> RgbImage {
         match self {
             Self::None => image,
@@ -165,7 +175,7 @@ pub fn crop(image: &RgbImage, quad: &Quad, width: u32, height: u32) -> RgbImage 
     })
 }
 
-fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; 3] {
+pub(super) fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; 3] {
     let (right, bottom) = (image.width() - 1, image.height() - 1);
     let (x, y) = (x.clamp(0.0, right as f32), y.clamp(0.0, bottom as f32));
     let (x0, y0) = (x as u32, y as u32);

@@ -13,6 +13,9 @@ const INK_SHARE: f32 = 0.10;
 /// The paper's brightness in a crop: the level that this share of its pixels stays under.
 const PAPER_PERCENTILE: f32 = 0.85;
 
+/// Less red than this is noise, not ink.
+const RED_SHARE_MIN: f32 = 0.0005;
+
 /// Replaces seal ink by its red channel, so that a red seal fades into the paper and the black print under it stays.
 pub fn lift_red(image: &mut RgbImage) {
     for Rgb([r, g, b]) in image.pixels_mut() {
@@ -21,6 +24,21 @@ pub fn lift_red(image: &mut RgbImage) {
             (*r, *g, *b) = (lifted, lifted, lifted);
         }
     }
+}
+
+/// The page with seal ink lifted; `None` where it has no red ink, so that nothing is copied.
+pub fn red_lifted(page: &RgbImage) -> Option<RgbImage> {
+    let red = page.pixels().filter(|pixel| is_red(pixel)).count();
+    (red as f32 > page.width() as f32 * page.height() as f32 * RED_SHARE_MIN).then(|| {
+        let mut lifted = page.clone();
+        lift_red(&mut lifted);
+        lifted
+    })
+}
+
+/// Whether a pixel is seal ink.
+pub fn is_red(Rgb([r, g, b]): &Rgb<u8>) -> bool {
+    *r > g.saturating_add(RED_LEAD) && *r > b.saturating_add(RED_LEAD)
 }
 
 /// The crop with everything paler than print turned to paper.

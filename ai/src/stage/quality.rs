@@ -4,7 +4,8 @@
 use ::image::{GrayImage, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
-use super::{glare, ink::luma};
+use super::{cover, glare, ink::luma};
+use crate::document::Quad;
 
 /// A reason to ask for a better picture.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -13,7 +14,10 @@ pub enum QualityFlag {
     Blurred,
     Dark,
     Glare,
-    TooSmall,
+    #[serde(alias = "too_small")]
+    Small,
+    /// Print is cut off at the picture's edge.
+    Cut,
 }
 
 /// What was measured and what follows from it.
@@ -45,14 +49,17 @@ const GLARE_SHARE_MAX: f32 = 0.015;
 /// Below this long side the smallest print of our documents is under 10 pixels.
 const LONG_SIDE_MIN: u32 = 640;
 
-pub fn run(page: &RgbImage) -> Quality {
+/// Judges the upright `page`; a pixel of it is `scale` pixels of the file. `print` is where its lines are, and `whole` says that the page was
+/// found with all its sides.
+pub fn run(page: &RgbImage, scale: f32, print: &[Quad], whole: bool) -> Quality {
     let grey = measured(page);
     let (sharpness, paper, glare_share) = (sharpness(&grey), percentile(&grey, 0.9), glare::share(&grey));
     let flags = [
         (sharpness.is_some_and(|sharpness| sharpness < SHARPNESS_MIN), QualityFlag::Blurred),
         (paper < PAPER_MIN, QualityFlag::Dark),
         (glare_share > GLARE_SHARE_MAX, QualityFlag::Glare),
-        (page.width().max(page.height()) < LONG_SIDE_MIN, QualityFlag::TooSmall),
+        ((page.width().max(page.height()) as f32 * scale) < LONG_SIDE_MIN as f32, QualityFlag::Small),
+        (!whole && cover::is_cut(page, print), QualityFlag::Cut),
     ];
     let flags = flags.into_iter().filter_map(|(raised, flag)| raised.then_some(flag)).collect();
     Quality { sharpness: sharpness.unwrap_or(0.0), paper, glare_share, flags }
@@ -137,22 +144,26 @@ mod tests {
         })
     }
 
+    fn judged(page: &RgbImage) -> Vec<QualityFlag> {
+        run(page, 1.0, &[], false).flags
+    }
+
     #[test]
     fn sharp_print_has_no_flag_and_blurred_print_has_one() {
         let page = print(1000, 700, 235);
-        assert_eq!(run(&page).flags, []);
-        assert_eq!(run(&imageops::blur(&page, 3.0)).flags, [QualityFlag::Blurred]);
+        assert_eq!(judged(&page), []);
+        assert_eq!(judged(&imageops::blur(&page, 3.0)), [QualityFlag::Blurred]);
     }
 
     #[test]
     fn an_empty_page_is_not_blurred() {
-        assert_eq!(run(&RgbImage::from_pixel(1000, 700, Rgb([235; 3]))).flags, []);
+        assert_eq!(judged(&RgbImage::from_pixel(1000, 700, Rgb([235; 3]))), []);
     }
 
     #[test]
     fn dark_and_small_pages_are_flagged() {
-        assert_eq!(run(&print(1000, 700, 60)).flags, [QualityFlag::Dark]);
-        assert!(run(&print(500, 400, 235)).flags.contains(&QualityFlag::TooSmall));
+        assert_eq!(judged(&print(1000, 700, 60)), [QualityFlag::Dark]);
+        assert!(judged(&print(500, 400, 235)).contains(&QualityFlag::Small));
     }
 
     #[test]
@@ -163,7 +174,7 @@ mod tests {
             let added = (400.0 - 2.5 * distance).clamp(0.0, 255.0) as u8;
             pixel.0 = pixel.0.map(|level| level.saturating_add(added));
         }
-        let quality = run(&page);
+        let quality = run(&page, 1.0, &[], false);
         assert!(quality.flags.contains(&QualityFlag::Glare), "{quality:?}");
     }
 }

@@ -8,11 +8,11 @@ use super::{
     detect,
     geometry::{quad_height, quad_width},
     ink::luma,
-    recognise,
+    recognise::Reader,
 };
 use crate::{
     document::{layout::Line, text},
-    engine::Engine,
+    engine::Session,
     error::StageError,
 };
 
@@ -30,17 +30,17 @@ const MARK_SHARE_MIN: f32 = 0.1;
 const SHAPES_MAX: usize = 4;
 
 /// `lines` is what was read of the upright `page`.
-pub fn run(engine: &Engine, thresholds: detect::Thresholds, page: &RgbImage, lines: &[Line]) -> Result<bool, StageError> {
+pub fn run(session: &Session<'_>, thresholds: detect::Thresholds, page: &RgbImage, lines: &[Line]) -> Result<bool, StageError> {
     if stands_among(lines) {
         return Ok(true);
     }
     let small = without_print(page);
     let short = small.width().min(small.height()) as f32;
-    let mut shapes = detect::at_side(&engine.detect, thresholds, &small, SIDE)?;
+    let mut shapes = detect::at_side(session, thresholds, &small, SIDE)?;
     shapes.retain(|quad| quad_height(quad) > short * MARK_SHARE_MIN);
     shapes.sort_by(|a, b| (quad_width(b) * quad_height(b)).total_cmp(&(quad_width(a) * quad_height(a))));
     shapes.truncate(SHAPES_MAX);
-    let read = recognise::run(engine, &small, &shapes)?;
+    let read = Reader { session, raw: &small, lifted: &small }.lines(&shapes)?;
     Ok(read.iter().any(|line| names_a_mark(&line.text())))
 }
 

@@ -154,11 +154,15 @@ mod tests {
                 rotation_degrees: 90,
                 width: 400,
                 height: 600,
+                quad: Default::default(),
                 quality: Vec::new(),
+                authenticity: Vec::new(),
+                seal: None,
                 specimen: true,
                 fields: [("name", "张三丰"), ("id_number", "110105194912310021"), ("birth_date", "1949-12-31")]
                     .map(|(name, value)| (name.to_owned(), read(value)))
                     .into(),
+                readings: Default::default(),
                 lines: Vec::new(),
                 stages: Vec::new(),
                 models: Vec::new(),

@@ -1,0 +1,316 @@
+//! Finds the page in the photograph: four straight sides along which the picture changes its colour from one side to the other. Rulings,
+//! frames and print inside a page are lines too, but have the same paper on both sides. When no four sides are sure the whole picture is
+//! taken as the page, because a wrong cut costs the text and a missing one only a little sharpness.
+
+use ::image::{RgbImage, imageops};
+
+use super::{
+    geometry::{Point, quad_height, quad_width},
+    homography::{Homography, corners, warp},
+};
+use crate::document::Quad;
+
+/// Long side at which sides are looked for: print and texture are small then, sides are not.
+const SIDE: u32 = 320;
+/// Lines kept of each direction.
+const LINES_MAX: usize = 12;
+/// A page smaller than this share of the picture is not what the picture is about.
+const AREA_MIN: f32 = 0.15;
+/// Sides of a photographed page meet at this angle at least (cosine of it at most).
+const CORNER_COSINE_MAX: f32 = 0.5;
+/// The share of each side, and of all four together, along which the colour must change.
+const SIDE_SUPPORT_MIN: f32 = 0.55;
+const SUPPORT_MIN: f32 = 0.78;
+/// A colour change counts from this distance on, of 442 between black and white.
+const STEP_MIN: f32 = 14.0;
+/// How far from the side the colour is looked at, in pixels of the small picture: near, so that a thin margin counts, and beyond.
+const REACHES: [f32; 2] = [2.5, 5.0];
+/// A page that fills the picture to this share needs no cutting out.
+const FULL_AREA: f32 = 0.985;
+/// A corner may lie this far outside the picture, as a share of the side.
+const OUTSIDE_MAX: f32 = 0.03;
+
+/// The page's corners, clockwise from the one nearest the top left; `None` when the picture is the page or no page is sure.
+pub fn find(photo: &RgbImage) -> Option<Quad> {
+    let scale = SIDE as f32 / photo.width().max(photo.height()) as f32;
+    if scale >= 1.0 {
+        return None;
+    }
+    let side = |side: u32| ((side as f32 * scale).round() as u32).max(8);
+    let small = Picture::of(&imageops::thumbnail(photo, side(photo.width()), side(photo.height())));
+    let lines = small.lines();
+    let quad = best(&small, &lines)?;
+    let (sx, sy) = (photo.width() as f32 / small.width, photo.height() as f32 / small.height);
+    Some(quad.map(|[x, y]| [(x * sx).clamp(0.0, photo.width() as f32), (y * sy).clamp(0.0, photo.height() as f32)]))
+}
+
+/// The page cut out flat, and the map from it back into the photograph.
+pub fn cut_out(photo: &RgbImage, page: &Quad) -> Option<(RgbImage, Homography)> {
+    let (width, height) = (quad_width(page).round().max(1.0), quad_height(page).round().max(1.0));
+    let map = Homography::between(&corners(width, height), page)?;
+    Some((warp(photo, &map, width as u32, height as u32), map))
+}
+
+/// A straight line: `x * normal[0] + y * normal[1] = offset`, and how many edge pixels lie on it.
+#[derive(Clone, Copy, Debug)]
+struct Side {
+    normal: Point,
+    offset: f32,
+    votes: f32,
+}
+
+/// The small photograph, blurred a little.
+struct Picture {
+    width: f32,
+    height: f32,
+    columns: usize,
+    colours: Vec<[f32; 3]>,
+}
+
+impl Picture {
+    fn of(image: &RgbImage) -> Self {
+        let soft = imageops::blur(image, 0.8);
+        let colours = soft.pixels().map(|pixel| pixel.0.map(f32::from)).collect();
+        Self { width: image.width() as f32, height: image.height() as f32, columns: image.width() as usize, colours }
+    }
+
+    fn at(&self, x: f32, y: f32) -> Option<[f32; 3]> {
+        (x >= 0.0 && y >= 0.0 && x < self.width && y < self.height).then(|| self.colours[y as usize * self.columns + x as usize])
+    }
+
+    /// The strongest lines of both directions, the lying ones first.
+    fn lines(&self) -> [Vec<Side>; 2] {
+        let edges = self.edges();
+        let diagonal = self.width.hypot(self.height);
+        let (angles, offsets) = (180, (2.0 * diagonal) as usize + 2);
+        let mut votes = vec![0.0f32; angles * offsets];
+        for &(x, y, direction, strength) in &edges {
+            let degree = direction.to_degrees().rem_euclid(180.0);
+            for off in -4..=4 {
+                let angle = (degree.round() as i32 + off).rem_euclid(180) as usize;
+                let (sin, cos) = (angle as f32).to_radians().sin_cos();
+                let at = ((x * cos + y * sin) + diagonal).round() as usize;
+                votes[angle * offsets + at.min(offsets - 1)] += strength;
+            }
+        }
+        let mut found: Vec<Side> = Vec::new();
+        for (at, &count) in votes.iter().enumerate() {
+            let (angle, offset) = (at / offsets, (at % offsets) as f32 - diagonal);
+            if count < self.width.min(self.height) * 0.2 || !is_peak(&votes, angles, offsets, at) {
+                continue;
+            }
+            let (sin, cos) = (angle as f32).to_radians().sin_cos();
+            found.push(Side { normal: [cos, sin], offset, votes: count });
+        }
+        found.sort_by(|a, b| b.votes.total_cmp(&a.votes));
+        let (mut lying, mut standing): (Vec<Side>, Vec<Side>) = found.into_iter().partition(|side| side.normal[1].abs() > side.normal[0].abs());
+        lying.truncate(LINES_MAX);
+        standing.truncate(LINES_MAX);
+        [lying, standing]
+    }
+
+    /// Pixels where the colour changes: place, direction of change, and how clearly (at most 1, so that a hard edge inside the page
+    /// counts no more than a soft side).
+    fn edges(&self) -> Vec<(f32, f32, f32, f32)> {
+        let (columns, rows) = (self.columns, self.height as usize);
+        let mut edges = Vec::new();
+        for y in 1..rows - 1 {
+            for x in 1..columns - 1 {
+                let at = y * columns + x;
+                let change = |a: usize, b: usize| {
+                    let (a, b) = (self.colours[a], self.colours[b]);
+                    // The channel that changes most speaks for the pixel.
+                    (0..3).map(|c| b[c] - a[c]).fold(0.0, |most: f32, d| if d.abs() > most.abs() { d } else { most })
+                };
+                let (dx, dy) = (change(at - 1, at + 1), change(at - columns, at + columns));
+                let strength = dx.hypot(dy);
+                if strength > 12.0 {
+                    edges.push((x as f32 + 0.5, y as f32 + 0.5, dy.atan2(dx), (strength / 40.0).min(1.0)));
+                }
+            }
+        }
+        edges
+    }
+
+    /// The share of a side along which the colour changes from inside to outside, in both reaches.
+    fn support(&self, from: Point, to: Point) -> f32 {
+        let length = (to[0] - from[0]).hypot(to[1] - from[1]).max(1.0);
+        // Clockwise corners: the inside is to the right of the way.
+        let inward = [-(to[1] - from[1]) / length, (to[0] - from[0]) / length];
+        let count = (length / 3.0) as usize;
+        let mut changes = 0;
+        for step in 0..count {
+            let share = (step as f32 + 0.5) / count as f32;
+            // Rounded corners say nothing.
+            if !(0.05..=0.95).contains(&share) {
+                changes += 1;
+                continue;
+            }
+            let (x, y) = (from[0] + (to[0] - from[0]) * share, from[1] + (to[1] - from[1]) * share);
+            let changed = REACHES.iter().all(|reach| {
+                let inside = self.at(x + inward[0] * reach, y + inward[1] * reach);
+                let outside = self.at(x - inward[0] * reach, y - inward[1] * reach);
+                inside.zip(outside).is_some_and(|(a, b)| distance(a, b) > STEP_MIN)
+            });
+            changes += usize::from(changed);
+        }
+        changes as f32 / count.max(1) as f32
+    }
+}
+
+fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
+    (0..3).map(|c| (a[c] - b[c]).powi(2)).sum::<f32>().sqrt()
+}
+
+/// Whether no place near `at`, in angle and offset, has more votes.
+fn is_peak(votes: &[f32], angles: usize, offsets: usize, at: usize) -> bool {
+    let (angle, offset) = ((at / offsets) as i32, (at % offsets) as i32);
+    for da in -5..=5i32 {
+        for d in -3..=3i32 {
+            let (mut other_angle, mut other_offset) = (angle + da, offset + d);
+            if other_angle < 0 || other_angle >= angles as i32 {
+                // Past half a turn the normal points the other way.
+                other_angle = other_angle.rem_euclid(angles as i32);
+                other_offset = offsets as i32 - 2 - other_offset;
+            }
+            if (0..offsets as i32).contains(&other_offset) {
+                let other = other_angle as usize * offsets + other_offset as usize;
+                if votes[other] > votes[at] || (votes[other] == votes[at] && other < at) {
+                    return false;
+                }
+            }
+        }
+    }
+    true
+}
+
+fn best(picture: &Picture, [lying, standing]: &[Vec<Side>; 2]) -> Option<Quad> {
+    let mut best: Option<(f32, Quad)> = None;
+    for (i, a) in lying.iter().enumerate() {
+        for b in &lying[i + 1..] {
+            for (j, c) in standing.iter().enumerate() {
+                for d in &standing[j + 1..] {
+                    let Some(quad) = quad_of(a, b, c, d) else { continue };
+                    let Some(score) = score(picture, &quad) else { continue };
+                    if best.is_none_or(|(highest, _)| score > highest) {
+                        best = Some((score, quad));
+                    }
+                }
+            }
+        }
+    }
+    best.map(|(_, quad)| quad)
+}
+
+fn score(picture: &Picture, quad: &Quad) -> Option<f32> {
+    let slack = OUTSIDE_MAX * picture.width.max(picture.height);
+    let inside = |[x, y]: Point| x >= -slack && y >= -slack && x <= picture.width + slack && y <= picture.height + slack;
+    let share = area(quad) / (picture.width * picture.height);
+    if !quad.iter().all(|&corner| inside(corner)) || !(AREA_MIN..FULL_AREA).contains(&share) || !is_page_shaped(quad) {
+        return None;
+    }
+    let sides: [f32; 4] = std::array::from_fn(|at| picture.support(quad[at], quad[(at + 1) % 4]));
+    let support = sides.iter().sum::<f32>() / 4.0;
+    if sides.iter().any(|&side| side < SIDE_SUPPORT_MIN) || support < SUPPORT_MIN {
+        return None;
+    }
+    // Of a page and a coloured panel on it, both well supported, the page is the larger.
+    Some(support + 0.4 * share)
+}
+
+/// Convex, clockwise, with corners that a photographed rectangle can have, and opposite sides of similar length.
+fn is_page_shaped(quad: &Quad) -> bool {
+    let way = |at: usize| {
+        let (from, to) = (quad[at % 4], quad[(at + 1) % 4]);
+        let length = (to[0] - from[0]).hypot(to[1] - from[1]);
+        ([(to[0] - from[0]) / length, (to[1] - from[1]) / length], length)
+    };
+    let corners = (0..4).all(|at| {
+        let ((a, _), (b, _)) = (way(at), way(at + 1));
+        a[0] * b[1] - a[1] * b[0] > 0.0 && (a[0] * b[0] + a[1] * b[1]).abs() < CORNER_COSINE_MAX
+    });
+    let alike = |a: f32, b: f32| a.min(b) > a.max(b) * 0.6;
+    corners && alike(way(0).1, way(2).1) && alike(way(1).1, way(3).1)
+}
+
+fn area(quad: &Quad) -> f32 {
+    (0..4).map(|at| quad[at][0] * quad[(at + 1) % 4][1] - quad[(at + 1) % 4][0] * quad[at][1]).sum::<f32>().abs() / 2.0
+}
+
+/// The quad between two lying and two standing lines, its corners clockwise from the top left.
+fn quad_of(a: &Side, b: &Side, c: &Side, d: &Side) -> Option<Quad> {
+    let height = |side: &Side| side.offset / side.normal[1];
+    let column = |side: &Side| side.offset / side.normal[0];
+    let (top, bottom) = if height(a) < height(b) { (a, b) } else { (b, a) };
+    let (left, right) = if column(c) < column(d) { (c, d) } else { (d, c) };
+    Some([meet(top, left)?, meet(top, right)?, meet(bottom, right)?, meet(bottom, left)?])
+}
+
+fn meet(a: &Side, b: &Side) -> Option<Point> {
+    let cross = a.normal[0] * b.normal[1] - a.normal[1] * b.normal[0];
+    (cross.abs() > 0.3).then(|| {
+        [(a.offset * b.normal[1] - b.offset * a.normal[1]) / cross, (a.normal[0] * b.offset - b.normal[0] * a.offset) / cross]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ::image::Rgb;
+
+    use super::*;
+
+    /// A page with print and a ruled frame on a table, both with some grain.
+    fn photo(page: &Quad, paper: [u8; 3], table: [u8; 3]) -> RgbImage {
+        let flat = Homography::between(page, &corners(1000.0, 640.0)).unwrap();
+        RgbImage::from_fn(1200, 900, |x, y| {
+            let [u, v] = flat.point([x as f32 + 0.5, y as f32 + 0.5]);
+            let grain = ((x * 7919 + y * 104_729) % 13) as u8;
+            if !(0.0..1000.0).contains(&u) || !(0.0..640.0).contains(&v) {
+                return Rgb(table.map(|c| c.saturating_add(grain)));
+            }
+            let frame = (u - 60.0).abs() < 3.0 || (u - 940.0).abs() < 3.0 || (v - 60.0).abs() < 3.0 || (v - 580.0).abs() < 3.0;
+            let print = (100.0..700.0).contains(&u) && (v as u32 / 30) % 2 == 0 && (u as u32 / 5) % 3 == 0 && v > 90.0 && v < 550.0;
+            Rgb(if frame || print { [30; 3] } else { paper.map(|c| c.saturating_sub(grain / 2)) })
+        })
+    }
+
+    fn furthest(found: &Quad, page: &Quad) -> f32 {
+        found.iter().zip(page).map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1])).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn a_page_on_a_table_is_found_however_it_lies() {
+        for page in [
+            [[200.0, 150.0], [1000.0, 150.0], [1000.0, 700.0], [200.0, 700.0]],
+            [[180.0, 230.0], [980.0, 120.0], [1050.0, 650.0], [240.0, 780.0]],
+            [[250.0, 120.0], [950.0, 140.0], [1080.0, 720.0], [130.0, 700.0]],
+        ] {
+            for (paper, table) in [([225, 225, 220], [90, 70, 50]), ([200, 205, 210], [235, 235, 235])] {
+                let found = find(&photo(&page, paper, table)).unwrap_or_else(|| panic!("{page:?} on {table:?}"));
+                assert!(furthest(&found, &page) < 14.0, "{found:?} for {page:?} on {table:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_that_is_the_page_is_left_whole() {
+        let page = [[-10.0, -10.0], [1210.0, -10.0], [1210.0, 910.0], [-10.0, 910.0]];
+        assert_eq!(find(&photo(&page, [230, 230, 225], [0; 3])), None);
+        assert_eq!(find(&RgbImage::from_pixel(900, 600, Rgb([240; 3]))), None);
+    }
+
+    #[test]
+    fn a_page_that_leaves_the_picture_is_not_cut_out_wrongly() {
+        let page = [[500.0, 150.0], [1500.0, 150.0], [1500.0, 760.0], [500.0, 760.0]];
+        assert_eq!(find(&photo(&page, [225, 225, 220], [90, 70, 50])), None);
+    }
+
+    #[test]
+    fn the_cut_out_page_maps_back_to_its_place() {
+        let page = [[180.0, 230.0], [980.0, 120.0], [1050.0, 650.0], [240.0, 780.0]];
+        let (flat, map) = cut_out(&photo(&page, [225, 225, 220], [90, 70, 50]), &page).unwrap();
+        assert!(flat.get_pixel(8, 8).0[0] > 180, "paper, not table");
+        let back = map.quad(&corners(flat.width() as f32, flat.height() as f32));
+        assert!(furthest(&back, &page) < 2.0);
+    }
+}
