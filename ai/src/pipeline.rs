@@ -37,6 +37,8 @@ pub use crate::{
 
 /// Larger pages are worked on at this long side: print is then still over 20 pixels high, and time and memory are bounded.
 const WORKING_SIDE_MAX: u32 = 2400;
+/// Long side at which text is looked for in the whole photograph, only to see that the page holds all of it.
+const TEXT_SIDE: u32 = 640;
 /// A page that was cut out and on which less text than this was read is looked at whole, in case the cut was wrong.
 const MEAGRE_CHARACTERS: usize = 24;
 
@@ -171,11 +173,32 @@ impl Pipeline {
         clock.lap(Stage::Decode);
 
         let found = rectify::find(&photo);
+        // The text must agree: what was taken for the page may be a panel on it, or end at a shadow's edge.
+        let found = match found {
+            rectify::Page::Whole(quad) | rectify::Page::Cut(quad) => {
+                let text = detect::at_side(&session, self.thresholds, &photo, TEXT_SIDE)?;
+                if rectify::holds_text(&quad, &text) { found } else { rectify::Page::Unknown }
+            }
+            rectify::Page::Unknown => found,
+        };
+        let whole = match found {
+            rectify::Page::Whole(quad) => Some(quad),
+            _ => None,
+        };
         clock.lap(Stage::Rectify);
-        let (mut read, quad) = self.read_page(&session, &photo, found, &mut clock)?;
+        let (mut read, quad) = self.read_page(&session, &photo, whole, &mut clock)?;
 
         let print: Vec<Quad> = read.lines.iter().map(|line| line.quad).collect();
-        let quality = quality::run(&read.page, 1.0 / scale, &print, quad.is_some());
+        let quality = quality::run(
+            &read.page,
+            1.0 / scale,
+            &print,
+            match found {
+                _ if quad.is_some() => Some(true),
+                rectify::Page::Cut(_) => Some(false),
+                _ => None,
+            },
+        );
         clock.lap(Stage::Quality);
 
         let reader = Reader { session: &session, raw: &read.page, lifted: read.lifted.as_ref().unwrap_or(&read.page) };
@@ -187,7 +210,8 @@ impl Pipeline {
 
         let specimen = specimen::run(&session, self.thresholds, reader.lifted, &read.lines)?;
         clock.lap(Stage::Specimen);
-        let signs = authenticity::run(&read.page, &read.lines, quad.as_ref());
+        let out_of_frame = quality.flags.contains(&QualityFlag::Cut);
+        let signs = authenticity::run(&read.page, &read.lines, &fields, quad.is_some(), out_of_frame);
         clock.lap(Stage::Authenticity);
 
         // From here on everything is in pixels of the photograph at its full size, turned upright.
@@ -238,13 +262,7 @@ impl Pipeline {
     }
 
     /// Turns the page upright and reads its lines and its kind.
-    fn read_upright(
-        &self,
-        session: &Session<'_>,
-        flat: RgbImage,
-        map: Homography,
-        clock: &mut Clock,
-    ) -> Result<Read, StageError> {
+    fn read_upright(&self, session: &Session<'_>, flat: RgbImage, map: Homography, clock: &mut Clock) -> Result<Read, StageError> {
         let (flat_width, flat_height) = (flat.width() as f32, flat.height() as f32);
         let mut page = flat;
         let mut lifted = ink::red_lifted(&page);

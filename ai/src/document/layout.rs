@@ -337,7 +337,13 @@ pub mod testing {
             .chars()
             .enumerate()
             .filter(|(_, character)| *character != ' ')
-            .map(|(at, character)| Glyph { character, confidence: 0.99, left: at as f32 / count, right: (at + 1) as f32 / count, alternatives: Vec::new() })
+            .map(|(at, character)| Glyph {
+                character,
+                confidence: 0.99,
+                left: at as f32 / count,
+                right: (at + 1) as f32 / count,
+                alternatives: Vec::new(),
+            })
             .collect();
         Line { glyphs, quad: [[x, y - half], [x + width, y - half], [x + width, y + half], [x, y + half]] }
     }

@@ -42,7 +42,11 @@ impl PureRust {
     /// Opens the models that every page needs; 0.1 s or so.
     pub(super) fn load(models: &HashMap<Role, PathBuf>, threads: usize) -> Result<Self, EngineError> {
         let slot = |(role, path): (&Role, &PathBuf)| (*role, Slot { path: path.clone(), model: OnceLock::new() });
-        let this = Self { models: models.iter().map(slot).collect(), threads: (0..threads.max(1)).map(|_| Arc::new(ThreadPool::with_num_threads(1))).collect(), next: AtomicUsize::new(0) };
+        let this = Self {
+            models: models.iter().map(slot).collect(),
+            threads: (0..threads.max(1)).map(|_| Arc::new(ThreadPool::with_num_threads(1))).collect(),
+            next: AtomicUsize::new(0),
+        };
         for (_, slot) in this.models.iter().filter(|(role, _)| role.is_on_every_page()) {
             slot.open().map_err(|source| EngineError::StandbyModel { path: slot.path.clone(), source })?;
         }
@@ -57,7 +61,8 @@ impl Runtime for PureRust {
         let values = input.as_slice().ok_or(Cause::NoModel(role.as_str()))?;
         let input_value = ValueView::from_shape(input.shape(), values).map_err(|error| Cause::Standby(Box::new(error)))?;
         let id = *model.input_ids().first().ok_or(Cause::NoModel(role.as_str()))?;
-        let options = RunOptions::default().with_thread_pool(Some(self.threads[self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len()].clone()));
+        let options = RunOptions::default()
+            .with_thread_pool(Some(self.threads[self.next.fetch_add(1, Ordering::Relaxed) % self.threads.len()].clone()));
         let outputs = model
             .run(vec![(id, input_value.into())], model.output_ids(), Some(options))
             .map_err(|error| Cause::Standby(Box::new(error)))?;

@@ -124,12 +124,9 @@ fn missing_and_doubtful_fields_go_to_a_person() {
 
 #[test]
 fn a_poor_picture_goes_to_a_person_even_when_everything_is_equal() {
-    for (flag, code) in [
-        (QualityFlag::Blurred, "BLURRED"),
-        (QualityFlag::Dark, "DARK"),
-        (QualityFlag::Glare, "GLARE"),
-        (QualityFlag::Small, "TOO_SMALL"),
-    ] {
+    for (flag, code) in
+        [(QualityFlag::Blurred, "BLURRED"), (QualityFlag::Dark, "DARK"), (QualityFlag::Glare, "GLARE"), (QualityFlag::Small, "TOO_SMALL")]
+    {
         let mut page = id_card();
         page.quality = vec![flag];
         check(&page, &right_claims(), Verdict::Review, &[code]);

@@ -5,8 +5,8 @@
 use ::image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{copy, cover, geometry::quad_height, moire, seal};
-use crate::document::{Quad, layout::Line, text};
+use super::{copy, geometry::quad_height, moire, seal};
+use crate::document::{Fields, Quad, layout::Line, text};
 
 /// A sign for a person to look at.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -39,20 +39,23 @@ const DIAGONAL_DEGREES: f32 = 12.0;
 /// A diagonal line of at least this many characters, read at least this surely, is a mark; less may be a pattern.
 const DIAGONAL_CHARACTERS: usize = 3;
 const DIAGONAL_CONFIDENCE: f32 = 0.6;
-/// So many characters of black print under the seal are more than the edge of a signature.
-const UNDER_SEAL_CHARACTERS: usize = 5;
-const UNDER_SEAL_CONFIDENCE: f32 = 0.7;
+/// A field is covered when this share of its length lies under the seal.
+const UNDER_SEAL_SHARE: f32 = 0.2;
+/// How finely that share is measured.
+const SPOTS: usize = 40;
+/// Seals are set on these as a rule.
+const SEALED_BY_USE: [&str; 3] = ["issue_date", "issuer", "registration_date"];
 
-/// Looks at the upright `page` with its `lines`, and at where it was `found` in the photograph.
-pub fn run(page: &RgbImage, lines: &[Line], found: Option<&Quad>) -> Signs {
+/// Looks at the upright `page` with its `lines` and `fields`. Whether it was found `in_a_photograph`, and whether it leaves the picture, is known
+/// by now.
+pub fn run(page: &RgbImage, lines: &[Line], fields: &Fields, in_a_photograph: bool, out_of_frame: bool) -> Signs {
     let seal = seal::find(page);
-    let print: Vec<Quad> = lines.iter().map(|line| line.quad).collect();
     let raised = [
         (copy::is_colourless(page), AuthenticityFlag::Photocopy),
-        (moire::strength(page) > moire::STRENGTH_MAX, AuthenticityFlag::ScreenRecapture),
+        (in_a_photograph && moire::strength(page) > moire::STRENGTH_MAX, AuthenticityFlag::ScreenRecapture),
         (has_mark_of_use(lines), AuthenticityFlag::HasWatermark),
-        (seal.is_some_and(|seal| characters_under(&seal, lines) >= UNDER_SEAL_CHARACTERS), AuthenticityFlag::SealOverText),
-        (cover::leaves(found, page, &print), AuthenticityFlag::OutOfFrame),
+        (seal.is_some_and(|seal| covers_a_field(&seal, fields)), AuthenticityFlag::SealOverText),
+        (out_of_frame, AuthenticityFlag::OutOfFrame),
     ];
     Signs { flags: raised.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect(), seal }
 }
@@ -78,19 +81,21 @@ fn usual_angle(lines: &[Line]) -> f32 {
     angles.get(angles.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Characters that were read, with the seal's ink lifted, inside the seal's round.
-fn characters_under(seal: &Quad, lines: &[Line]) -> usize {
+/// Whether a good part of a field lies under the seal, other than those that a seal is set on by its use.
+fn covers_a_field(seal: &Quad, fields: &Fields) -> bool {
     let centre = [(seal[0][0] + seal[2][0]) / 2.0, (seal[0][1] + seal[2][1]) / 2.0];
     let radius = quad_height(seal).max(seal[1][0] - seal[0][0]) / 2.0;
-    let inside = |line: &&Line| line.confidence() >= UNDER_SEAL_CONFIDENCE;
-    let spot = |line: &Line, share: f32| -> [f32; 2] {
-        std::array::from_fn(|i| {
-            let (start, end) = ((line.quad[0][i] + line.quad[3][i]) / 2.0, (line.quad[1][i] + line.quad[2][i]) / 2.0);
-            start + (end - start) * share
-        })
+    let under = |quad: &Quad| {
+        let spot = |share: f32| -> [f32; 2] {
+            std::array::from_fn(|i| {
+                let (start, end) = ((quad[0][i] + quad[3][i]) / 2.0, (quad[1][i] + quad[2][i]) / 2.0);
+                start + (end - start) * share
+            })
+        };
+        let spots = (0..SPOTS).map(|at| spot((at as f32 + 0.5) / SPOTS as f32));
+        spots.filter(|at| (at[0] - centre[0]).hypot(at[1] - centre[1]) < radius).count() as f32 / SPOTS as f32
     };
-    let glyphs = lines.iter().filter(inside).flat_map(|line| line.glyphs.iter().map(move |g| spot(line, (g.left + g.right) / 2.0)));
-    glyphs.filter(|at| (at[0] - centre[0]).hypot(at[1] - centre[1]) < radius).count()
+    fields.iter().any(|(name, field)| !SEALED_BY_USE.contains(&name.as_str()) && under(&field.quad) >= UNDER_SEAL_SHARE)
 }
 
 #[cfg(test)]
@@ -111,10 +116,18 @@ mod tests {
     }
 
     #[test]
-    fn print_under_a_seal_is_counted_and_print_beside_it_is_not() {
-        let lines = [line(0.0, 0.0, 20.0, "二〇二三年五月六日")];
+    fn a_seal_over_a_field_counts_and_over_the_date_of_issue_does_not() {
+        let field = |x: f32| crate::document::Field {
+            value: "值".to_owned(),
+            raw: "值".to_owned(),
+            confidence: 0.9,
+            quad: [[x, 0.0], [x + 200.0, 0.0], [x + 200.0, 20.0], [x, 20.0]],
+            checks: vec![],
+        };
+        let fields = |name: &str| Fields::from([(name.to_owned(), field(0.0))]);
         let seal = |x: f32| [[x, -60.0], [x + 120.0, -60.0], [x + 120.0, 60.0], [x, 60.0]];
-        assert!(characters_under(&seal(20.0), &lines) >= UNDER_SEAL_CHARACTERS);
-        assert_eq!(characters_under(&seal(400.0), &lines), 0);
+        assert!(covers_a_field(&seal(120.0), &fields("holder")));
+        assert!(!covers_a_field(&seal(120.0), &fields("issue_date")));
+        assert!(!covers_a_field(&seal(190.0), &fields("holder")));
     }
 }

@@ -1,4 +1,4 @@
-//! Finds pages that are not all there.
+//! Finds pages that are not all there: print that runs into the picture's edge.
 
 use ::image::RgbImage;
 
@@ -10,11 +10,6 @@ const EDGE: f32 = 4.0;
 /// So many lines cut off at one side are no chance.
 const CUT_LINES_MIN: usize = 2;
 
-/// Whether the page leaves the picture: it was not found whole, and its print runs into an edge.
-pub fn leaves(found: Option<&Quad>, page: &RgbImage, print: &[Quad]) -> bool {
-    found.is_none() && is_cut(page, print)
-}
-
 /// Whether lines of print run into one edge of the picture.
 pub fn is_cut(page: &RgbImage, print: &[Quad]) -> bool {
     let (width, height) = (page.width() as f32, page.height() as f32);
@@ -23,4 +18,18 @@ pub fn is_cut(page: &RgbImage, print: &[Quad]) -> bool {
     let left = lines().filter(|quad| quad[0][0].min(quad[3][0]) < edge).count();
     let right = lines().filter(|quad| quad[1][0].max(quad[2][0]) > width - edge).count();
     left.max(right) >= CUT_LINES_MIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_run_into_one_edge_are_cut_and_lines_that_end_before_it_are_not() {
+        let page = RgbImage::new(1000, 700);
+        let line = |left: f32, right: f32, y: f32| [[left, y], [right, y], [right, y + 20.0], [left, y + 20.0]];
+        assert!(is_cut(&page, &[line(500.0, 999.0, 50.0), line(500.0, 998.0, 100.0), line(300.0, 800.0, 150.0)]));
+        assert!(is_cut(&page, &[line(1.0, 400.0, 50.0), line(2.0, 300.0, 100.0)]));
+        assert!(!is_cut(&page, &[line(500.0, 990.0, 50.0), line(10.0, 998.0, 100.0), line(2.0, 990.0, 150.0)]), "one at either side");
+    }
 }

@@ -13,9 +13,9 @@ const BURNT: u8 = 250;
 const NEAR: i32 = 2;
 const FAR: i32 = 6;
 /// Near the edge, soft light has fallen by less than this share of what it falls by further out; a hard edge falls at once.
-const SOFT_FALL: f32 = 0.65;
+const SOFT_FALL: f32 = 0.85;
 /// The share of a patch's edge that must be soft.
-const SOFT_SHARE: f32 = 0.7;
+const SOFT_SHARE: f32 = 0.6;
 /// When more than this of the page is burnt out, the paper is white: a scan or a rendered page.
 const WHITE_PAGE_SHARE: f32 = 0.35;
 

@@ -20,6 +20,19 @@ pub enum QualityFlag {
     Cut,
 }
 
+impl QualityFlag {
+    /// What a person should do about it, for the one who takes the picture.
+    pub fn advice(self) -> &'static str {
+        match self {
+            Self::Blurred => "图片模糊，请对焦清晰、拿稳后重新拍摄",
+            Self::Dark => "图片过暗，请在光线充足处重新拍摄",
+            Self::Glare => "图片反光遮挡文字，请换个角度、关闭闪光灯后重新拍摄",
+            Self::Small => "证件在图片中过小，请靠近拍摄或上传原图",
+            Self::Cut => "证件边缘未拍全，请让四边完整入镜后重新拍摄",
+        }
+    }
+}
+
 /// What was measured and what follows from it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Quality {
@@ -46,12 +59,12 @@ const SHARPNESS_MIN: f32 = 0.1;
 const PAPER_MIN: f32 = 80.0;
 /// The share of the page under glare from which a field is likely to be covered.
 const GLARE_SHARE_MAX: f32 = 0.015;
-/// Below this long side the smallest print of our documents is under 10 pixels.
-const LONG_SIDE_MIN: u32 = 640;
+/// Below this long side of the page the smallest print of our documents is under 8 pixels.
+const LONG_SIDE_MIN: u32 = 500;
 
-/// Judges the upright `page`; a pixel of it is `scale` pixels of the file. `print` is where its lines are, and `whole` says that the page was
-/// found with all its sides.
-pub fn run(page: &RgbImage, scale: f32, print: &[Quad], whole: bool) -> Quality {
+/// Judges the upright `page`; a pixel of it is `scale` pixels of the file. `print` is where its lines are, and `whole` says whether all
+/// its sides are in the picture, where that is known.
+pub fn run(page: &RgbImage, scale: f32, print: &[Quad], whole: Option<bool>) -> Quality {
     let grey = measured(page);
     let (sharpness, paper, glare_share) = (sharpness(&grey), percentile(&grey, 0.9), glare::share(&grey));
     let flags = [
@@ -59,7 +72,7 @@ pub fn run(page: &RgbImage, scale: f32, print: &[Quad], whole: bool) -> Quality 
         (paper < PAPER_MIN, QualityFlag::Dark),
         (glare_share > GLARE_SHARE_MAX, QualityFlag::Glare),
         ((page.width().max(page.height()) as f32 * scale) < LONG_SIDE_MIN as f32, QualityFlag::Small),
-        (!whole && cover::is_cut(page, print), QualityFlag::Cut),
+        (!whole.unwrap_or_else(|| !cover::is_cut(page, print)), QualityFlag::Cut),
     ];
     let flags = flags.into_iter().filter_map(|(raised, flag)| raised.then_some(flag)).collect();
     Quality { sharpness: sharpness.unwrap_or(0.0), paper, glare_share, flags }
@@ -145,7 +158,7 @@ mod tests {
     }
 
     fn judged(page: &RgbImage) -> Vec<QualityFlag> {
-        run(page, 1.0, &[], false).flags
+        run(page, 1.0, &[], None).flags
     }
 
     #[test]
@@ -163,7 +176,7 @@ mod tests {
     #[test]
     fn dark_and_small_pages_are_flagged() {
         assert_eq!(judged(&print(1000, 700, 60)), [QualityFlag::Dark]);
-        assert!(judged(&print(500, 400, 235)).contains(&QualityFlag::Small));
+        assert!(judged(&print(480, 400, 235)).contains(&QualityFlag::Small));
     }
 
     #[test]
@@ -174,7 +187,7 @@ mod tests {
             let added = (400.0 - 2.5 * distance).clamp(0.0, 255.0) as u8;
             pixel.0 = pixel.0.map(|level| level.saturating_add(added));
         }
-        let quality = run(&page, 1.0, &[], false);
+        let quality = run(&page, 1.0, &[], None);
         assert!(quality.flags.contains(&QualityFlag::Glare), "{quality:?}");
     }
 }

@@ -15,14 +15,16 @@ const SIDE: u32 = 320;
 /// Lines kept of each direction.
 const LINES_MAX: usize = 12;
 /// A page smaller than this share of the picture is not what the picture is about.
-const AREA_MIN: f32 = 0.15;
+const AREA_MIN: f32 = 0.25;
 /// Sides of a photographed page meet at this angle at least (cosine of it at most).
 const CORNER_COSINE_MAX: f32 = 0.5;
 /// The share of each side, and of all four together, along which the colour must change.
 const SIDE_SUPPORT_MIN: f32 = 0.55;
 const SUPPORT_MIN: f32 = 0.78;
+/// The same when the picture's own edges are sides: two or three sides must say more than four.
+const SUPPORT_CUT_MIN: f32 = 0.93;
 /// A colour change counts from this distance on, of 442 between black and white.
-const STEP_MIN: f32 = 14.0;
+const STEP_MIN: f32 = 9.0;
 /// How far from the side the colour is looked at, in pixels of the small picture: near, so that a thin margin counts, and beyond.
 const REACHES: [f32; 2] = [2.5, 5.0];
 /// A page that fills the picture to this share needs no cutting out.
@@ -30,18 +32,61 @@ const FULL_AREA: f32 = 0.985;
 /// A corner may lie this far outside the picture, as a share of the side.
 const OUTSIDE_MAX: f32 = 0.03;
 
-/// The page's corners, clockwise from the one nearest the top left; `None` when the picture is the page or no page is sure.
-pub fn find(photo: &RgbImage) -> Option<Quad> {
+/// Text with more of its boxes' area than this outside the page speaks against the page.
+const TEXT_OUTSIDE_MAX: f32 = 0.02;
+
+/// What the photograph shows of the page's sides.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Page {
+    /// All four: the corners, clockwise from the one nearest the top left.
+    Whole(Quad),
+    /// Two or three; the page leaves the picture at the others. The corners of what is seen of it.
+    Cut(Quad),
+    /// None that is sure: the picture is the page, or cannot be told from it.
+    Unknown,
+}
+
+/// Whether the text that was found in the photograph lies inside the page: a shadow's edge or a panel on the page leaves text outside.
+pub fn holds_text(page: &Quad, text: &[Quad]) -> bool {
+    let inside = |[x, y]: Point| {
+        (0..4).all(|at| {
+            let (from, to) = (page[at], page[(at + 1) % 4]);
+            (to[0] - from[0]) * (y - from[1]) - (to[1] - from[1]) * (x - from[0]) >= 0.0
+        })
+    };
+    // A box reaches a little beyond its print, so its inner half is what must lie inside.
+    let part_outside = |quad: &Quad| {
+        let centre: Point = std::array::from_fn(|axis| quad.iter().map(|corner| corner[axis]).sum::<f32>() / 4.0);
+        let inner = quad.map(|corner| std::array::from_fn(|axis| centre[axis] + (corner[axis] - centre[axis]) * 0.8));
+        inner.iter().any(|&corner| !inside(corner))
+    };
+    let outside: f32 = text.iter().filter(|quad| part_outside(quad)).map(area).sum();
+    outside <= text.iter().map(area).sum::<f32>() * TEXT_OUTSIDE_MAX
+}
+
+/// Looks for the page's sides.
+pub fn find(photo: &RgbImage) -> Page {
     let scale = SIDE as f32 / photo.width().max(photo.height()) as f32;
     if scale >= 1.0 {
-        return None;
+        return Page::Unknown;
     }
     let side = |side: u32| ((side as f32 * scale).round() as u32).max(8);
     let small = Picture::of(&imageops::thumbnail(photo, side(photo.width()), side(photo.height())));
     let lines = small.lines();
-    let quad = best(&small, &lines)?;
     let (sx, sy) = (photo.width() as f32 / small.width, photo.height() as f32 / small.height);
-    Some(quad.map(|[x, y]| [(x * sx).clamp(0.0, photo.width() as f32), (y * sy).clamp(0.0, photo.height() as f32)]))
+    let at_full_size = |[x, y]: Point| [(x * sx).clamp(0.0, photo.width() as f32), (y * sy).clamp(0.0, photo.height() as f32)];
+    match best(&small, &lines, 0) {
+        Some(quad) => Page::Whole(quad.map(at_full_size)),
+        None => best(&small, &with_edges(&small, lines), 2).map_or(Page::Unknown, |quad| Page::Cut(quad.map(at_full_size))),
+    }
+}
+
+/// The lines and the picture's own edges, as sides at which a page may be cut.
+fn with_edges(picture: &Picture, [mut lying, mut standing]: [Vec<Side>; 2]) -> [Vec<Side>; 2] {
+    let edge = |normal: Point, offset: f32| Side { normal, offset, votes: 0.0 };
+    lying.extend([edge([0.0, 1.0], 0.0), edge([0.0, 1.0], picture.height)]);
+    standing.extend([edge([1.0, 0.0], 0.0), edge([1.0, 0.0], picture.width)]);
+    [lying, standing]
 }
 
 /// The page cut out flat, and the map from it back into the photograph.
@@ -103,7 +148,8 @@ impl Picture {
             found.push(Side { normal: [cos, sin], offset, votes: count });
         }
         found.sort_by(|a, b| b.votes.total_cmp(&a.votes));
-        let (mut lying, mut standing): (Vec<Side>, Vec<Side>) = found.into_iter().partition(|side| side.normal[1].abs() > side.normal[0].abs());
+        let (mut lying, mut standing): (Vec<Side>, Vec<Side>) =
+            found.into_iter().partition(|side| side.normal[1].abs() > side.normal[0].abs());
         lying.truncate(LINES_MAX);
         standing.truncate(LINES_MAX);
         [lying, standing]
@@ -124,8 +170,8 @@ impl Picture {
                 };
                 let (dx, dy) = (change(at - 1, at + 1), change(at - columns, at + columns));
                 let strength = dx.hypot(dy);
-                if strength > 12.0 {
-                    edges.push((x as f32 + 0.5, y as f32 + 0.5, dy.atan2(dx), (strength / 40.0).min(1.0)));
+                if strength > 8.0 {
+                    edges.push((x as f32 + 0.5, y as f32 + 0.5, dy.atan2(dx), (strength / 24.0).min(1.0)));
                 }
             }
         }
@@ -184,14 +230,16 @@ fn is_peak(votes: &[f32], angles: usize, offsets: usize, at: usize) -> bool {
     true
 }
 
-fn best(picture: &Picture, [lying, standing]: &[Vec<Side>; 2]) -> Option<Quad> {
+/// The best quad of lines, of which at most so many are edges of the picture.
+fn best(picture: &Picture, [lying, standing]: &[Vec<Side>; 2], edges_max: usize) -> Option<Quad> {
     let mut best: Option<(f32, Quad)> = None;
     for (i, a) in lying.iter().enumerate() {
         for b in &lying[i + 1..] {
             for (j, c) in standing.iter().enumerate() {
                 for d in &standing[j + 1..] {
-                    let Some(quad) = quad_of(a, b, c, d) else { continue };
-                    let Some(score) = score(picture, &quad) else { continue };
+                    let edges = [a, b, c, d].into_iter().filter(|side| side.votes == 0.0).count();
+                    let Some(quad) = quad_of(a, b, c, d).filter(|_| edges <= edges_max) else { continue };
+                    let Some(score) = score(picture, &quad, edges) else { continue };
                     if best.is_none_or(|(highest, _)| score > highest) {
                         best = Some((score, quad));
                     }
@@ -202,7 +250,7 @@ fn best(picture: &Picture, [lying, standing]: &[Vec<Side>; 2]) -> Option<Quad> {
     best.map(|(_, quad)| quad)
 }
 
-fn score(picture: &Picture, quad: &Quad) -> Option<f32> {
+fn score(picture: &Picture, quad: &Quad, edges: usize) -> Option<f32> {
     let slack = OUTSIDE_MAX * picture.width.max(picture.height);
     let inside = |[x, y]: Point| x >= -slack && y >= -slack && x <= picture.width + slack && y <= picture.height + slack;
     let share = area(quad) / (picture.width * picture.height);
@@ -210,12 +258,14 @@ fn score(picture: &Picture, quad: &Quad) -> Option<f32> {
         return None;
     }
     let sides: [f32; 4] = std::array::from_fn(|at| picture.support(quad[at], quad[(at + 1) % 4]));
-    let support = sides.iter().sum::<f32>() / 4.0;
-    if sides.iter().any(|&side| side < SIDE_SUPPORT_MIN) || support < SUPPORT_MIN {
+    // Nothing lies beyond an edge of the picture, so no colour changes there.
+    let weak = sides.iter().filter(|&&side| side < SIDE_SUPPORT_MIN).count();
+    let support = (sides.iter().sum::<f32>() + edges as f32) / 4.0;
+    if weak > edges || support < if edges == 0 { SUPPORT_MIN } else { SUPPORT_CUT_MIN } {
         return None;
     }
     // Of a page and a coloured panel on it, both well supported, the page is the larger.
-    Some(support + 0.4 * share)
+    Some(support + 0.6 * share)
 }
 
 /// Convex, clockwise, with corners that a photographed rectangle can have, and opposite sides of similar length.
@@ -248,9 +298,8 @@ fn quad_of(a: &Side, b: &Side, c: &Side, d: &Side) -> Option<Quad> {
 
 fn meet(a: &Side, b: &Side) -> Option<Point> {
     let cross = a.normal[0] * b.normal[1] - a.normal[1] * b.normal[0];
-    (cross.abs() > 0.3).then(|| {
-        [(a.offset * b.normal[1] - b.offset * a.normal[1]) / cross, (a.normal[0] * b.offset - b.normal[0] * a.offset) / cross]
-    })
+    (cross.abs() > 0.3)
+        .then(|| [(a.offset * b.normal[1] - b.offset * a.normal[1]) / cross, (a.normal[0] * b.offset - b.normal[0] * a.offset) / cross])
 }
 
 #[cfg(test)]
@@ -286,7 +335,7 @@ mod tests {
             [[250.0, 120.0], [950.0, 140.0], [1080.0, 720.0], [130.0, 700.0]],
         ] {
             for (paper, table) in [([225, 225, 220], [90, 70, 50]), ([200, 205, 210], [235, 235, 235])] {
-                let found = find(&photo(&page, paper, table)).unwrap_or_else(|| panic!("{page:?} on {table:?}"));
+                let Page::Whole(found) = find(&photo(&page, paper, table)) else { panic!("{page:?} on {table:?}") };
                 assert!(furthest(&found, &page) < 14.0, "{found:?} for {page:?} on {table:?}");
             }
         }
@@ -295,14 +344,22 @@ mod tests {
     #[test]
     fn a_picture_that_is_the_page_is_left_whole() {
         let page = [[-10.0, -10.0], [1210.0, -10.0], [1210.0, 910.0], [-10.0, 910.0]];
-        assert_eq!(find(&photo(&page, [230, 230, 225], [0; 3])), None);
-        assert_eq!(find(&RgbImage::from_pixel(900, 600, Rgb([240; 3]))), None);
+        assert_eq!(find(&photo(&page, [230, 230, 225], [0; 3])), Page::Unknown);
+        assert_eq!(find(&RgbImage::from_pixel(900, 600, Rgb([240; 3]))), Page::Unknown);
     }
 
     #[test]
     fn a_page_that_leaves_the_picture_is_not_cut_out_wrongly() {
         let page = [[500.0, 150.0], [1500.0, 150.0], [1500.0, 760.0], [500.0, 760.0]];
-        assert_eq!(find(&photo(&page, [225, 225, 220], [90, 70, 50])), None);
+        assert!(matches!(find(&photo(&page, [225, 225, 220], [90, 70, 50])), Page::Cut(_)));
+    }
+
+    #[test]
+    fn a_page_that_leaves_text_outside_is_none() {
+        let page = corners(100.0, 60.0);
+        let text = |x: f32| [[x, 10.0], [x + 40.0, 10.0], [x + 40.0, 20.0], [x, 20.0]];
+        assert!(holds_text(&page, &[text(5.0), text(50.0)]) && holds_text(&page, &[]));
+        assert!(!holds_text(&page, &[text(5.0), text(80.0)]));
     }
 
     #[test]

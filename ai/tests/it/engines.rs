@@ -33,7 +33,9 @@ fn folder_with_library(name: &str, library: Option<&[u8]>) -> PathBuf {
         match (file.role, library) {
             (Role::Runtime, None) => {}
             (Role::Runtime, Some(bytes)) => std::fs::write(folder.join(&file.file), bytes).unwrap(),
-            _ => std::os::unix::fs::symlink(std::fs::canonicalize(models_dir()).unwrap().join(&file.file), folder.join(&file.file)).unwrap(),
+            _ => {
+                std::os::unix::fs::symlink(std::fs::canonicalize(models_dir()).unwrap().join(&file.file), folder.join(&file.file)).unwrap()
+            }
         }
     }
     folder
@@ -97,7 +99,8 @@ fn an_engine_that_goes_under_load_is_replaced_within_a_second_and_no_page_is_los
             scope.spawn(|| {
                 for (page, expected) in pages.iter().zip(&expected) {
                     let findings = pipeline.run(&page.bytes(), &Options::default()).unwrap();
-                    let values = |f: &Findings| f.fields.iter().map(|(name, field)| (name.clone(), field.value.clone())).collect::<Vec<_>>();
+                    let values =
+                        |f: &Findings| f.fields.iter().map(|(name, field)| (name.clone(), field.value.clone())).collect::<Vec<_>>();
                     assert_eq!(values(&findings), values(expected));
                     read.fetch_add(1, Ordering::Relaxed);
                 }
