@@ -135,7 +135,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(Bench::Pay(options)) => api::bench::pay::run(&config, options).await?,
         Command::Bench(Bench::Failover(options)) => api::bench::pay::failover::run(&config, options).await?,
         Command::Bench(Bench::Channel { seconds, json }) => api::bench::channel::run(seconds, json)?,
-        Command::Bench(Bench::Documents { count, callers, json }) => api::bench::documents::run(&config, count, callers, json)?,
+        Command::Bench(Bench::Documents(options)) => api::bench::documents::run(&config, &options)?,
         Command::Schema => print!("{}", api::graphql::sdl()),
         Command::Doctor => return Ok(api::doctor::run(&config).await),
     }

@@ -318,7 +318,11 @@ mod tests {
                 return Rgb(table.map(|c| c.saturating_add(grain)));
             }
             let frame = (u - 60.0).abs() < 3.0 || (u - 940.0).abs() < 3.0 || (v - 60.0).abs() < 3.0 || (v - 580.0).abs() < 3.0;
-            let print = (100.0..700.0).contains(&u) && (v as u32 / 30) % 2 == 0 && (u as u32 / 5) % 3 == 0 && v > 90.0 && v < 550.0;
+            let print = (100.0..700.0).contains(&u)
+                && (v as u32 / 30).is_multiple_of(2)
+                && (u as u32 / 5).is_multiple_of(3)
+                && v > 90.0
+                && v < 550.0;
             Rgb(if frame || print { [30; 3] } else { paper.map(|c| c.saturating_sub(grain / 2)) })
         })
     }

@@ -31,17 +31,7 @@ pub enum Bench {
         json: bool,
     },
     /// Specimen papers through the pipeline, without the server
-    Documents {
-        /// Papers to read
-        #[arg(long, default_value_t = 24)]
-        count: usize,
-        /// Papers at a time
-        #[arg(long, default_value_t = 2)]
-        callers: usize,
-        /// One JSON object per line instead of words
-        #[arg(long)]
-        json: bool,
-    },
+    Documents(documents::Options),
 }
 
 /// What a workload came to.
