@@ -266,6 +266,7 @@ mod tests {
         let dictionary = Dictionary::new(vec!['廈', '厦', '夏']);
         let glyphs = decode(&[0.0, 0.5, 0.375, 0.125], &dictionary, 1.0, Charset::Any);
         assert_eq!((glyphs[0].character, glyphs[0].confidence), ('廈', 0.875));
+        assert_eq!(glyphs[0].alternatives, [('夏', 0.125)], "another form of the same character is no alternative");
     }
 
     #[test]
