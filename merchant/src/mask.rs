@@ -44,13 +44,12 @@ fn keep(text: &str, head: usize, tail: usize) -> String {
 /// and a field nobody thought of is hidden.
 pub fn field(kind: DocumentKind, field: &str, value: &str) -> String {
     match (kind, field) {
-        (DocumentKind::IdFront, "name") | (DocumentKind::DeedNew, "holder") | (DocumentKind::BusinessLicence, "legal_person") => {
-            name(value)
-        }
-        (DocumentKind::IdFront, "id_number") | (DocumentKind::DeedNew, "unit_code") => id_number(value),
-        (DocumentKind::DeedNew, "number") => keep(value, 1, 4),
-        (DocumentKind::IdFront, "address") | (DocumentKind::DeedNew, "location") => address(value),
+        (DocumentKind::BusinessLicence, "legal_person") => name(value),
         (DocumentKind::BusinessLicence, _) => value.to_owned(),
+        (_, "name" | "holder" | "owner" | "head_name" | "former_name") => name(value),
+        (_, "id_number" | "unit_code") => id_number(value),
+        (_, "number" | "deed_number") => keep(value, 1, 4),
+        (_, "address" | "location" | "other_address") => address(value),
         _ => "****".to_owned(),
     }
 }

@@ -135,7 +135,7 @@ pub fn decide(findings: &Findings, expected: DocumentKind, claims: &Claims, poli
     }
     let required = policy.required.get(&expected).map_or(&[][..], Vec::as_slice);
     let mut comparisons = Vec::new();
-    for &name in expected.fields() {
+    for name in expected.fields() {
         let needed = required.iter().any(|field| field == name);
         let read = findings.fields.get(name);
         let Some(claimed) = claims.0.get(name).filter(|claimed| !claimed.trim().is_empty()) else {

@@ -78,6 +78,7 @@ fn paper(kind: DocumentKind) -> &'static str {
         DocumentKind::DeedNew => "不动产权证书",
         DocumentKind::BusinessLicence => "营业执照",
         DocumentKind::Other => "其他资料",
+        kind => kind.title(),
     }
 }
 
@@ -110,7 +111,7 @@ impl PaperKind {
             DocumentKind::IdFront => Some(Self::IdFront),
             DocumentKind::DeedNew => Some(Self::DeedNew),
             DocumentKind::BusinessLicence => Some(Self::BusinessLicence),
-            DocumentKind::Other => None,
+            _ => None,
         }
     }
 }

@@ -87,8 +87,7 @@ fn fields(kind: DocumentKind, opened: &Opened, unmasked: bool) -> Vec<FieldView>
     let show = |name: &str, value: &str| if unmasked { value.to_owned() } else { mask::field(kind, name, value) };
     let page = opened.findings.as_ref().filter(|f| f.kind == kind);
     kind.fields()
-        .iter()
-        .filter_map(|&name| {
+        .filter_map(|name| {
             let claimed = opened.claims.0.get(name);
             let read = page.and_then(|f| f.fields.get(name));
             if claimed.is_none() && read.is_none() {
