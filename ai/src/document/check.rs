@@ -80,6 +80,79 @@ pub fn inner_organisation_code_holds(code: &str) -> bool {
     code.is_ascii() && code.len() == 18 && organisation_check_digit(&code[8..16]) == code[16..17].chars().next()
 }
 
+/// The 18-digit form of an obsolete 15-digit ID number (before 1999): the century put in and the check digit added.
+pub fn id_number_of_15(number: &str) -> Option<String> {
+    if number.len() != 15 || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let first17 = format!("{}19{}", &number[..6], &number[6..]);
+    let whole = format!("{first17}{}", id_check_digit(&first17)?);
+    id_number_birth(&whole).map(|_| whole)
+}
+
+/// Whether a 15-digit registration number of the old licences holds (GS 15-2006: ISO 7064 MOD 11,10).
+pub fn registration_number_holds(number: &str) -> bool {
+    if number.len() != 15 || !number.bytes().all(|b| b.is_ascii_digit()) {
+        return false;
+    }
+    let digit = |at: usize| u32::from(number.as_bytes()[at] - b'0');
+    let product = (0..14).fold(10, |product, at| match (product + digit(at)) % 10 {
+        0 => 9, // 10 doubled, modulo 11
+        sum => sum * 2 % 11,
+    });
+    (product + digit(14)) % 10 == 1
+}
+
+/// Number of a permit to Hong Kong and Macao: C and eight digits, since December 2018 C, a letter other than I and O, and
+/// seven digits; the old booklet W and eight digits.
+pub fn hkmo_number_holds(number: &str) -> bool {
+    let Some((first, rest)) = split_letter(number) else { return false };
+    match first {
+        'C' => digits(rest, 8) || lettered(rest, 7),
+        'W' => digits(rest, 8),
+        _ => false,
+    }
+}
+
+/// Number of a permit to Taiwan: L and eight digits on the card, T and eight digits in the booklet.
+pub fn taiwan_number_holds(number: &str) -> bool {
+    split_letter(number).is_some_and(|(first, rest)| matches!(first, 'L' | 'T') && (digits(rest, 8) || (first == 'L' && lettered(rest, 7))))
+}
+
+/// Number of a Taiwan resident's travel permit: eight digits for life since 2008; before that two more for the issue, and a
+/// letter for the agency.
+pub fn compatriot_number_holds(number: &str) -> bool {
+    digits(number, 8)
+        || digits(number, 10)
+        || (number.is_ascii() && number.len() == 11 && digits(&number[..10], 10) && number.ends_with(|c: char| c.is_ascii_uppercase()))
+}
+
+/// Number of a Chinese passport: E and eight digits, since April 2017 E, a letter other than I and O, and seven digits; G and
+/// eight digits before 2012; D, S and P with their second letter for official kinds.
+pub fn passport_number_holds(number: &str) -> bool {
+    let Some((first, rest)) = split_letter(number) else { return false };
+    match first {
+        'E' => digits(rest, 8) || lettered(rest, 7),
+        'G' | 'H' | 'M' => digits(rest, 8),
+        'D' | 'S' | 'P' | 'K' => digits(rest, 7) || digits(rest, 8) || (rest.starts_with('E') && digits(&rest[1..], 7)),
+        _ => false,
+    }
+}
+
+fn split_letter(number: &str) -> Option<(char, &str)> {
+    let first = number.chars().next().filter(char::is_ascii_uppercase)?;
+    Some((first, &number[1..]))
+}
+
+fn digits(text: &str, count: usize) -> bool {
+    text.len() == count && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// A letter other than I and O, and so many digits.
+fn lettered(text: &str, count: usize) -> bool {
+    split_letter(text).is_some_and(|(first, rest)| !matches!(first, 'I' | 'O') && digits(rest, count))
+}
+
 /// Whether the text has the structure of a property unit code: twelve digits, parcel feature, five digits, fixture
 /// letter, eight digits. The code has no check digit.
 pub fn unit_code_holds(code: &str) -> bool {
@@ -130,6 +203,37 @@ mod tests {
     }
 
     #[test]
+    fn obsolete_numbers_are_known() {
+        // The published example of the upgrade in GB 11643.
+        assert_eq!(id_number_of_15("110105491231002").as_deref(), Some("11010519491231002X"));
+        assert_eq!(id_number_of_15("110105491331002"), None);
+        assert!(registration_number_holds("110108000000016"));
+        assert!(!registration_number_holds("110108000000017") && !registration_number_holds("11010800000001"));
+    }
+
+    #[test]
+    fn travel_numbers_follow_their_forms() {
+        type Holds = fn(&str) -> bool;
+        for (holds, good, bad) in [
+            (
+                hkmo_number_holds as Holds,
+                &["C12345678", "CA0000001", "W12345678"][..],
+                &["CI0000001", "C1234567", "D12345678", "", "证12345678"][..],
+            ),
+            (taiwan_number_holds, &["L12345678", "T12345678"], &["T1234567", "C12345678", ""]),
+            (compatriot_number_holds, &["12345678", "1234567801", "1234567801B"], &["123456789", "1234567B", "证件"]),
+            (
+                passport_number_holds,
+                &["E12345678", "EA1234567", "G12345678", "PE1234567", "D1234567"],
+                &["EO1234567", "X12345678", "E1234567", "护照"],
+            ),
+        ] {
+            assert!(good.iter().all(|number| holds(number)), "{good:?}");
+            assert!(!bad.iter().any(|number| holds(number)), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn unit_codes_follow_the_structure() {
         for (code, holds) in [
             ("510107003005GB00012F00030005", true),
@@ -176,9 +280,18 @@ mod tests {
         }
 
         #[test]
+        fn any_single_digit_change_in_a_registration_number_is_caught(first14 in "[0-9]{14}", at in 0usize..15, with in b'0'..=b'9') {
+            let number = (0..10).map(|last| format!("{first14}{last}")).find(|number| registration_number_holds(number)).unwrap();
+            let changed = replaced(&number, at, with);
+            prop_assert_eq!(registration_number_holds(&changed), changed == number);
+        }
+
+        #[test]
         fn no_text_makes_a_check_panic(text in ".{0,40}") {
             let _ = (id_number_holds(&text), id_number_birth(&text), id_number_sex(&text), credit_code_holds(&text),
-                inner_organisation_code_holds(&text), unit_code_holds(&text));
+                inner_organisation_code_holds(&text), unit_code_holds(&text),
+                id_number_of_15(&text), registration_number_holds(&text), hkmo_number_holds(&text), passport_number_holds(&text),
+                taiwan_number_holds(&text), compatriot_number_holds(&text));
         }
     }
 }

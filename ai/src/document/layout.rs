@@ -18,6 +18,11 @@ pub struct Glyph {
     pub alternatives: Vec<(char, f32)>,
 }
 
+/// So many alternatives of a character are kept for repairs.
+pub const ALTERNATIVES: usize = 3;
+/// Alternatives less likely than this are noise.
+const ALTERNATIVE_MIN: f32 = 0.01;
+
 /// One recognised line.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Line {
@@ -52,6 +57,8 @@ pub struct Placed {
     /// The middle of the line here.
     pub y: f32,
     pub height: f32,
+    /// What else it may be, folded.
+    pub alternatives: [Option<char>; ALTERNATIVES],
 }
 
 /// Characters in reading order.
@@ -123,13 +130,29 @@ impl Page {
             let mut piece = Run::new();
             let mut owner = None;
             while at < row.len() {
-                if let Some((label, end)) = label_at(row, at, labels).filter(|(label, _)| found.iter().all(|f| f.name != label.name)) {
-                    push(&mut pieces, &mut piece, owner.take());
-                    found.push(FoundLabel::new(label, &row[at..end]));
+                if let Some((label, end)) = label_at(row, at, labels) {
+                    let new = FoundLabel::new(label, &row[at..end]);
                     // Text of the same line that follows is this label's, whatever stands around it.
-                    owner = row.get(end).filter(|next| next.line == row[end - 1].line).map(|_| found.len() - 1);
-                    at = end;
-                    continue;
+                    let follows = row.get(end).is_some_and(|next| next.line == row[end - 1].line);
+                    let known = found.iter().position(|f| f.name == label.name);
+                    let taken = match known {
+                        None => {
+                            found.push(new);
+                            Some(found.len() - 1)
+                        }
+                        // Its second line in the same cell (户主或与 above 户主关系).
+                        Some(first) if found[first].goes_on(&new) => {
+                            found[first].join(&new);
+                            Some(first)
+                        }
+                        Some(_) => None,
+                    };
+                    if let Some(label) = taken {
+                        push(&mut pieces, &mut piece, owner.take());
+                        owner = follows.then_some(label);
+                        at = end;
+                        continue;
+                    }
                 }
                 let here = row[at];
                 if piece.last().is_some_and(|last| last.line != here.line && here.left - last.right > last.height) {
@@ -155,6 +178,16 @@ pub struct Label {
     pub words: &'static [&'static str],
     /// Whether it may follow another value without a gap (性别男民族汉).
     pub inline: bool,
+}
+
+impl Label {
+    pub const fn new(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self { name, words, inline: false }
+    }
+
+    pub const fn inline(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self { name, words, inline: true }
+    }
 }
 
 /// A label on the page.
@@ -221,6 +254,25 @@ fn push(pieces: &mut Vec<Piece>, run: &mut Run, owner: Option<usize>) {
     }
 }
 
+/// Lines of a label in one cell follow each other within this many heights.
+const LABEL_LINES: f32 = 2.0;
+
+impl FoundLabel {
+    /// Whether `next` is another line of this label: right below it, over the same stretch.
+    fn goes_on(&self, next: &Self) -> bool {
+        let height = self.height.max(next.height);
+        let below = next.y - self.y;
+        let over = next.left < self.right && next.right > self.left;
+        over && below > height * SAME_ROW && below < height * LABEL_LINES
+    }
+
+    fn join(&mut self, next: &Self) {
+        self.left = self.left.min(next.left);
+        self.right = self.right.max(next.right);
+        self.y = (self.y + next.y) / 2.0;
+    }
+}
+
 fn label_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> Option<(&'a Label, usize)> {
     let here = row[at];
     let open = match at.checked_sub(1).map(|before| row[before]) {
@@ -231,9 +283,26 @@ fn label_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> Option<(&'a L
         .iter()
         .filter(|label| open || label.inline)
         .flat_map(|label| label.words.iter().map(move |word| (label, word)))
-        .filter(|(_, word)| matches(&row[at..], word))
-        .map(|(label, word)| (label, at + word.chars().count()))
+        .filter_map(|(label, word)| {
+            let length = matched(&row[at..], word)?;
+            // Behind another value only a label that is surely read begins.
+            (open || length.1).then_some((label, at + length.0))
+        })
         .max_by_key(|(_, end)| *end)
+}
+
+/// How many characters of the row the word takes, and whether it stands there exactly.
+fn matched(row: &[Placed], word: &str) -> Option<(usize, bool)> {
+    let count = word.chars().count();
+    if matches(row, word) {
+        return Some((count, row.iter().zip(word.chars()).all(|(placed, c)| placed.character.to_ascii_uppercase() == c)));
+    }
+    // A character of a long label was missed.
+    let short: String = row.iter().take(count - 1).map(|p| p.character.to_ascii_uppercase()).collect();
+    let near = row.iter().take(count - 1).zip(row.iter().skip(1)).all(|(a, b)| b.left - a.right < a.height * LABEL_SPREAD_MAX);
+    let first = row.first().map(|p| p.character) == word.chars().next();
+    (count > FUZZY_CHARS_MIN && first && near && text::distance(&short, word, 1) == 1 && row.len() >= count - 1)
+        .then_some((count - 1, false))
 }
 
 fn matches(row: &[Placed], word: &str) -> bool {
@@ -241,7 +310,7 @@ fn matches(row: &[Placed], word: &str) -> bool {
     if row.len() < count {
         return false;
     }
-    let wrong = row.iter().zip(word.chars()).filter(|(placed, c)| placed.character != *c).count();
+    let wrong = row.iter().zip(word.chars()).filter(|(placed, c)| placed.character.to_ascii_uppercase() != *c).count();
     // One character of a label that is set wide, its other one missed: only when nothing else stands in its line.
     if count == 1 && row.get(1).is_some_and(|next| next.line == row[0].line) {
         return false;
@@ -291,9 +360,19 @@ fn place(at: usize, line: &Line, level: &impl Fn([f32; 2]) -> [f32; 2]) -> Run {
                 right: between(glyph.right, 0),
                 y: between((glyph.left + glyph.right) / 2.0, 1),
                 height,
+                alternatives: alternatives(glyph),
             })
         })
         .collect()
+}
+
+fn alternatives(glyph: &Glyph) -> [Option<char>; ALTERNATIVES] {
+    let mut out = [None; ALTERNATIVES];
+    let likely = glyph.alternatives.iter().filter(|(_, share)| *share >= ALTERNATIVE_MIN).filter_map(|(c, _)| text::fold(*c));
+    for (slot, c) in out.iter_mut().zip(likely) {
+        *slot = Some(c);
+    }
+    out
 }
 
 fn rows(mut lines: Vec<Run>) -> Vec<Run> {

@@ -9,11 +9,14 @@ pub mod check;
 pub mod classify;
 mod columns;
 pub mod date;
+pub mod division;
 pub mod id_card;
 mod kind;
 pub mod layout;
+pub mod mrz;
 pub mod property_deed;
 pub mod text;
+pub mod validity;
 
 pub use kind::{DocumentKind, Side, UnknownKind};
 

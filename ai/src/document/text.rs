@@ -68,6 +68,19 @@ pub fn as_digit(c: char) -> char {
     }
 }
 
+/// The capital letter that a digit is mistaken for, where only letters may stand.
+pub fn as_letter(c: char) -> char {
+    match c {
+        '0' => 'O',
+        '1' => 'I',
+        '2' => 'Z',
+        '5' => 'S',
+        '6' => 'G',
+        '8' => 'B',
+        _ => c.to_ascii_uppercase(),
+    }
+}
+
 /// A person's or company's name for comparison: normalised, without the separators inside foreign names.
 pub fn name(text: &str) -> String {
     normalise(text).chars().filter(|c| !matches!(c, '·' | '.' | ',' | '-')).flat_map(char::to_uppercase).collect()

@@ -1,0 +1,456 @@
+//! Machine-readable lines (机读码): passports (ICAO Doc 9303 part 4, TD3), cards of three lines (part 5, TD1) and the one line of
+//! 30 characters on mainland exit-entry cards (GA/T 704.16).
+//!
+//! What recognition does to them is undone by what must stand where: letters become digits in dates, runs of the filler
+//! `<` get their length back, and the look-alikes O/0, I/1, S/5, B/8, Z/2 are swapped until every check digit holds. A repair
+//! counts only when it is the only one.
+
+use std::ops::Range;
+
+use chrono::NaiveDate;
+
+use super::text;
+
+/// What may stand at a position.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alphabet {
+    Letter,
+    Digit,
+    /// Letters, digits and filler.
+    Any,
+    Sex,
+    Filler,
+    /// A check digit, or filler where what it checks is empty.
+    DigitOrFiller,
+}
+
+/// The shape of one line, or of several joined: its alphabet from position to position, and the digits that check it.
+struct Shape {
+    length: usize,
+    alphabet: &'static [(Range<usize>, Alphabet)],
+    checks: &'static [(&'static [Range<usize>], usize)],
+}
+
+const TD3_SECOND: Shape = Shape {
+    length: 44,
+    alphabet: &[
+        (0..9, Alphabet::Any),
+        (9..10, Alphabet::Digit),
+        (10..13, Alphabet::Letter),
+        (13..20, Alphabet::Digit),
+        (20..21, Alphabet::Sex),
+        (21..28, Alphabet::Digit),
+        (28..42, Alphabet::Any),
+        (42..43, Alphabet::DigitOrFiller),
+        (43..44, Alphabet::Digit),
+    ],
+    checks: &[(&[0..9], 9), (&[13..19], 19), (&[21..27], 27), (&[28..42], 42), (&[0..10, 13..20, 21..43], 43)],
+};
+/// The first and the second line joined.
+const TD1: Shape = Shape {
+    length: 60,
+    alphabet: &[
+        (0..1, Alphabet::Letter),
+        (1..2, Alphabet::Any),
+        (2..5, Alphabet::Letter),
+        (5..14, Alphabet::Any),
+        (14..15, Alphabet::DigitOrFiller),
+        (15..30, Alphabet::Any),
+        (30..37, Alphabet::Digit),
+        (37..38, Alphabet::Sex),
+        (38..45, Alphabet::Digit),
+        (45..48, Alphabet::Letter),
+        (48..59, Alphabet::Any),
+        (59..60, Alphabet::Digit),
+    ],
+    checks: &[(&[5..14], 14), (&[30..36], 36), (&[38..44], 44), (&[5..30, 30..37, 38..45, 48..59], 59)],
+};
+const CARD: Shape = Shape {
+    length: 30,
+    alphabet: &[
+        (0..2, Alphabet::Letter),
+        (2..11, Alphabet::Any),
+        (11..12, Alphabet::Digit),
+        (12..13, Alphabet::Filler),
+        (13..20, Alphabet::Digit),
+        (20..21, Alphabet::Filler),
+        (21..28, Alphabet::Digit),
+        (28..29, Alphabet::Filler),
+        (29..30, Alphabet::Digit),
+    ],
+    checks: &[(&[2..11], 11), (&[13..19], 19), (&[21..27], 27), (&[2..12, 13..20, 21..28], 29)],
+};
+/// Look-alikes whose values differ modulo ten, so that a check digit tells them apart (G and 6 do not).
+const LOOK_ALIKES: [(u8, u8); 5] = [(b'O', b'0'), (b'I', b'1'), (b'S', b'5'), (b'B', b'8'), (b'Z', b'2')];
+/// So many characters of filler may be lost or added.
+const FILLER_LOST_MAX: usize = 14;
+/// More swaps than this would find something in any line.
+const SWAPS_MAX: usize = 2;
+
+/// A passport's two lines with every check digit holding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Passport {
+    pub lines: [String; 2],
+    /// Whether the second line had to be repaired.
+    pub repaired: bool,
+    pub holder: Holder,
+    pub issuer: String,
+    pub nationality: String,
+    pub pinyin: String,
+}
+
+/// What every machine line tells.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holder {
+    pub number: String,
+    pub birth: NaiveDate,
+    pub expiry: NaiveDate,
+    /// 男 or 女; `None` where the line leaves it open.
+    pub sex: Option<&'static str>,
+}
+
+/// The one line of an exit-entry card.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Card {
+    pub line: String,
+    pub repaired: bool,
+    pub holder: Holder,
+}
+
+/// The check digit over the characters, weights 7 3 1; `None` for a character that cannot stand there.
+pub fn check_digit(characters: &[u8]) -> Option<u8> {
+    let mut sum = 0u32;
+    for (&c, weight) in characters.iter().zip([7, 3, 1].into_iter().cycle()) {
+        sum += weight
+            * match c {
+                b'<' => 0,
+                b'0'..=b'9' => u32::from(c - b'0'),
+                b'A'..=b'Z' => u32::from(c - b'A') + 10,
+                _ => return None,
+            };
+    }
+    Some(b'0' + (sum % 10) as u8)
+}
+
+/// The text as a machine line would have it: capitals, digits, and `<` for everything that looks like it.
+pub fn clean(read: &str) -> String {
+    read.chars()
+        .filter_map(|c| match text::fold(c)? {
+            '<' | '〈' | '《' | '‹' | '«' | 'く' | '≤' | '(' | '{' | '[' => Some('<'),
+            c if c.is_ascii_alphanumeric() => Some(c.to_ascii_uppercase()),
+            '零' => Some('0'),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whether the text can be a machine line: long, with filler, and nothing but what can stand there.
+pub fn looks_like_one(read: &str) -> bool {
+    let line = clean(read);
+    let total = read.chars().filter(|c| !c.is_whitespace()).count();
+    line.len() >= 24 && total <= line.len() + 2 && line.bytes().filter(|&b| b == b'<').count() >= 2
+}
+
+/// Reads the two lines of a passport; `None` unless every check digit holds, if need be after the only possible repair.
+pub fn passport(first: &str, second: &str) -> Option<Passport> {
+    let (second, repaired) = fit(&clean(second), &TD3_SECOND)?;
+    let first = passport_first_line(first);
+    let names = first.get(5..).unwrap_or_default();
+    Some(Passport {
+        holder: Holder {
+            number: second[..9].trim_end_matches('<').to_owned(),
+            expiry: expiry(&second[21..27])?,
+            birth: birth(&second[13..19], expiry(&second[21..27])?)?,
+            sex: sex(&second[20..21]),
+        },
+        issuer: first.get(2..5).unwrap_or_default().to_owned(),
+        nationality: second[10..13].to_owned(),
+        pinyin: names_of(names),
+        lines: [first, second],
+        repaired,
+    })
+}
+
+/// The first line has no check digit: letters and filler only, 44 long.
+pub fn passport_first_line(read: &str) -> String {
+    let mut line: String = clean(read).chars().map(text::as_letter).collect();
+    while line.len() > 44 && line.ends_with('<') {
+        line.pop();
+    }
+    // A bracket or a K at the end of the filler is filler.
+    let names = line.trim_end_matches(['<', 'K', 'C']).len();
+    if line[names..].bytes().filter(|&b| b == b'<').count() >= 5 && line[names..].len() > 5 {
+        line = format!("{}{}", &line[..names], "<".repeat(line.len() - names));
+    }
+    format!("{line:<<44}")
+}
+
+/// Reads the one line of an exit-entry card.
+pub fn card(read: &str) -> Option<Card> {
+    let read = clean(read);
+    // Its three fillers stand alone and are easily lost, so they are put back where they belong.
+    let bare: String = read.chars().filter(|c| *c != '<').collect();
+    let whole = |bare: &str| format!("{}<{}<{}<{}", &bare[..12], &bare[12..19], &bare[19..26], &bare[26..]);
+    let read = if read.len() != 30 && bare.len() == 27 { whole(&bare) } else { read };
+    let (line, repaired) = fit(&read, &CARD)?;
+    let end = expiry(&line[13..19])?;
+    let holder = Holder { number: line[2..11].trim_end_matches('<').to_owned(), expiry: end, birth: birth(&line[21..27], end)?, sex: None };
+    Some(Card { line, repaired, holder })
+}
+
+/// Reads the three lines of a card: the lines as they must have been, who holds it, and the names.
+pub fn card_of_three(lines: [&str; 3]) -> Option<([String; 3], Holder, String)> {
+    let [first, second, third] = lines.map(clean);
+    let pad = |line: String| format!("{line:<<30}");
+    let (joined, _) = fit(&format!("{}{}", pad(first), second), &TD1)?;
+    let end = expiry(&joined[38..44])?;
+    let holder = Holder {
+        number: joined[5..14].trim_end_matches('<').to_owned(),
+        birth: birth(&joined[30..36], end)?,
+        expiry: end,
+        sex: sex(&joined[37..38]),
+    };
+    let third = pad(third.chars().map(text::as_letter).collect());
+    let names = names_of(&third);
+    Some(([joined[..30].to_owned(), joined[30..].to_owned(), third], holder, names))
+}
+
+/// `ZHANG<<SAN<FENG<<<` → `ZHANG, SAN FENG`.
+fn names_of(names: &str) -> String {
+    let (surname, given) = names.split_once("<<").unwrap_or((names, ""));
+    let words = |part: &str| part.split('<').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    match (words(surname), words(given)) {
+        (surname, given) if given.is_empty() => surname,
+        (surname, given) => format!("{surname}, {given}"),
+    }
+}
+
+fn sex(letter: &str) -> Option<&'static str> {
+    match letter {
+        "M" => Some("男"),
+        "F" => Some("女"),
+        _ => None,
+    }
+}
+
+fn date(digits: &str, century: i32) -> Option<NaiveDate> {
+    let two = |at: usize| digits.get(at..at + 2)?.parse::<u32>().ok();
+    NaiveDate::from_ymd_opt(century + two(0)? as i32, two(2)?, two(4)?)
+}
+
+fn expiry(digits: &str) -> Option<NaiveDate> {
+    date(digits, 2000)
+}
+
+/// The century in which the birth lies before the end of validity.
+fn birth(digits: &str, expiry: NaiveDate) -> Option<NaiveDate> {
+    date(digits, 2000).filter(|date| *date < expiry).or_else(|| date(digits, 1900))
+}
+
+/// The line in its shape with all checks holding, and whether more than reading by position was needed; `None` when there is no
+/// such line or more than one.
+fn fit(read: &str, shape: &Shape) -> Option<(String, bool)> {
+    let mut fitting: Vec<Vec<u8>> = Vec::new();
+    for line in lengthened(read, shape.length) {
+        let line = placed(&line, shape)?;
+        if holds(&line, shape) && !fitting.contains(&line) {
+            fitting.push(line);
+        }
+    }
+    let as_read = read.len() == shape.length && fitting.len() == 1;
+    if fitting.is_empty() {
+        for line in lengthened(read, shape.length) {
+            let line = placed(&line, shape)?;
+            for line in swapped(&line, shape) {
+                if holds(&line, shape) && !fitting.contains(&line) {
+                    fitting.push(line);
+                }
+            }
+        }
+    }
+    let [line] = fitting.as_slice() else { return None };
+    let line = String::from_utf8(line.clone()).ok()?;
+    let repaired = !as_read || line != read;
+    Some((line, repaired))
+}
+
+/// The line with filler added to or taken from one run at a time until it is as long as it must be.
+fn lengthened(read: &str, length: usize) -> Vec<Vec<u8>> {
+    let read = read.as_bytes();
+    if read.len() == length {
+        return vec![read.to_vec()];
+    }
+    if read.len().abs_diff(length) > FILLER_LOST_MAX {
+        return Vec::new();
+    }
+    let starts = (0..read.len()).filter(|&at| read[at] == b'<' && (at == 0 || read[at - 1] != b'<'));
+    starts
+        .filter_map(|start| {
+            let run = read[start..].iter().take_while(|&&b| b == b'<').count();
+            let wanted = (run + length).checked_sub(read.len())?;
+            (wanted > 0).then(|| [&read[..start], &vec![b'<'; wanted], &read[start + run..]].concat())
+        })
+        .collect()
+}
+
+/// The line with each character in the alphabet of its place; `None` where none can be had.
+fn placed(line: &[u8], shape: &Shape) -> Option<Vec<u8>> {
+    let mut line = line.to_vec();
+    for (range, alphabet) in shape.alphabet {
+        for c in line.get_mut(range.clone())? {
+            let character = char::from(*c);
+            let put = match alphabet {
+                Alphabet::Letter => text::as_letter(character),
+                Alphabet::Digit => text::as_digit(character),
+                Alphabet::DigitOrFiller if *c == b'<' => '<',
+                Alphabet::DigitOrFiller => text::as_digit(character),
+                Alphabet::Sex if matches!(character, 'M' | 'F' | 'X') => character,
+                Alphabet::Sex | Alphabet::Filler => '<',
+                Alphabet::Any => character,
+            };
+            *c = u8::try_from(put).ok()?;
+        }
+    }
+    Some(line)
+}
+
+/// The line with one or two look-alikes swapped where both letters and digits may stand.
+fn swapped(line: &[u8], shape: &Shape) -> Vec<Vec<u8>> {
+    let free = shape.alphabet.iter().filter(|(_, alphabet)| *alphabet == Alphabet::Any).flat_map(|(range, _)| range.clone());
+    let places: Vec<(usize, u8)> = free.filter_map(|at| Some((at, look_alike(line[at])?))).collect();
+    let swap = |places: &[(usize, u8)]| {
+        let mut line = line.to_vec();
+        for (at, with) in places {
+            line[*at] = *with;
+        }
+        line
+    };
+    let mut out = Vec::new();
+    for (i, first) in places.iter().enumerate() {
+        out.push(swap(&[*first]));
+        if SWAPS_MAX > 1 {
+            out.extend(places[i + 1..].iter().map(|second| swap(&[*first, *second])));
+        }
+    }
+    out
+}
+
+fn look_alike(c: u8) -> Option<u8> {
+    LOOK_ALIKES.iter().find_map(|(a, b)| if c == *a { Some(*b) } else { (c == *b).then_some(*a) })
+}
+
+fn holds(line: &[u8], shape: &Shape) -> bool {
+    shape.checks.iter().all(|(ranges, at)| {
+        let checked: Vec<u8> = ranges.iter().flat_map(|range| line[range.clone()].iter().copied()).collect();
+        let empty = checked.iter().all(|&c| c == b'<');
+        check_digit(&checked) == Some(line[*at]) || (empty && line[*at] == b'<')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FIRST: &str = "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<";
+    const SECOND: &str = "L898902C36UTO7408122F1204159ZE184226B<<<<<10";
+
+    fn day(year: i32, month: u32, day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(year, month, day).unwrap()
+    }
+
+    /// A card's line around a number of nine characters.
+    fn card_line(number: &str, expiry: &str, birth: &str) -> String {
+        let digit = |part: &str| char::from(check_digit(part.as_bytes()).unwrap());
+        let parts = [number, expiry, birth].map(|part| format!("{part}{}", digit(part)));
+        format!("CS{}<{}<{}<{}", parts[0], parts[1], parts[2], digit(&parts.concat()))
+    }
+
+    fn second_line(number: &str, birth: &str, sex: char, expiry: &str) -> String {
+        let digit = |part: &str| char::from(check_digit(part.as_bytes()).unwrap());
+        let (a, b, c) = (format!("{number}{}", digit(number)), format!("{birth}{}", digit(birth)), format!("{expiry}{}", digit(expiry)));
+        let optional = "<<<<<<<<<<<<<<0";
+        format!("{a}CHN{b}{sex}{c}{optional}{}", digit(&format!("{a}{b}{c}{optional}")))
+    }
+
+    #[test]
+    fn the_published_passport_is_read() {
+        let read = passport(FIRST, SECOND).unwrap();
+        assert_eq!(
+            (read.holder.number.as_str(), read.nationality.as_str(), read.pinyin.as_str()),
+            ("L898902C3", "UTO", "ERIKSSON, ANNA MARIA")
+        );
+        assert_eq!((read.holder.birth, read.holder.expiry, read.holder.sex), (day(1974, 8, 12), day(2012, 4, 15), Some("女")));
+        assert_eq!((read.lines, read.repaired), ([FIRST.to_owned(), SECOND.to_owned()], false));
+    }
+
+    #[test]
+    fn the_published_card_of_three_lines_is_read() {
+        let lines = ["I<UTOD231458907<<<<<<<<<<<<<<<", "7408122F1204159UTO<<<<<<<<<<<6", "ERIKSSON<<ANNA<MARIA<<<<<<<<<<"];
+        let (read, holder, names) = card_of_three(lines).unwrap();
+        assert_eq!((read, holder.number.as_str(), names.as_str()), (lines.map(str::to_owned), "D23145890", "ERIKSSON, ANNA MARIA"));
+        assert!(card_of_three([lines[0], &lines[1].replace("1204", "1205"), lines[2]]).is_none());
+    }
+
+    #[test]
+    fn the_number_of_the_published_exit_entry_card_has_its_digit() {
+        assert_eq!(check_digit(b"C88608477"), Some(b'2'));
+    }
+
+    #[test]
+    fn what_recognition_does_is_undone() {
+        for read in [
+            "L898902C36UTO7408122F1204159ZE184226B<<<10",
+            "L898902C36UTO7408122F1204159ZE184226B<<<<<<<10",
+            "L898902C36UT0740B122F12O4159ZE184226B<<<<<10",
+            "L8989O2C36UTO7408122F1204159ZE184226B<<<<<10",
+            "L898902C36UTO7408122F1204159 ZE184226B〈〈〈〈〈10",
+        ] {
+            let passport = passport(FIRST, read).unwrap_or_else(|| panic!("{read}"));
+            assert_eq!((passport.lines[1].as_str(), passport.repaired || read.contains('〈')), (SECOND, true), "{read}");
+        }
+        for hopeless in ["L898902C37UTO7408122F1204159ZE184226B<<<<<10", "L898902C36UTO7408132F1204159ZE184226B<<<<<10", "", "<<<<"] {
+            assert_eq!(passport(FIRST, hopeless), None, "{hopeless}");
+        }
+        let line = card_line("C88608477", "240519", "810803");
+        assert_eq!(card(&line.replace('<', "")).unwrap().line, line);
+        assert_eq!(card(&line).unwrap().holder.birth, day(1981, 8, 3));
+    }
+
+    #[test]
+    fn the_first_line_is_letters_and_as_long_as_it_must_be() {
+        assert_eq!(passport_first_line("P0CHNZHANG<<SAN<<<<<<<<<<<<<"), format!("{:<<44}", "POCHNZHANG<<SAN"));
+        assert_eq!(passport_first_line(&format!("POCHNZHANG<<SAN{}", "<".repeat(40))).len(), 44);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wrong_digit_is_never_accepted_as_it_is(number in "E[A-HJ-NP-Z][0-9]{7}", at in 0usize..44, with in b'0'..=b'9') {
+            let line = second_line(&number, "900101", 'M', "300101");
+            prop_assert_eq!(&passport(FIRST, &line).unwrap().lines[1], &line);
+            let mut changed = line.clone().into_bytes();
+            changed[at] = with;
+            let changed = String::from_utf8(changed).unwrap();
+            // Whatever is accepted has all its checks; one digit in a date or a check digit is never accepted.
+            if let Some(read) = passport(FIRST, &changed) {
+                prop_assert!(holds(read.lines[1].as_bytes(), &TD3_SECOND));
+            }
+            if (13..20).contains(&at) || (21..28).contains(&at) {
+                prop_assert_eq!(passport(FIRST, &changed).is_some(), changed == line);
+            }
+        }
+
+        #[test]
+        fn lost_filler_comes_back(number in "E[0-9]{8}", lost in 1usize..10) {
+            let line = second_line(&number, "900101", 'F', "300101");
+            let read = line.replacen(&"<".repeat(lost), "", 1);
+            prop_assert_eq!(&passport(FIRST, &read).unwrap().lines[1], &line);
+        }
+
+        #[test]
+        fn no_text_makes_reading_panic(a in ".{0,60}", b in "[A-Z0-9<]{0,60}") {
+            let _ = (passport(&a, &b), card(&a), card(&b), card_of_three([&a, &b, &a]), looks_like_one(&a), passport_first_line(&b));
+        }
+    }
+}
