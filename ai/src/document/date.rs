@@ -5,9 +5,51 @@ use chrono::NaiveDate;
 /// How an open end is printed.
 const OPEN_ENDS: [&str; 4] = ["长期", "永久", "无固定期限", "永续"];
 
+/// A date with its place in the text, in characters, and how it is printed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    pub date: NaiveDate,
+    pub at: std::ops::Range<usize>,
+    pub printed: String,
+}
+
 /// The first date in the text.
 pub fn parse(text: &str) -> Option<NaiveDate> {
-    find_all(text).into_iter().next()
+    find_all(text).into_iter().next().or_else(|| travel(text).map(|found| found.date))
+}
+
+/// The first date with where and how it stands; a misread sign between its numbers is printed as it should be.
+pub fn first(text: &str) -> Option<Found> {
+    let chars: Vec<char> = text.chars().collect();
+    let plain = (0..chars.len()).find_map(|at| Some((at, date_at(&chars, at)?)));
+    let Some((at, (date, end))) = plain else { return travel(text) };
+    let printed: String = chars[at..end].iter().map(|c| if matches!(c, '曰' | '号') { '日' } else { *c }).collect();
+    let printed = if printed.contains('年') && !printed.ends_with('日') { format!("{printed}日") } else { printed };
+    Some(Found { date, at: at..end, printed })
+}
+
+/// A date as passports print it: 08 5月/MAY 1990, 08 MAY 1990. The text may have lost its spaces.
+fn travel(text: &str) -> Option<Found> {
+    const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+    let upper: Vec<char> = text.chars().map(|c| c.to_ascii_uppercase()).collect();
+    let is = |at: usize, word: &str| word.chars().enumerate().all(|(i, c)| upper.get(at + i) == Some(&c));
+    let (at, month) = (0..upper.len()).find_map(|at| Some((at, MONTHS.iter().position(|month| is(at, month))?)))?;
+    let year_at = (at + 3..upper.len().min(at + 7)).find(|&i| upper[i].is_ascii_digit())?;
+    let (year, end) = number(&upper, year_at, 4).filter(|(_, end)| end - year_at == 4)?;
+    // The day stands first; between it and the month's name may stand the month in Chinese.
+    let before = &upper[..at];
+    let start = before.iter().rposition(|c| !(c.is_ascii_digit() || matches!(c, '月' | '/' | '.' | '-' | ' ' | ','))).map_or(0, |i| i + 1);
+    let start = start + before[start..].iter().position(char::is_ascii_digit)?;
+    let digits: String = before[start..].iter().take_while(|c| c.is_ascii_digit()).collect();
+    let day = digits.get(..2).unwrap_or(&digits).parse().ok()?;
+    let date = NaiveDate::from_ymd_opt(year as i32, month as u32 + 1, day)?;
+    // The month in Chinese as it stands there: 5月 or 05月.
+    let between: String = before[start..].iter().skip(digits.len().min(2)).filter(|c| c.is_ascii_digit() || **c == '月').collect();
+    let printed = match between.ends_with('月') && between.len() > '月'.len_utf8() {
+        true => format!("{day:02} {between}/{} {year}", MONTHS[month]),
+        false => format!("{day:02} {} {year}", MONTHS[month]),
+    };
+    Some(Found { date, at: start..end, printed })
 }
 
 /// Every date in the text, in order. A year is four digits of 18xx to 20xx; the separators must fit each other loosely,
@@ -94,6 +136,23 @@ mod tests {
         for text in ["", "2019年13月5日", "2019年2月30日", "120190305", "201903051", "19年3月5日", "2019年3月"] {
             assert_eq!(parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn passports_print_dates_in_their_own_way() {
+        for (text, expected, printed) in [
+            ("08MAY1990", "1990-05-08", "08 MAY 1990"),
+            ("085月/MAY1990", "1990-05-08", "08 5月/MAY 1990"),
+            ("出生日期 08 5月/MAY 1990", "1990-05-08", "08 5月/MAY 1990"),
+            ("1112月/DEC2030", "2030-12-11", "11 12月/DEC 2030"),
+            ("2019年3月5曰起", "2019-03-05", "2019年3月5日"),
+            ("自2019.03.05止", "2019-03-05", "2019.03.05"),
+        ] {
+            let found = first(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((found.date.to_string().as_str(), found.printed.as_str()), (expected, printed), "{text}");
+        }
+        assert_eq!(first("32MAY1990"), None);
+        assert_eq!(first("MAY"), None);
     }
 
     #[test]

@@ -122,6 +122,28 @@ impl Page {
         values
     }
 
+    /// The text of each label where values may stand below their labels too, as on travel papers and under the heads of
+    /// tables: every piece goes to the label nearest to its left or above it.
+    pub fn nearby(&self, labels: &[Label]) -> Values {
+        let (found, pieces) = self.split(labels);
+        let mut values: Values = found.iter().map(|label| (label.name, Run::new())).collect();
+        let mut taken: Vec<(usize, Piece)> = Vec::new();
+        for piece in pieces {
+            let nearest = (0..found.len())
+                .filter_map(|at| Some((found[at].distance(&piece)?, at)))
+                .min_by(|a, b| a.0.total_cmp(&b.0))
+                .map(|(_, at)| at);
+            if let Some(label) = piece.owner.or(nearest) {
+                taken.push((label, piece));
+            }
+        }
+        taken.sort_by(|a, b| (a.1.y() / a.1.height().max(1.0)).round().total_cmp(&(b.1.y() / b.1.height().max(1.0)).round()));
+        for (label, piece) in taken {
+            values.entry(found[label].name).or_default().extend(piece.run);
+        }
+        values
+    }
+
     /// Cuts the rows into labels and the pieces of text between them.
     fn split(&self, labels: &[Label]) -> (Vec<FoundLabel>, Vec<Piece>) {
         let (mut found, mut pieces): (Vec<FoundLabel>, Vec<Piece>) = (Vec::new(), Vec::new());
@@ -130,29 +152,16 @@ impl Page {
             let mut piece = Run::new();
             let mut owner = None;
             while at < row.len() {
-                if let Some((label, end)) = label_at(row, at, labels) {
-                    let new = FoundLabel::new(label, &row[at..end]);
+                let candidates = labels_at(row, at, labels);
+                if let Some((label, end)) = candidates
+                    .into_iter()
+                    .find_map(|candidate| take(&mut found, &row[at..], &candidate).map(|label| (label, at + candidate.length)))
+                {
+                    push(&mut pieces, &mut piece, owner.take());
                     // Text of the same line that follows is this label's, whatever stands around it.
-                    let follows = row.get(end).is_some_and(|next| next.line == row[end - 1].line);
-                    let known = found.iter().position(|f| f.name == label.name);
-                    let taken = match known {
-                        None => {
-                            found.push(new);
-                            Some(found.len() - 1)
-                        }
-                        // Its second line in the same cell (户主或与 above 户主关系).
-                        Some(first) if found[first].goes_on(&new) => {
-                            found[first].join(&new);
-                            Some(first)
-                        }
-                        Some(_) => None,
-                    };
-                    if let Some(label) = taken {
-                        push(&mut pieces, &mut piece, owner.take());
-                        owner = follows.then_some(label);
-                        at = end;
-                        continue;
-                    }
+                    owner = row.get(end).filter(|next| next.line == row[end - 1].line).map(|_| label);
+                    at = end;
+                    continue;
                 }
                 let here = row[at];
                 if piece.last().is_some_and(|last| last.line != here.line && here.left - last.right > last.height) {
@@ -254,6 +263,9 @@ fn push(pieces: &mut Vec<Piece>, run: &mut Run, owner: Option<usize>) {
     }
 }
 
+/// A value stands at most this many heights right of its label, or below it; two lines fit between.
+const BESIDE_MAX: f32 = 12.0;
+const BELOW_MAX: f32 = 3.6;
 /// Lines of a label in one cell follow each other within this many heights.
 const LABEL_LINES: f32 = 2.0;
 
@@ -266,6 +278,18 @@ impl FoundLabel {
         over && below > height * SAME_ROW && below < height * LABEL_LINES
     }
 
+    /// How far a piece is from where the label's value stands, in heights: right of it, or below it with the same left edge.
+    fn distance(&self, piece: &Piece) -> Option<f32> {
+        let height = self.height.max(piece.height()).max(1.0);
+        let (across, down) = ((piece.left() - self.right) / height, (piece.y() - self.y) / height);
+        if down.abs() < SAME_ROW + 0.1 && across > -0.6 {
+            return (across < BESIDE_MAX).then_some(across.max(0.0) * 0.35 + down.abs());
+        }
+        let offset = (piece.left() - self.left) / height;
+        let over = piece.left() < self.right + height * 2.0 && piece.right() > self.left - height;
+        (over && (0.4..BELOW_MAX).contains(&down) && offset > -2.5).then_some(down + offset.abs() * 0.4)
+    }
+
     fn join(&mut self, next: &Self) {
         self.left = self.left.min(next.left);
         self.right = self.right.max(next.right);
@@ -273,22 +297,51 @@ impl FoundLabel {
     }
 }
 
-fn label_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> Option<(&'a Label, usize)> {
+/// A label that may stand at some place of a row.
+struct Candidate<'a> {
+    label: &'a Label,
+    length: usize,
+    /// Whether the word is only the second line of its label.
+    tail: bool,
+}
+
+/// Takes the label, or joins it to its first line; its index, or `None` when it stands elsewhere already.
+fn take(found: &mut Vec<FoundLabel>, row: &[Placed], candidate: &Candidate<'_>) -> Option<usize> {
+    let new = FoundLabel::new(candidate.label, &row[..candidate.length]);
+    match found.iter().position(|known| known.name == new.name) {
+        None if candidate.tail => None,
+        None => {
+            found.push(new);
+            Some(found.len() - 1)
+        }
+        Some(first) if candidate.tail && found[first].goes_on(&new) => {
+            found[first].join(&new);
+            Some(first)
+        }
+        Some(_) => None,
+    }
+}
+
+/// The labels whose words stand at this place, the longest first. A word that begins with `+` is a second line.
+fn labels_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> Vec<Candidate<'a>> {
     let here = row[at];
     let open = match at.checked_sub(1).map(|before| row[before]) {
         None => true,
         Some(before) => before.line != here.line || before.character == ':' || here.left - before.right > here.height * LABEL_GAP,
     };
-    labels
+    let mut candidates: Vec<Candidate<'a>> = labels
         .iter()
         .filter(|label| open || label.inline)
         .flat_map(|label| label.words.iter().map(move |word| (label, word)))
         .filter_map(|(label, word)| {
-            let length = matched(&row[at..], word)?;
+            let tail = word.starts_with('+');
+            let (length, exact) = matched(&row[at..], word.trim_start_matches('+'))?;
             // Behind another value only a label that is surely read begins.
-            (open || length.1).then_some((label, at + length.0))
+            (open || exact).then_some(Candidate { label, length, tail })
         })
-        .max_by_key(|(_, end)| *end)
+        .collect();
+    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.length));
+    candidates
 }
 
 /// How many characters of the row the word takes, and whether it stands there exactly.
@@ -313,6 +366,12 @@ fn matches(row: &[Placed], word: &str) -> bool {
     let wrong = row.iter().zip(word.chars()).filter(|(placed, c)| placed.character.to_ascii_uppercase() != *c).count();
     // One character of a label that is set wide, its other one missed: only when nothing else stands in its line.
     if count == 1 && row.get(1).is_some_and(|next| next.line == row[0].line) {
+        return false;
+    }
+    // What stands in another line beside is no misread character of the label.
+    let elsewhere =
+        row.iter().zip(word.chars()).any(|(placed, c)| placed.line != row[0].line && placed.character.to_ascii_uppercase() != c);
+    if elsewhere {
         return false;
     }
     let near = row[..count].windows(2).all(|pair| pair[1].left - pair[0].right < pair[0].height * LABEL_SPREAD_MAX);

@@ -10,13 +10,19 @@ pub mod classify;
 mod columns;
 pub mod date;
 pub mod division;
+pub mod household;
 pub mod id_card;
 mod kind;
 pub mod layout;
 pub mod mrz;
+pub mod old_deed;
+pub mod passport;
+pub mod permit;
 pub mod property_deed;
+mod reader;
 pub mod text;
 pub mod validity;
+pub mod vocabulary;
 
 pub use kind::{DocumentKind, Side, UnknownKind};
 
@@ -26,8 +32,11 @@ pub type Quad = [[f32; 2]; 4];
 /// One value read from a page.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Field {
-    /// The normalised value.
+    /// The value as it is printed, without spaces and in simplified characters.
     pub value: String,
+    /// The value in the one form in which values are compared: dates as YYYY-MM-DD, codes in capitals, the rest normalised.
+    #[serde(default)]
+    pub canonical: String,
     /// The text as it was read.
     pub raw: String,
     /// The lowest confidence over the value's letters and digits, 0 to 1; punctuation is often doubtful and never matters.
@@ -57,28 +66,16 @@ pub type Fields = BTreeMap<String, Field>;
 /// Reads the fields of `kind` off the page. Pure: everything it needs is in `page`.
 pub fn read(kind: DocumentKind, page: &layout::Page) -> Fields {
     match kind {
-        DocumentKind::IdFront => id_card::read(page),
+        DocumentKind::IdFront => id_card::front(page),
+        DocumentKind::IdBack => id_card::back(page),
+        DocumentKind::TempId => id_card::temporary(page),
+        DocumentKind::HkmoPermit | DocumentKind::TaiwanPermit | DocumentKind::TaiwanCompatriot => permit::read(kind, page),
+        DocumentKind::Passport => passport::read(page),
+        DocumentKind::HouseholdHead => household::head(page),
+        DocumentKind::HouseholdMember => household::member(page),
+        DocumentKind::DeedOld => old_deed::read(page),
         DocumentKind::DeedNew => property_deed::read(page),
         DocumentKind::BusinessLicence => business_licence::read(page),
-        _ => Fields::new(),
+        DocumentKind::Other => Fields::new(),
     }
-}
-
-/// A field from a run of text; `None` when nothing was read.
-fn field(page: &layout::Page, run: &[layout::Placed], normal: impl Fn(&str) -> String, checks: Vec<Check>) -> Option<Field> {
-    let value = normal(&layout::plain(run));
-    if run.is_empty() || value.is_empty() {
-        return None;
-    }
-    Some(Field {
-        value,
-        raw: run.iter().map(|p| p.raw).collect(),
-        confidence: run.iter().filter(|p| p.character.is_alphanumeric()).map(|p| p.confidence).fold(1.0, f32::min),
-        quad: page.quad(run),
-        checks,
-    })
-}
-
-fn checked(name: &str, passed: bool) -> Check {
-    Check { name: name.to_owned(), passed }
 }

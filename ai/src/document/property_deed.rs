@@ -1,73 +1,96 @@
-//! The property deed since 2015 (不动产权证书): the inner page with its table, the number above it.
+//! The property deed since 2015 (不动产权证书; forms of 国土资发〔2015〕25号): the inner page with its table, the number above it, or the cover with
+//! the seal, the day of registration and the serial number of the form.
+//!
+//! Rows: 权利人, 共有情况, 坐落, 不动产单元号 (GB/T 37346, 28 characters in groups), 权利类型, 权利性质, 用途, 面积, 使用期限, 权利其他状况 of several lines. Land
+//! and house share a row separated by `/`, in equal numbers.
 
 use super::{
-    Field, Fields, check, checked, date, field,
+    Fields, check, date, division,
     layout::{Label, Page, Placed, Run, plain},
-    text,
+    reader::{Reader, checked, display, find_code, trimmed, with_repair},
+    text, validity,
+    vocabulary::CO_OWNERSHIP,
 };
 
-const LABELS: [Label; 11] = [
-    Label { name: "holder", words: &["权利人"], inline: false },
-    Label { name: "co_ownership", words: &["共有情况"], inline: false },
-    Label { name: "location", words: &["坐落"], inline: false },
-    Label { name: "unit_code", words: &["不动产单元号"], inline: false },
-    Label { name: "right_type", words: &["权利类型"], inline: false },
-    Label { name: "right_nature", words: &["权利性质"], inline: false },
-    Label { name: "use", words: &["用途"], inline: false },
-    Label { name: "area", words: &["面积"], inline: false },
-    Label { name: "term", words: &["使用期限"], inline: false },
-    Label { name: "other", words: &["权利其他状况"], inline: false },
-    Label { name: "-notes", words: &["附记"], inline: false },
+const LABELS: [Label; 14] = [
+    Label::new("holder", &["权利人"]),
+    Label::inline("co_ownership", &["共有情况"]),
+    Label::new("location", &["坐落", "座落"]),
+    Label::new("unit_code", &["不动产单元号", "不动产单元", "+单元号"]),
+    Label::new("right_type", &["权利类型"]),
+    Label::new("right_nature", &["权利性质"]),
+    Label::new("use", &["用途"]),
+    Label::new("area", &["面积"]),
+    Label::new("term", &["使用期限", "+期限"]),
+    Label::new("other", &["权利其他状况", "权利其他", "权利其它状况", "+状况", "+其他状况"]),
+    Label::new("-notes", &["附记"]),
+    Label::new("-title", &["不动产权证书", "中华人民共和国"]),
+    Label::new(
+        "-office",
+        &["登记机构", "登记机构(章)", "登记机构(盖章)", "中华人民共和国自然资源部监制", "自然资源部监制", "国土资源部监制"],
+    ),
+    Label::inline("print_number", &["编号", "编号No", "证书编号"]),
 ];
 /// What the number's middle always says.
 const NUMBER_WORD: &str = "不动产权第";
 /// The word in front of the building's area; land area alone has none.
 const FLOOR_AREA_WORDS: [&str; 3] = ["房屋建筑面积", "建筑面积", "房屋面积"];
-/// Areas are printed to two decimals and add up to this much.
-const AREA_TOLERANCE: f64 = 0.021;
 /// The serial number of the printed form is D and eleven digits.
 const PRINT_NUMBER_DIGITS: usize = 11;
 
 pub fn read(page: &Page) -> Fields {
-    let mut values = page.values(&LABELS);
-    let mut value = |name: &str| values.remove(name).unwrap_or_default();
-    let mut fields = Fields::new();
-    let mut add = |name: &str, field: Option<Field>| {
-        if let Some(field) = field {
-            fields.insert(name.to_owned(), field);
-        }
-    };
-
-    if let Some(run) = page.rows().iter().find_map(|row| number(row)) {
-        let holds = checked("structure", number_holds(&plain(&run)));
-        add("number", field(page, &run, text::normalise, vec![holds]));
+    let mut reader = Reader::new(page, &LABELS);
+    let numbered = page.rows().iter().find_map(|row| number(row));
+    let province = numbered.as_ref().and_then(|run| run.first()).and_then(|p| division::province_of(p.character));
+    if let Some(run) = &numbered {
+        reader.text("number", run, vec![checked("structure", number_holds(&plain(run)))]);
     }
-    for name in ["holder", "co_ownership", "location", "right_type", "right_nature", "use"] {
-        add(name, field(page, &value(name), text::normalise, vec![]));
+    for name in ["holder", "location", "use"] {
+        let run = reader.beside(name);
+        reader.text(name, &run, vec![]);
     }
-    let unit_run = value("unit_code");
-    if let Some((code, run)) = unit_code(&unit_run).or_else(|| page.rows().iter().find_map(|row| unit_code(row))) {
-        add("unit_code", field(page, &run, |_| code.clone(), vec![checked("structure", check::unit_code_holds(&code))]));
+    let run = reader.beside("co_ownership");
+    reader.word("co_ownership", &run, &CO_OWNERSHIP, vec![]);
+    let pairs: Vec<String> = ["right_type", "right_nature", "use"].iter().map(|name| plain(&reader.beside(name))).collect();
+    let even = validity::pairs_hold(&pairs.iter().map(String::as_str).collect::<Vec<_>>());
+    for name in ["right_type", "right_nature"] {
+        let run = reader.beside(name);
+        reader.text(name, &run, vec![checked("pairs", even)]);
     }
-    let (area, other) = (value("area"), value("other"));
+    if let Some((code, run, repaired)) =
+        unit_code(&reader.beside("unit_code")).or_else(|| page.rows().iter().find_map(|row| unit_code(row)))
+    {
+        let mut checks = vec![checked("structure", check::unit_code_holds(&code))];
+        checks.extend(province.map(|province| checked("same_province", code.starts_with(province))));
+        reader.code("unit_code", &run, &code, with_repair(checks, repaired));
+    }
+    let (area, other) = (reader.beside("area"), reader.beside("other"));
     let floor = floor_area(&area);
     let sums_up = floor.as_ref().and_then(|(value, _)| parts_add_up(*value, &plain(&other)));
-    add("area", field(page, &area, square_metres, vec![]));
+    reader.add("area", &area, square_metres(&display(&area)), square_metres(&plain(&area)), vec![]);
     if let Some((value, run)) = floor {
         let checks = sums_up.map(|passed| checked("parts_add_up", passed)).into_iter().collect();
-        add("floor_area", field(page, &run, |_| format!("{value:.2}"), checks));
+        let value = format!("{value:.2}");
+        reader.add("floor_area", &run, value.clone(), value, checks);
     }
-    let term = value("term");
-    let dated = !date::find_all(&plain(&term)).is_empty() || date::is_open_end(&plain(&term));
-    add("term", field(page, &term, text::normalise, vec![checked("dates_exist", dated)]));
-    add("other", field(page, &other, text::normalise, vec![]));
+    let term = reader.beside("term");
+    let read_term = plain(&term);
+    let dates = date::find_all(&read_term);
+    let mut checks = vec![checked("dates_exist", !dates.is_empty() || date::is_open_end(&read_term))];
+    if let [start, end] = dates.as_slice() {
+        checks.push(checked("ends_later", start < end));
+    }
+    reader.text("term", &term, checks);
+    let run = trimmed(&other).to_vec();
+    reader.text("other", &run, vec![]);
     if let Some(run) = page.rows().iter().find_map(|row| print_number(row)) {
-        add("print_number", field(page, &run, text::code, vec![]));
+        let code = text::code(&plain(&run));
+        reader.code("print_number", &run, &code, vec![]);
     }
-    if let Some((date, run)) = lone_date(page) {
-        add("issue_date", field(page, &run, |_| date.to_string(), vec![]));
+    if let Some(run) = lone_date(page) {
+        reader.date("issue_date", &run, |date| vec![checked("since_2015", chrono::Datelike::year(&date) >= 2015)]);
     }
-    fields
+    reader.finish()
 }
 
 /// 川（2023）成都市不动产权第0012345号: from the province's one character to 号.
@@ -102,25 +125,14 @@ fn number_holds(number: &str) -> bool {
 }
 
 /// 28 characters, printed in groups; letters stand only at the 13th, 14th and 20th place, digits everywhere else.
-fn unit_code(run: &[Placed]) -> Option<(String, Run)> {
-    let code: Run = run.iter().copied().filter(|p| p.character.is_ascii_alphanumeric()).collect();
-    let candidates: Vec<(String, Run)> = code
-        .windows(check::UNIT_CODE_CHARS)
-        .map(|window| {
-            let code = window
-                .iter()
-                .enumerate()
-                .map(|(at, p)| match (at, p.character.to_ascii_uppercase()) {
-                    (12 | 13 | 19, '6') => 'G',
-                    (13, '8') => 'B',
-                    (12 | 13 | 19, c) => c,
-                    (_, c) => text::as_digit(c),
-                })
-                .collect();
-            (code, window.to_vec())
-        })
-        .collect();
-    candidates.iter().find(|(code, _)| check::unit_code_holds(code)).or(candidates.first()).cloned()
+fn unit_code(run: &[Placed]) -> Option<(String, Run, bool)> {
+    let put = |at: usize, c: char| match (at, c.to_ascii_uppercase()) {
+        (12 | 13 | 19, '6') => 'G',
+        (13, '8') => 'B',
+        (12 | 13 | 19, c) => c,
+        (_, c) => text::as_digit(c),
+    };
+    find_code(run, check::UNIT_CODE_CHARS, put, |_| true, check::unit_code_holds)
 }
 
 /// The building's area: the number after its word.
@@ -144,7 +156,7 @@ fn floor_area(run: &[Placed]) -> Option<(f64, Run)> {
 /// The small raised 2 is read as 2, as ² or not at all, so every area gets its unit afresh: a number with a decimal point.
 fn square_metres(read: &str) -> String {
     let mut out = String::new();
-    let mut rest = text::normalise(read);
+    let mut rest: String = read.to_owned();
     while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
         let count = rest[start..].find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(rest.len() - start);
         let (before, number) = (&rest[..start], &rest[start..start + count]);
@@ -167,7 +179,7 @@ fn parts_add_up(whole: f64, other: &str) -> Option<bool> {
         let digits: String = after.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
         digits.trim_end_matches('.').parse::<f64>().ok()
     };
-    Some((part("专有")? + part("分摊")? - whole).abs() < AREA_TOLERANCE)
+    Some(validity::areas_add_up(part("专有")?, part("分摊")?, whole))
 }
 
 fn print_number(row: &[Placed]) -> Option<Run> {
@@ -179,18 +191,21 @@ fn print_number(row: &[Placed]) -> Option<Run> {
     })
 }
 
-/// A row that is a date and nothing else: the day of registration under the seal.
-fn lone_date(page: &Page) -> Option<(chrono::NaiveDate, Run)> {
-    page.rows().iter().rev().find_map(|row| {
-        let read = plain(row);
+/// A date and nothing else on its stretch of a row: the day of registration under the seal.
+fn lone_date(page: &Page) -> Option<Run> {
+    page.rows().iter().rev().flat_map(|row| row.chunk_by(|a, b| a.line == b.line || b.left - a.right < a.height * 3.0)).find_map(|run| {
+        let read = plain(run);
         let only_date = read.chars().all(|c| c.is_ascii_digit() || matches!(c, '年' | '月' | '日'));
-        only_date.then(|| date::parse(&read)).flatten().map(|date| (date, row.clone()))
+        (only_date && date::parse(&read).is_some()).then(|| run.to_vec())
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::layout::testing::page, *};
+    use super::{
+        super::{Field, layout::testing::page},
+        *,
+    };
 
     #[test]
     fn a_table_is_read() {

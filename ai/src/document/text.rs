@@ -41,6 +41,14 @@ pub fn fold(c: char) -> Option<char> {
     })
 }
 
+/// One character as a value shows it: letters and digits in half width, the simplified form, everything else as printed.
+pub fn printed(c: char) -> char {
+    match c {
+        '\u{FF10}'..='\u{FF19}' | '\u{FF21}'..='\u{FF3A}' | '\u{FF41}'..='\u{FF5A}' => char::from_u32(c as u32 - 0xFEE0).unwrap_or(c),
+        _ => simplified(c),
+    }
+}
+
 /// The simplified form of a traditional or variant character, or the character itself.
 pub fn simplified(c: char) -> char {
     static TABLE: LazyLock<HashMap<char, char>> = LazyLock::new(|| {

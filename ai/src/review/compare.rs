@@ -95,7 +95,14 @@ mod tests {
             (DeedNew, "number", "川（2023）成都市不动产权第0012345号", "川(2023)成都市不动产权第0012345号", Folded),
             (DeedNew, "area", "房屋建筑面积89.50平方米", "房屋建筑面积89.50㎡", Folded),
         ] {
-            let field = Field { value: read.to_owned(), raw: read.to_owned(), confidence: 1.0, quad: Default::default(), checks: vec![] };
+            let field = Field {
+                value: read.to_owned(),
+                canonical: read.to_owned(),
+                raw: read.to_owned(),
+                confidence: 1.0,
+                quad: Default::default(),
+                checks: vec![],
+            };
             assert_eq!(compare(kind, name, claimed, &field), expected, "{name}: {claimed} / {read}");
         }
     }

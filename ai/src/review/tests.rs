@@ -12,7 +12,7 @@ const OTHER_NUMBER: &str = "440524188001010014";
 
 fn field(value: &str, confidence: f32, checks: &[(&str, bool)]) -> Field {
     let checks = checks.iter().map(|(name, passed)| Check { name: (*name).to_owned(), passed: *passed }).collect();
-    Field { value: value.to_owned(), raw: value.to_owned(), confidence, quad: Default::default(), checks }
+    Field { value: value.to_owned(), canonical: value.to_owned(), raw: value.to_owned(), confidence, quad: Default::default(), checks }
 }
 
 fn findings(kind: DocumentKind, fields: Vec<(&str, Field)>) -> Findings {

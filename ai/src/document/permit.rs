@@ -1,0 +1,251 @@
+//! Exit-entry cards: 往来港澳通行证, 往来台湾通行证 (mainland residents) and 台湾居民来往大陆通行证 (台胞证); GA/T 704.16 for the machine line.
+//!
+//! The number stands at the top right or in a line of its own; 姓名 with the pinyin under it, 出生日期 and 性别, 有效期限 (two dates), 签发机关,
+//! 签发地点, on the Taiwan residents' card 签发次数; values stand beside or below their labels. At the foot of the front may stand one
+//! machine line of 30 characters, on the back of the Taiwan residents' card three. Where its check digits hold the machine line is the
+//! truth for number, birth and end of validity.
+
+use super::{
+    DocumentKind, Fields, check, date,
+    id_card::{add_period, period, read_sex},
+    layout::{Label, Page, Placed, Run, plain},
+    mrz,
+    reader::{Reader, checked, only, trimmed},
+    text, validity,
+};
+
+const LABELS: [Label; 11] = [
+    Label::new("name", &["姓名", "姓名/NAME", "NAME"]),
+    Label::inline("birth_date", &["出生日期", "出生日期/DATEOFBIRTH", "DATEOFBIRTH"]),
+    Label::inline("sex", &["性别", "性别/SEX", "SEX"]),
+    Label::inline("valid_period", &["有效期限", "有效期", "有效期限/DATEOFEXPIRY", "PERIODOFVALIDITY"]),
+    Label::inline("issuer", &["签发机关", "签发机关/AUTHORITY", "AUTHORITY"]),
+    Label::inline("issue_place", &["签发地点", "签发地", "签发地点/PLACEOFISSUE", "PLACEOFISSUE"]),
+    Label::inline("issue_count", &["签发次数", "换证次数", "签发次数/ISSUENO"]),
+    Label::inline("number", &["证件号码", "证件号", "通行证号码", "证号", "NO"]),
+    Label::new("-title", &["往来港澳通行证", "往来台湾通行证", "台湾居民来往大陆通行证", "中华人民共和国"]),
+    Label::new("-english", &["EXITENTRYPERMIT", "EXIT-ENTRYPERMIT", "MAINLANDTRAVELPERMIT"]),
+    Label::inline("-former", &["持证人签名", "英文姓名"]),
+];
+
+pub fn read(kind: DocumentKind, page: &Page) -> Fields {
+    let mut reader = Reader::new(page, &LABELS);
+    let machine = machine_line(page);
+    let holder = machine.as_ref().and_then(|machine| machine.holder.clone());
+    let holds = match kind {
+        DocumentKind::HkmoPermit => check::hkmo_number_holds,
+        DocumentKind::TaiwanPermit => check::taiwan_number_holds,
+        _ => check::compatriot_number_holds,
+    };
+
+    if let Some((number, run)) = number(&reader, kind, holds) {
+        let mut checks = vec![checked("structure", holds(&number))];
+        checks.extend(holder.as_ref().map(|holder| checked("matches_mrz", holder.number == number)));
+        reader.code("number", &run, &number, checks);
+    }
+    let names = reader.fitting("name", |read| read.chars().any(|c| !c.is_ascii()));
+    let chinese = only(&names, |c| !c.is_ascii() && c.is_alphanumeric() || c == '·');
+    reader.text("name", &chinese, vec![]);
+    if let Some(run) = pinyin(&names).or_else(|| page.rows().iter().find_map(|row| pinyin(row))) {
+        let mut checks = vec![];
+        if let Some(printed) = machine.as_ref().and_then(|machine| machine.names.clone()) {
+            checks.push(checked("matches_mrz", text::name(&printed) == text::name(&plain(&run))));
+        }
+        reader.text("pinyin", &run, checks);
+    }
+    let birth = reader.fitting("birth_date", |read| date::first(read).is_some());
+    reader.date("birth_date", &birth, |date| {
+        holder.as_ref().map(|holder| checked("matches_mrz", holder.birth == date)).into_iter().collect()
+    });
+    read_sex(&mut reader, "");
+    let labelled = reader.fitting("valid_period", |read| period(read).is_some());
+    let dates = [labelled].into_iter().chain(page.rows().iter().cloned()).find(|run| period(&plain(run)).is_some());
+    if let Some((start, Some(end))) = dates.and_then(|run| add_period(&mut reader, "valid_period", &run)) {
+        reader.check("valid_period", checked("span", validity::travel_span_holds(start, end)));
+        if let Some(holder) = &holder {
+            reader.check("valid_period", checked("matches_mrz", holder.expiry == end));
+        }
+    }
+    let issuer = only(&reader.fitting("issuer", |read| read.chars().filter(|c| !c.is_ascii()).count() >= 4), |c| !c.is_ascii());
+    reader.text("issuer", &issuer, vec![]);
+    let place = only(&reader.fitting("issue_place", |read| read.chars().any(|c| !c.is_ascii())), |c| !c.is_ascii());
+    reader.text("issue_place", &place, vec![]);
+    if kind == DocumentKind::TaiwanCompatriot {
+        let count = only(&reader.fitting("issue_count", |read| read.chars().any(|c| c.is_ascii_digit())), |c| c.is_ascii_digit());
+        let count: Run = count.into_iter().take(2).collect();
+        reader.text("issue_count", &count, vec![]);
+    }
+    if let Some(machine) = machine {
+        reader.code("mrz1", &machine.run, &machine.line, machine.checks);
+    }
+    reader.finish()
+}
+
+/// What the machine line says, and where it stands.
+struct Machine {
+    line: String,
+    run: Run,
+    holder: Option<mrz::Holder>,
+    names: Option<String>,
+    checks: Vec<super::Check>,
+}
+
+/// The machine-readable lines from top to bottom; one that was detected in pieces is one row.
+pub(super) fn machine_lines(page: &Page) -> Vec<Run> {
+    let is_one = |run: &[Placed]| mrz::looks_like_one(&plain(run));
+    page.rows()
+        .iter()
+        .flat_map(|row| match is_one(row) {
+            true => vec![row.clone()],
+            false => row.chunk_by(|a, b| a.line == b.line).filter(|line| is_one(line)).map(<[Placed]>::to_vec).collect(),
+        })
+        .collect()
+}
+
+fn machine_line(page: &Page) -> Option<Machine> {
+    let lines = machine_lines(page);
+    if let [first, second, third, ..] = lines.as_slice()
+        && let Some((read, holder, names)) = mrz::card_of_three([&plain(first), &plain(second), &plain(third)])
+    {
+        let checks = vec![checked("check_digits", true)];
+        return Some(Machine { line: read[0].clone(), run: first.clone(), holder: Some(holder), names: Some(names), checks });
+    }
+    let run = lines.last()?.clone();
+    let card = mrz::card(&plain(&run));
+    let mut checks = vec![checked("check_digits", card.is_some())];
+    if card.as_ref().is_some_and(|card| card.repaired) {
+        checks.push(checked("repaired_uniquely", true));
+    }
+    let line = card.as_ref().map_or_else(|| mrz::clean(&plain(&run)), |card| card.line.clone());
+    Some(Machine { line, run, holder: card.map(|card| card.holder), names: None, checks })
+}
+
+/// The number: behind its label, else the first word on the page that has its form.
+fn number(reader: &Reader<'_>, kind: DocumentKind, holds: fn(&str) -> bool) -> Option<(String, Run)> {
+    let labelled = [reader.beside("number"), reader.near("number")];
+    let words = labelled.iter().chain(reader.page.rows()).flat_map(|run| words(run));
+    let put = |run: &Run| -> String {
+        let letters = usize::from(kind != DocumentKind::TaiwanCompatriot);
+        let second = run.get(1).is_some_and(|p| p.character.is_ascii_alphabetic() && !matches!(p.character, 'O' | 'I' | 'o' | 'i' | 'l'));
+        run.iter()
+            .enumerate()
+            .map(|(at, p)| match at {
+                0 if letters == 1 => text::as_letter(p.character),
+                1 if letters == 1 && second && kind == DocumentKind::HkmoPermit => p.character.to_ascii_uppercase(),
+                10 if letters == 0 => p.character.to_ascii_uppercase(),
+                _ => text::as_digit(p.character),
+            })
+            .collect()
+    };
+    words.map(|run| (put(&run), run)).find(|(number, _)| holds(number))
+}
+
+/// Stretches of letters and digits, cut at other characters and wide gaps.
+fn words(run: &[Placed]) -> Vec<Run> {
+    let mut out: Vec<Run> = vec![Run::new()];
+    for placed in run {
+        let apart =
+            out.last().and_then(|word| word.last()).is_some_and(|last| placed.left - last.right > last.height || placed.line != last.line);
+        if apart || !placed.character.is_ascii_alphanumeric() {
+            out.push(Run::new());
+        }
+        if placed.character.is_ascii_alphanumeric()
+            && let Some(word) = out.last_mut()
+        {
+            word.push(*placed);
+        }
+    }
+    out.retain(|word| !word.is_empty());
+    out
+}
+
+/// SURNAME, GIVEN: capitals with one comma, by itself on a line.
+pub(super) fn pinyin(run: &[Placed]) -> Option<Run> {
+    run.chunk_by(|a, b| a.line == b.line).find_map(|line| {
+        let letters: Run = only(line, |c| c.is_ascii_alphabetic() || matches!(c, ',' | '-' | '.' | '\''));
+        let letters = trimmed(&letters).to_vec();
+        let read = plain(&letters);
+        let capitals = read.chars().filter(char::is_ascii_uppercase).count();
+        let named = read.contains([',', '.']) && capitals >= 3 && read.chars().all(|c| !c.is_ascii_lowercase());
+        (named && letters.len() + 1 >= line.len()).then_some(letters)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Field, layout::testing::page},
+        *,
+    };
+
+    #[test]
+    fn values_below_their_labels_are_read_and_agree_with_the_machine_line() {
+        let lines = [
+            (200.0, 0.0, "往来港澳通行证"),
+            (700.0, 0.0, "C88608477"),
+            (300.0, 80.0, "姓名"),
+            (300.0, 115.0, "张三"),
+            (300.0, 150.0, "ZHANG, SAN"),
+            (300.0, 200.0, "出生日期"),
+            (550.0, 200.0, "性别"),
+            (300.0, 235.0, "1981.08.03"),
+            (550.0, 235.0, "女"),
+            (300.0, 280.0, "有效期限"),
+            (300.0, 315.0, "2014.05.20-2024.05.19"),
+            (300.0, 360.0, "签发机关"),
+            (550.0, 360.0, "签发地点"),
+            (300.0, 395.0, "公安部出入境管理局"),
+            (550.0, 395.0, "北京"),
+            (0.0, 480.0, "CSC886084772<2405196<8108037<3"),
+        ];
+        let fields = read(DocumentKind::HkmoPermit, &page(&lines));
+        for (name, value) in [
+            ("number", "C88608477"),
+            ("name", "张三"),
+            ("pinyin", "ZHANG, SAN"),
+            ("birth_date", "1981.08.03"),
+            ("sex", "女"),
+            ("valid_period", "2014.05.20-2024.05.19"),
+            ("issuer", "公安部出入境管理局"),
+            ("issue_place", "北京"),
+        ] {
+            assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
+        }
+        assert!(fields["mrz1"].value.starts_with("CSC886084772<240519"));
+    }
+
+    #[test]
+    fn values_beside_their_labels_are_read() {
+        let lines = [
+            (300.0, 0.0, "台湾居民来往大陆通行证"),
+            (300.0, 60.0, "证件号码"),
+            (450.0, 60.0, "O7883324"),
+            (100.0, 100.0, "姓名"),
+            (200.0, 100.0, "王俊傑"),
+            (200.0, 140.0, "WANG,CHUN-CHIEH"),
+            (100.0, 180.0, "出生日期 2009.02.02性别"),
+            (480.0, 180.0, "男"),
+            (100.0, 220.0, "有效期限"),
+            (200.0, 220.0, "2016.07.22-2021.07.21"),
+            (100.0, 260.0, "签发机关"),
+            (200.0, 260.0, "公安部出入境管理局"),
+            (100.0, 300.0, "签发地点"),
+            (200.0, 300.0, "上海"),
+            (350.0, 300.0, "签发次数"),
+            (450.0, 300.0, "08"),
+        ];
+        let fields = read(DocumentKind::TaiwanCompatriot, &page(&lines));
+        for (name, value) in [
+            ("number", "07883324"),
+            ("pinyin", "WANG, CHUN-CHIEH"),
+            ("birth_date", "2009.02.02"),
+            ("sex", "男"),
+            ("issuer", "公安部出入境管理局"),
+            ("issue_place", "上海"),
+            ("issue_count", "08"),
+        ] {
+            assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
+        }
+        assert!(fields.values().all(Field::checks_pass), "{fields:?}");
+    }
+}

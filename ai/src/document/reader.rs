@@ -1,0 +1,230 @@
+//! Builds the fields of a page: takes the text that the layout gives a label, puts it into form, and records what it was
+//! put to. One reader per page; each kind of document says which labels it has and what each value must look like.
+
+use chrono::NaiveDate;
+
+use super::{
+    Check, Field, Fields, date,
+    layout::{Label, Page, Placed, Run, Values, plain},
+    text,
+};
+
+/// Letters further apart than this share of the print's height are of two words.
+const WORD_GAP: f32 = 0.28;
+
+pub(super) struct Reader<'a> {
+    pub page: &'a Page,
+    beside: Values,
+    near: Values,
+    fields: Fields,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(page: &'a Page, labels: &[Label]) -> Self {
+        Self { page, beside: page.values(labels), near: page.nearby(labels), fields: Fields::new() }
+    }
+
+    /// The text right of the label and in the lines that go on there.
+    pub fn beside(&self, name: &str) -> Run {
+        self.beside.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The text next to the label, below it where nothing is nearer.
+    pub fn near(&self, name: &str) -> Run {
+        self.near.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Whichever of the two has the shape of the value; the first when neither has.
+    pub fn fitting(&self, name: &str, fits: impl Fn(&str) -> bool) -> Run {
+        let (beside, near) = (self.beside(name), self.near(name));
+        if fits(&plain(&beside)) || !fits(&plain(&near)) { beside } else { near }
+    }
+
+    /// The same where values stand below their labels.
+    pub fn fitting_near(&self, name: &str, fits: impl Fn(&str) -> bool) -> Run {
+        let (near, beside) = (self.near(name), self.beside(name));
+        if fits(&plain(&near)) || !fits(&plain(&beside)) { near } else { beside }
+    }
+
+    /// A field with its printed and its canonical form; nothing where nothing was read.
+    pub fn add(&mut self, name: &str, run: &[Placed], value: String, canonical: String, checks: Vec<Check>) {
+        if run.is_empty() || value.is_empty() {
+            return;
+        }
+        let letters = run.iter().filter(|p| p.character.is_alphanumeric());
+        let field = Field {
+            value,
+            canonical,
+            raw: run.iter().map(|p| p.raw).collect(),
+            confidence: letters.map(|p| p.confidence).fold(1.0, f32::min),
+            quad: self.page.quad(run),
+            checks,
+        };
+        self.fields.insert(name.to_owned(), field);
+    }
+
+    /// Plain text.
+    pub fn text(&mut self, name: &str, run: &[Placed], checks: Vec<Check>) {
+        let run = trimmed(run);
+        self.add(name, run, display(run), text::normalise(&plain(run)), checks);
+    }
+
+    /// A code, already put right.
+    pub fn code(&mut self, name: &str, run: &[Placed], code: &str, checks: Vec<Check>) {
+        self.add(name, run, code.to_owned(), code.to_owned(), checks);
+    }
+
+    /// The first date in the run as it is printed; nothing where there is none.
+    pub fn date(&mut self, name: &str, run: &[Placed], checks: impl FnOnce(NaiveDate) -> Vec<Check>) -> Option<NaiveDate> {
+        let read = plain(run);
+        // Two boxes may overlap and both show a digit; then the line that is a date by itself counts.
+        let lines = run.chunk_by(|a, b| a.line == b.line).map(|line| (plain(line), line.to_vec()));
+        let (found, run) = match date::first(&read) {
+            Some(found) => (found, run.to_vec()),
+            None => lines.into_iter().find_map(|(read, run)| Some((date::first(&read)?, run)))?,
+        };
+        let run: Run = run.get(found.at.clone()).unwrap_or_default().to_vec();
+        self.add(name, &run, found.printed, found.date.to_string(), checks(found.date));
+        Some(found.date)
+    }
+
+    /// The longest of the words that the run begins with, or the one that it is with a character misread.
+    pub fn word(&mut self, name: &str, run: &[Placed], words: &[&str], checks: Vec<Check>) {
+        let read = plain(run);
+        let exact = words.iter().filter(|word| read.starts_with(**word)).max_by_key(|word| word.chars().count());
+        let near = || {
+            let mut near = words.iter().filter(|word| word.chars().count() >= 3 && text::distance(&read, word, 1) == 1);
+            near.next().filter(|_| near.next().is_none())
+        };
+        match exact.or_else(near) {
+            Some(word) => {
+                let run = &run[..word.chars().count().min(run.len())];
+                self.add(name, run, (*word).to_owned(), (*word).to_owned(), checks);
+            }
+            None => self.text(name, run, checks),
+        }
+    }
+
+    /// Marks a field that was added.
+    pub fn check(&mut self, name: &str, check: Check) {
+        if let Some(field) = self.fields.get_mut(name) {
+            field.checks.push(check);
+        }
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name)
+    }
+
+    pub fn finish(self) -> Fields {
+        self.fields
+    }
+}
+
+pub(super) fn checked(name: &str, passed: bool) -> Check {
+    Check { name: name.to_owned(), passed }
+}
+
+/// The run as it is printed: simplified, half width letters and digits, no spaces but those between words of Latin letters.
+pub(super) fn display(run: &[Placed]) -> String {
+    let mut out = String::new();
+    for (at, placed) in run.iter().enumerate() {
+        if let Some(before) = at.checked_sub(1).map(|before| &run[before]) {
+            let word = |c: char| c.is_ascii_alphabetic();
+            let apart = before.line != placed.line || placed.left - before.right > placed.height * WORD_GAP;
+            if (apart && word(before.raw) && word(placed.raw)) || (matches!(before.raw, ',' | '，') && word(placed.raw)) {
+                out.push(' ');
+            }
+        }
+        out.push(text::printed(placed.raw));
+    }
+    out
+}
+
+/// Without the marks that stray to the ends: points, dashes and the like.
+pub(super) fn trimmed(run: &[Placed]) -> &[Placed] {
+    let stray = |p: &Placed| matches!(p.character, ':' | '.' | ',' | '·' | '-' | '_' | '|' | '\'' | '"' | '*' | '~' | '=' | ';' | '`');
+    let start = run.iter().position(|p| !stray(p)).unwrap_or(run.len());
+    let end = run.iter().rposition(|p| !stray(p)).map_or(start, |last| last + 1);
+    &run[start..end]
+}
+
+/// The characters of the run that satisfy a rule.
+pub(super) fn only(run: &[Placed], keep: impl Fn(char) -> bool) -> Run {
+    run.iter().copied().filter(|p| keep(p.character)).collect()
+}
+
+/// A code of `length` characters within the run: each position's own reading first, then, when no stretch of the run holds, the one
+/// whose single doubtful character has exactly one alternative with which it holds. The flag says that this was needed.
+pub(super) fn find_code(
+    run: &[Placed],
+    length: usize,
+    put: impl Fn(usize, char) -> char,
+    plausible: impl Fn(&str) -> bool,
+    holds: impl Fn(&str) -> bool,
+) -> Option<(String, Run, bool)> {
+    let letters = only(run, |c| c.is_ascii_alphanumeric() || c == '零');
+    let read = |window: &[Placed]| -> String { window.iter().enumerate().map(|(at, p)| put(at, p.character)).collect() };
+    let candidates: Vec<(String, &[Placed])> =
+        letters.windows(length).map(|window| (read(window), window)).filter(|(code, _)| plausible(code)).collect();
+    if let Some((code, window)) = candidates.iter().find(|(code, _)| holds(code)) {
+        return Some((code.clone(), window.to_vec(), false));
+    }
+    let mut repairs: Vec<(String, &[Placed])> = Vec::new();
+    for (code, window) in &candidates {
+        for (at, placed) in window.iter().enumerate() {
+            for alternative in placed.alternatives.into_iter().flatten() {
+                let repaired: String = code.chars().enumerate().map(|(i, c)| if i == at { put(at, alternative) } else { c }).collect();
+                if plausible(&repaired) && holds(&repaired) && !repairs.iter().any(|(known, _)| *known == repaired) {
+                    repairs.push((repaired, window));
+                }
+            }
+        }
+    }
+    if let [(code, window)] = repairs.as_slice() {
+        return Some((code.clone(), window.to_vec(), true));
+    }
+    candidates.first().map(|(code, window)| (code.clone(), window.to_vec(), false))
+}
+
+/// The checks of a code: `own` and, when it took one, the repair.
+pub(super) fn with_repair(mut checks: Vec<Check>, repaired: bool) -> Vec<Check> {
+    if repaired {
+        checks.push(checked("repaired_uniquely", true));
+    }
+    checks
+}
+
+/// The first number in the text with its place, such as an area or a floor.
+pub(super) fn number_in(run: &[Placed]) -> Option<(f64, Run)> {
+    let digit = |p: &Placed| p.character.is_ascii_digit();
+    let start = run.iter().position(digit)?;
+    let end = start + run[start..].iter().take_while(|p| digit(p) || p.character == '.').count();
+    let read = plain(&run[start..end]);
+    Some((read.trim_end_matches('.').parse().ok()?, run[start..end].to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::layout::testing::page, *};
+
+    #[test]
+    fn a_code_that_fails_takes_the_only_alternative_that_holds() {
+        let page = page(&[(0.0, 0.0, "12345")]);
+        let mut run = page.rows()[0].clone();
+        let find = |run: &[Placed]| {
+            find_code(run, 5, |_, c| c, |_| true, |code| code == "12845" || code == "12945").map(|found| (found.0, found.2))
+        };
+        assert_eq!(find(&run), Some(("12345".to_owned(), false)));
+        run[2].alternatives[0] = Some('8');
+        assert_eq!(find(&run), Some(("12845".to_owned(), true)));
+        run[2].alternatives[1] = Some('9');
+        assert_eq!(find(&run), Some(("12345".to_owned(), false)), "two ways are none");
+    }
+
+    #[test]
+    fn words_of_letters_keep_their_space() {
+        let page = page(&[(0.0, 0.0, "ZHANG, SAN FENG"), (0.0, 60.0, "张 三12 号")]);
+        assert_eq!(page.rows().iter().map(|row| display(row)).collect::<Vec<_>>(), ["ZHANG, SAN FENG", "张三12号"]);
+    }
+}
