@@ -9,7 +9,7 @@ use super::{
     text,
 };
 
-const LABELS: [Label; 17] = [
+pub(super) const LABELS: [Label; 17] = [
     Label::inline("code", &["统一社会信用代码", "社会信用代码", "注册号"]),
     Label::new("name", &["名称", "企业名称", "字号名称", "名", "称"]),
     Label::new("kind", &["类型", "主体类型", "企业类型", "公司类型", "类", "型"]),

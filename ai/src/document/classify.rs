@@ -142,6 +142,15 @@ fn codes(page: &Page) -> Vec<(DocumentKind, f32, bool)> {
         if windows(&code, check::UNIT_CODE_CHARS).any(check::unit_code_holds) {
             add(DeedNew, 3.0, true);
         }
+        // The inner cover of a new deed says only for whom it is.
+        if read.contains("不动产权利人") {
+            add(DeedNew, 5.0, false);
+        }
+        if let Some((start, Some(end))) = super::id_card::period(&read).filter(|_| read.len() < 60)
+            && super::validity::temporary_span_holds(start, end)
+        {
+            add(TempId, 7.0, false);
+        }
         if read.contains("不动产权第") {
             add(DeedNew, 4.0, true);
         }

@@ -12,7 +12,11 @@ const EMPTY_LABEL: f32 = 0.6;
 const LEFT_OVER_ROW: f32 = 1.2;
 /// Lines of one value follow each other within this many heights; each further height costs.
 const LINE_GAP_MAX: f32 = 1.8;
-const LINE_GAP_HEIGHT: f32 = 2.0;
+const LINE_GAP_HEIGHT: f32 = 6.0;
+/// Rows closer than this share of a height are one row that was boxed apart.
+const ROW_MIN: f32 = 0.7;
+/// The lines of one value are as far apart as the closest lines of the column, give or take this factor.
+const PITCH_SLACK: f32 = 1.3;
 /// What no sound page has; finite, so that an unsound one still gets the least wrong answer.
 const IMPOSSIBLE: f32 = 1000.0;
 
@@ -44,7 +48,8 @@ pub fn assign(labels: &[FoundLabel], pieces: Vec<Piece>) -> Vec<(&'static str, R
     let mut out: Vec<(&'static str, Run)> = Vec::new();
     for (column, mut rows) in columns.iter().zip(dealt) {
         rows.sort_by(|a, b| a.y.total_cmp(&b.y));
-        for (row, label) in deal(column, labels, &rows).into_iter().enumerate() {
+        let pitch = pitch(&rows);
+        for (row, label) in deal(column, labels, &rows, pitch).into_iter().enumerate() {
             let Some(label) = label else { continue };
             let mut pieces = std::mem::take(&mut rows[row].pieces);
             pieces.sort_by(|a, b| a.left().total_cmp(&b.left()));
@@ -68,7 +73,7 @@ struct Row {
 /// Columns of two labels or more, from left to right, each from top to bottom.
 fn columns(labels: &[FoundLabel]) -> Vec<Vec<usize>> {
     let near = |a: &FoundLabel, b: &FoundLabel| {
-        let tolerance = a.height.max(b.height) * COLUMN_TOLERANCE;
+        let tolerance = a.height.min(b.height) * COLUMN_TOLERANCE;
         (a.left - b.left).abs() < tolerance || (a.left + a.right - b.left - b.right).abs() / 2.0 < tolerance
     };
     let mut columns: Vec<Vec<usize>> = Vec::new();
@@ -119,7 +124,7 @@ fn add_to_rows(rows: &mut Vec<Row>, piece: Piece, label: Option<usize>) {
 }
 
 /// For each row its label, such that labels and rows keep their order and the total misplacement is least.
-fn deal(column: &[usize], labels: &[FoundLabel], rows: &[Row]) -> Vec<Option<usize>> {
+fn deal(column: &[usize], labels: &[FoundLabel], rows: &[Row], pitch: f32) -> Vec<Option<usize>> {
     // best[k][i]: least cost when the first k labels have been served from the first i rows, and where the last
     // served block began and ended.
     let mut best = vec![vec![(IMPOSSIBLE, 0, 0); rows.len() + 1]; column.len() + 1];
@@ -129,7 +134,7 @@ fn deal(column: &[usize], labels: &[FoundLabel], rows: &[Row]) -> Vec<Option<usi
     for k in 1..=column.len() {
         for end in 0..=rows.len() {
             for start in 0..=end {
-                let block = block_cost(column[k - 1], &labels[column[k - 1]], &rows[start..end]);
+                let block = block_cost(column[k - 1], &labels[column[k - 1]], &rows[start..end], pitch);
                 let cost = best[k - 1][start].0 + block;
                 if cost < best[k][end].0 {
                     best[k][end] = (cost, start, end);
@@ -158,14 +163,21 @@ fn left_over(rows: &[Row]) -> f32 {
     rows.iter().map(|row| if row.label.is_some() { IMPOSSIBLE } else { LEFT_OVER_ROW }).sum()
 }
 
-fn block_cost(at: usize, label: &FoundLabel, rows: &[Row]) -> f32 {
+/// The distance of lines of one value: the least there is between rows of the column.
+fn pitch(rows: &[Row]) -> f32 {
+    let gaps = rows.windows(2).map(|pair| (pair[1].y - pair[0].y, pair[0].height.min(pair[1].height)));
+    gaps.filter(|(gap, height)| *gap > height * ROW_MIN).map(|(gap, _)| gap).fold(f32::MAX, f32::min)
+}
+
+fn block_cost(at: usize, label: &FoundLabel, rows: &[Row], pitch: f32) -> f32 {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return EMPTY_LABEL };
     if rows.iter().any(|row| row.label.is_some_and(|own| own != at)) {
         return IMPOSSIBLE;
     }
     let height = label.height.max(1.0);
     let misplaced = (first.y - label.y).abs().min(((first.y + last.y) / 2.0 - label.y).abs()) / height;
-    let gaps: f32 = rows.windows(2).map(|pair| ((pair[1].y - pair[0].y) / height - LINE_GAP_MAX).max(0.0)).sum();
+    let gap_max = (pitch * PITCH_SLACK / height).clamp(1.0, LINE_GAP_MAX);
+    let gaps: f32 = rows.windows(2).map(|pair| ((pair[1].y - pair[0].y) / height - gap_max).max(0.0)).sum();
     misplaced * MISPLACED_HEIGHT + gaps * LINE_GAP_HEIGHT
 }
 

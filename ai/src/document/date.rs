@@ -32,7 +32,9 @@ pub fn first(text: &str) -> Option<Found> {
 fn travel(text: &str) -> Option<Found> {
     const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
     let upper: Vec<char> = text.chars().map(|c| c.to_ascii_uppercase()).collect();
-    let is = |at: usize, word: &str| word.chars().enumerate().all(|(i, c)| upper.get(at + i) == Some(&c));
+    let is = |at: usize, word: &str| {
+        word.chars().enumerate().all(|(i, c)| upper.get(at + i).is_some_and(|read| *read == c || super::text::as_letter(*read) == c))
+    };
     let (at, month) = (0..upper.len()).find_map(|at| Some((at, MONTHS.iter().position(|month| is(at, month))?)))?;
     let year_at = (at + 3..upper.len().min(at + 7)).find(|&i| upper[i].is_ascii_digit())?;
     let (year, end) = number(&upper, year_at, 4).filter(|(_, end)| end - year_at == 4)?;

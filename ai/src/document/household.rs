@@ -10,12 +10,13 @@ use super::{
     id_card::{find_number, id_number_checks, read_sex},
     layout::{Label, Page, Placed, Run, plain},
     reader::{Reader, checked, only, with_repair},
+    text,
     vocabulary::{BLOOD, ETHNICITIES, HOUSEHOLD_TYPES, MARITAL, MILITARY, RELATIONS},
 };
 
-const HEAD_LABELS: [Label; 12] = [
+pub(super) const HEAD_LABELS: [Label; 12] = [
     Label::inline("household_type", &["户别"]),
-    Label::inline("head_name", &["户主姓名", "户主", "+姓名"]),
+    Label::inline("head_name", &["户主姓名", "户姓主名", "户主", "+姓名"]),
     Label::inline("household_number", &["户号"]),
     Label::new("address", &["住址"]),
     Label::inline("issue_date", &["签发日期", "签发", "年月日签发"]),
@@ -27,7 +28,7 @@ const HEAD_LABELS: [Label; 12] = [
     Label::new("-district", &["居(村)委会", "派出所"]),
     Label::new("-notes", &["注意事项"]),
 ];
-const MEMBER_LABELS: [Label; 24] = [
+pub(super) const MEMBER_LABELS: [Label; 24] = [
     Label::new("name", &["姓名"]),
     Label::new("relation", &["户主或与户主关系", "户主或与", "与户主关系", "+户主关系"]),
     Label::new("former_name", &["曾用名"]),
@@ -45,7 +46,7 @@ const MEMBER_LABELS: [Label; 24] = [
     Label::inline("marital_status", &["婚姻状况", "婚姻", "+状况"]),
     Label::inline("military_status", &["兵役状况", "兵役", "+状况"]),
     Label::inline("employer", &["服务处所"]),
-    Label::inline("occupation", &["职业"]),
+    Label::inline("occupation", &["职业", "职"]),
     Label::new(
         "moved_in_city",
         &[
@@ -108,6 +109,14 @@ pub fn member(page: &Page) -> Fields {
         [("relation", &RELATIONS[..]), ("marital_status", &MARITAL), ("military_status", &MILITARY), ("blood_type", &BLOOD)]
     {
         let run = reader.fitting(name, |read| words.iter().any(|word| read.starts_with(word)));
+        let letter = |p: &Placed| {
+            if name == "blood_type" {
+                Placed { character: text::as_letter(p.character), raw: text::as_letter(p.character), ..*p }
+            } else {
+                *p
+            }
+        };
+        let run: Run = run.iter().map(letter).collect();
         let whole = words.contains(&plain(&run).as_str());
         if whole { reader.text(name, &run, vec![]) } else { reader.word(name, &run, words, vec![]) }
     }
@@ -122,8 +131,12 @@ pub fn member(page: &Page) -> Fields {
     reader.date("birth_date", &run, |date| {
         vec![checked("matches_number", check::id_number_birth(&id_number).is_none_or(|birth| birth == date))]
     });
-    let run = reader.fitting("height", |read| read.chars().any(|c| c.is_ascii_digit()));
-    reader.text("height", &run, vec![]);
+    let run = reader.fitting_near("height", |read| read.starts_with(|c: char| c.is_ascii_digit()));
+    let count = run
+        .iter()
+        .take_while(|p| p.character.is_ascii_digit() || matches!(p.character, '.' | '厘' | '米' | '公' | '分' | 'c' | 'm' | 'C' | 'M'))
+        .count();
+    reader.text("height", &run[..count], vec![]);
     if let Some((number, run, repaired)) = number {
         reader.code("id_number", &run, &number, with_repair(id_number_checks(&number), repaired));
     }

@@ -14,7 +14,7 @@ use super::{
     vocabulary::ETHNICITIES,
 };
 
-const LABELS: [Label; 10] = [
+pub(super) const LABELS: [Label; 10] = [
     Label::new("name", &["姓名"]),
     Label::new("sex", &["性别"]),
     Label::inline("ethnicity", &["民族"]),
@@ -77,8 +77,17 @@ fn read_back(reader: &mut Reader<'_>) -> Option<(NaiveDate, Option<NaiveDate>)> 
     let named = ISSUER_ENDS.iter().any(|end| plain(&issuer).trim_end_matches('.').ends_with(end));
     reader.text("issuer", &issuer, vec![checked("office", named)]);
     let labelled = reader.fitting("valid_period", |read| period(read).is_some());
-    let run = [labelled].into_iter().chain(reader.page.rows().iter().cloned()).find(|run| period(&plain(run)).is_some())?;
+    let run = find_period(reader.page, labelled)?;
     add_period(reader, "valid_period", &run)
+}
+
+/// The line with both ends of a period: among the label's text, then anywhere; then the label's text as a whole.
+pub(super) fn find_period(page: &Page, labelled: Run) -> Option<Run> {
+    let lines = |run: &[Placed]| run.chunk_by(|a, b| a.line == b.line).map(<[Placed]>::to_vec).collect::<Vec<_>>();
+    let is_period = |run: &Run| period(&plain(run)).is_some();
+    let own = lines(&labelled).into_iter().find(is_period);
+    let any = || page.rows().iter().flat_map(|row| lines(row)).find(is_period);
+    own.or_else(any).or_else(|| Some(labelled).filter(is_period)).or_else(|| page.rows().iter().find(|row| is_period(row)).cloned())
 }
 
 /// `2010.01.01-2030.01.01`, `2010.01.01-长期`: printed so whatever became of the points.
@@ -113,7 +122,12 @@ pub(super) fn period(read: &str) -> Option<(NaiveDate, Option<NaiveDate>)> {
 /// 男 or 女 after the label, or as the number says where the label's text holds neither.
 pub(super) fn read_sex(reader: &mut Reader<'_>, id_number: &str) {
     let read = reader.fitting("sex", |read| read.contains(['男', '女']));
-    let sex: Run = only(&read, |c| matches!(c, '男' | '女')).into_iter().take(1).collect();
+    let mut sex: Run = only(&read, |c| matches!(c, '男' | '女')).into_iter().take(1).collect();
+    if sex.is_empty() {
+        // The label was lost: a line that says nothing else.
+        let lines = reader.page.rows().iter().flat_map(|row| row.chunk_by(|a, b| a.line == b.line));
+        sex = lines.filter(|line| matches!(plain(line).as_str(), "男" | "女")).take(1).flatten().copied().collect();
+    }
     let matches = check::id_number_sex(id_number).is_none_or(|expected| plain(&sex) == expected);
     reader.text("sex", &sex, vec![matches_number(matches)]);
 }

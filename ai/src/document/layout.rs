@@ -75,6 +75,8 @@ pub struct Page {
 const SPECK_CONFIDENCE: f32 = 0.7;
 /// Lines this close in height, as a share of the smaller one's height, stand in one row.
 const SAME_ROW: f32 = 0.5;
+/// A line of several characters this much higher than wide stands upright.
+const UPRIGHT: f32 = 1.6;
 /// A gap wider than this share of the height separates a label from the text before it.
 const LABEL_GAP: f32 = 0.45;
 /// Letters of a label that is set wide stand at most this many heights apart.
@@ -88,6 +90,7 @@ impl Page {
         let (sin, cos) = (-tilt).sin_cos();
         let level = |[x, y]: [f32; 2]| [x * cos - y * sin, x * sin + y * cos];
         let sound = lines.iter().enumerate().filter(|(_, line)| line.glyphs.len() > 1 || line.confidence() > SPECK_CONFIDENCE);
+        let sound = sound.filter(|(_, line)| !is_mark(line));
         let mut placed: Vec<Run> = sound.map(|(at, line)| place(at, line, &level)).collect();
         placed.retain(|run| !run.is_empty());
         Self { rows: rows(placed), tilt }
@@ -96,6 +99,45 @@ impl Page {
     /// The text row by row, from top to bottom; a row may run over several lines side by side.
     pub fn rows(&self) -> &[Run] {
         &self.rows
+    }
+
+    /// The page without a stretch of text that is no part of any label's value.
+    pub fn without(&self, run: &[Placed]) -> Self {
+        let keep = |p: &&Placed| !run.contains(p);
+        let rows = self.rows.iter().map(|row| row.iter().filter(keep).copied().collect::<Run>()).filter(|row| !row.is_empty()).collect();
+        Self { rows, tilt: self.tilt }
+    }
+
+    /// The part of the page left of the widest empty strip before `word`, where that stands in the right half as the head of a second
+    /// page of an opened booklet; the whole page otherwise.
+    pub fn left_page(&self, word: &str) -> Self {
+        let whole = || self.clone();
+        let all = || self.rows.iter().flatten();
+        let (from, to) = all().fold((f32::MAX, f32::MIN), |(from, to), p| (from.min(p.left), to.max(p.right)));
+        let head = self.rows.iter().find_map(|row| (0..row.len()).find(|&at| plain(&row[at..]).starts_with(word)).map(|at| row[at].left));
+        let middle = from + (to - from) * 0.4;
+        let Some(head) = head.filter(|head| *head > from + (to - from) * 0.5) else { return whole() };
+        let mut spans: Vec<(f32, f32)> = all().map(|p| (p.left, p.right)).collect();
+        spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (mut reached, mut widest) = (from, (0.0, 0.0));
+        for (left, right) in spans {
+            let (start, end) = (reached.max(middle), left.min(head + 1.0));
+            if end - start > widest.1 - widest.0 {
+                widest = (start, end);
+            }
+            reached = reached.max(right);
+        }
+        let cut = (widest.0 + widest.1) / 2.0;
+        if widest.1 <= widest.0 {
+            return whole();
+        }
+        let rows = self
+            .rows
+            .iter()
+            .map(|row| row.iter().filter(|p| p.left < cut).copied().collect::<Run>())
+            .filter(|row| !row.is_empty())
+            .collect();
+        Self { rows, tilt: self.tilt }
     }
 
     /// The box around the characters, in pixels of the upright image.
@@ -301,6 +343,7 @@ impl FoundLabel {
 struct Candidate<'a> {
     label: &'a Label,
     length: usize,
+    exact: bool,
     /// Whether the word is only the second line of its label.
     tail: bool,
 }
@@ -310,6 +353,11 @@ fn take(found: &mut Vec<FoundLabel>, row: &[Placed], candidate: &Candidate<'_>) 
     let new = FoundLabel::new(candidate.label, &row[..candidate.length]);
     match found.iter().position(|known| known.name == new.name) {
         None if candidate.tail => None,
+        // What is no field's label ends the value before it wherever it stands.
+        Some(_) if new.name.starts_with('-') => {
+            found.push(new);
+            Some(found.len() - 1)
+        }
         None => {
             found.push(new);
             Some(found.len() - 1)
@@ -337,10 +385,10 @@ fn labels_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> Vec<Candidat
             let tail = word.starts_with('+');
             let (length, exact) = matched(&row[at..], word.trim_start_matches('+'))?;
             // Behind another value only a label that is surely read begins.
-            (open || exact).then_some(Candidate { label, length, tail })
+            (open || exact).then_some(Candidate { label, length, exact, tail })
         })
         .collect();
-    candidates.sort_by_key(|candidate| std::cmp::Reverse(candidate.length));
+    candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.length), !candidate.exact));
     candidates
 }
 
@@ -401,11 +449,25 @@ fn tilt(lines: &[Line]) -> f32 {
     0.0
 }
 
+/// Whether the line is nothing but a mark across the page (样本, once or more), which belongs to no value.
+fn is_mark(line: &Line) -> bool {
+    const MARK: [char; 6] = ['样', '本', '木', '祥', '张', '例'];
+    let read: Vec<char> = line.glyphs.iter().filter_map(|glyph| text::fold(glyph.character)).collect();
+    let known = read.iter().filter(|c| MARK.contains(c)).count();
+    read.len() > 1 && known == read.len() && (read.contains(&'样') || read.contains(&'祥'))
+}
+
+/// The characters with their places; none for a line that stands upright.
 fn place(at: usize, line: &Line, level: &impl Fn([f32; 2]) -> [f32; 2]) -> Run {
     let [top_left, top_right, bottom_right, bottom_left] = line.quad.map(level);
     let middle = |a: [f32; 2], b: [f32; 2]| [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0];
     let (start, end) = (middle(top_left, bottom_left), middle(top_right, bottom_right));
     let height = (bottom_left[1] - top_left[1]).hypot(bottom_left[0] - top_left[0]);
+    let width = (top_right[0] - top_left[0]).hypot(top_right[1] - top_left[1]);
+    // Headings set downwards and the ornaments of a frame are no part of any row.
+    if line.glyphs.len() > 1 && height > width * UPRIGHT {
+        return Run::new();
+    }
     let between = |share: f32, axis: usize| start[axis] + (end[axis] - start[axis]) * share;
     line.glyphs
         .iter()

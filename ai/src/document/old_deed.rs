@@ -13,7 +13,7 @@ use super::{
     vocabulary::CO_OWNERSHIP,
 };
 
-const LABELS: [Label; 27] = [
+pub(super) const LABELS: [Label; 27] = [
     Label::new("owner", &["房屋所有权人", "房地产权利人", "房屋所有人", "所有权人", "权利人", "权属人", "产权人", "房地产权属人"]),
     Label::inline("co_ownership", &["共有情况", "共有人", "共有人情况", "房屋共有人", "占有房屋份额", "占有份额"]),
     Label::new("location", &["房屋坐落", "房地坐落", "房地产坐落", "房屋座落", "房地座落", "坐落", "座落", "房屋地址"]),
@@ -21,7 +21,7 @@ const LABELS: [Label; 27] = [
     Label::inline("nature", &["房屋性质", "产别", "房产性质", "产权性质", "房屋产权性质"]),
     Label::inline("use", &["规划用途", "设计用途", "房屋用途", "房屋规划用途", "用途"]),
     Label::inline("total_floors", &["房屋总层数", "总层数", "+(层)"]),
-    Label::inline("floor", &["所在层数", "所在层", "所在层次"]),
+    Label::inline("floor", &["所在层数", "所在层", "所在层次", "层次", "所在", "+层数", "+层"]),
     Label::inline("structure", &["房屋结构", "建筑结构", "结构"]),
     Label::inline("area", &["房屋建筑面积", "建筑面积", "+(平方米)", "+(m2)", "+(㎡)"]),
     Label::inline("inner_area", &["套内建筑面积", "套内面积", "+(平方米)", "+(m2)", "+(㎡)"]),
@@ -68,8 +68,10 @@ const LAST_YEAR: i32 = 2018;
 const NUMBER_CHARS_MAX: usize = 40;
 
 pub fn read(page: &Page) -> Fields {
+    let numbered = page.rows().iter().find_map(|row| number(row));
+    let page = &page.without(numbered.as_deref().unwrap_or_default());
     let mut reader = Reader::new(page, &LABELS);
-    if let Some(run) = page.rows().iter().find_map(|row| number(row)) {
+    if let Some(run) = numbered {
         let holds = number_holds(&plain(&run));
         reader.text("deed_number", &run, vec![checked("structure", holds)]);
     }
@@ -80,7 +82,8 @@ pub fn read(page: &Page) -> Fields {
     let run = reader.fitting("co_ownership", |read| read.contains(['有', '独']));
     reader.word("co_ownership", &run, &CO_OWNERSHIP, vec![]);
     for name in ["nature", "use", "structure"] {
-        let run = only(&reader.fitting(name, |read| read.chars().any(|c| !c.is_ascii())), |c| !matches!(c, '|' | '_'));
+        let words = |c: char| !c.is_ascii_digit() && !matches!(c, '|' | '_');
+        let run = only(&reader.fitting_near(name, |read| read.chars().any(|c| !c.is_ascii())), words);
         reader.text(name, &run, vec![]);
     }
     let area = area(&mut reader, "area");
@@ -117,7 +120,7 @@ fn area(reader: &mut Reader<'_>, name: &str) -> Option<f64> {
 
 /// The number, and the run with its unit.
 fn area_of(reader: &Reader<'_>, name: &str) -> Option<(f64, Run)> {
-    let run = reader.fitting(name, |read| read.chars().any(|c| c.is_ascii_digit()));
+    let run = reader.fitting_near(name, |read| read.chars().any(|c| c.is_ascii_digit()));
     let (value, digits) = number_in(&run)?;
     let start = run.iter().position(|p| p == &digits[0])?;
     let unit = run[start + digits.len()..]
@@ -138,7 +141,7 @@ fn add_area(reader: &mut Reader<'_>, name: &str, (value, run): (f64, Run), holds
 
 /// A number of floors, or several: 1-2.
 fn floors(reader: &mut Reader<'_>, name: &str) -> Option<String> {
-    let run = reader.fitting(name, |read| read.chars().any(|c| c.is_ascii_digit()));
+    let run = reader.fitting_near(name, |read| read.chars().any(|c| c.is_ascii_digit()));
     let start = run.iter().position(|p| p.character.is_ascii_digit() || (p.character == '-' && name == "floor"))?;
     let count = run[start..].iter().take_while(|p| p.character.is_ascii_digit() || matches!(p.character, '-' | ',' | '层')).count();
     let run = &run[start..start + count];
@@ -166,11 +169,9 @@ fn number(row: &[Placed]) -> Option<Run> {
         };
         // Before the family stand the place's characters, behind a label or a gap.
         let label = read[..at].iter().rposition(|c| matches!(c, ':' | '号' | '.' | '|')).map_or(0, |before| before + 1);
-        let start = (label..at)
-            .rev()
-            .take_while(|&i| row[i + 1].left - row[i].right < row[i].height * 1.2 && !read[i].is_ascii_digit())
-            .last()
-            .unwrap_or(at);
+        let bracketed = |i: usize| read[i..at].contains(&')') && read[label..i].contains(&'(');
+        let near = |i: usize| row[i + 1].left - row[i].right < row[i].height * 1.2 && (!read[i].is_ascii_digit() || bracketed(i));
+        let start = (label..at).rev().take_while(|&i| near(i)).last().unwrap_or(at);
         let run = row[start..end].to_vec();
         (run.len() <= NUMBER_CHARS_MAX && end > digits).then_some(run)
     })

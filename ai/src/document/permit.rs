@@ -7,14 +7,14 @@
 
 use super::{
     DocumentKind, Fields, check, date,
-    id_card::{add_period, period, read_sex},
+    id_card::{add_period, find_period, period, read_sex},
     layout::{Label, Page, Placed, Run, plain},
     mrz,
     reader::{Reader, checked, only, trimmed},
     text, validity,
 };
 
-const LABELS: [Label; 11] = [
+pub(super) const LABELS: [Label; 11] = [
     Label::new("name", &["姓名", "姓名/NAME", "NAME"]),
     Label::inline("birth_date", &["出生日期", "出生日期/DATEOFBIRTH", "DATEOFBIRTH"]),
     Label::inline("sex", &["性别", "性别/SEX", "SEX"]),
@@ -22,7 +22,7 @@ const LABELS: [Label; 11] = [
     Label::inline("issuer", &["签发机关", "签发机关/AUTHORITY", "AUTHORITY"]),
     Label::inline("issue_place", &["签发地点", "签发地", "签发地点/PLACEOFISSUE", "PLACEOFISSUE"]),
     Label::inline("issue_count", &["签发次数", "换证次数", "签发次数/ISSUENO"]),
-    Label::inline("number", &["证件号码", "证件号", "通行证号码", "证号", "NO"]),
+    Label::inline("number", &["证件号码", "证件号", "通行证号码", "证号", "号码", "NO"]),
     Label::new("-title", &["往来港澳通行证", "往来台湾通行证", "台湾居民来往大陆通行证", "中华人民共和国"]),
     Label::new("-english", &["EXITENTRYPERMIT", "EXIT-ENTRYPERMIT", "MAINLANDTRAVELPERMIT"]),
     Label::inline("-former", &["持证人签名", "英文姓名"]),
@@ -45,8 +45,14 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
     }
     let names = reader.fitting("name", |read| read.chars().any(|c| !c.is_ascii()));
     let chinese = only(&names, |c| !c.is_ascii() && c.is_alphanumeric() || c == '·');
-    reader.text("name", &chinese, vec![]);
-    if let Some(run) = pinyin(&names).or_else(|| page.rows().iter().find_map(|row| pinyin(row))) {
+    if kind == DocumentKind::TaiwanCompatriot {
+        // Names of Taiwan residents are printed in traditional characters.
+        let printed = chinese.iter().map(|p| p.raw).collect();
+        reader.add("name", &chinese, printed, text::normalise(&plain(&chinese)), vec![]);
+    } else {
+        reader.text("name", &chinese, vec![]);
+    }
+    if let Some(run) = pinyin(&names).or_else(|| single_name(&names)).or_else(|| page.rows().iter().find_map(|row| pinyin(row))) {
         let mut checks = vec![];
         if let Some(printed) = machine.as_ref().and_then(|machine| machine.names.clone()) {
             checks.push(checked("matches_mrz", text::name(&printed) == text::name(&plain(&run))));
@@ -59,16 +65,16 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
     });
     read_sex(&mut reader, "");
     let labelled = reader.fitting("valid_period", |read| period(read).is_some());
-    let dates = [labelled].into_iter().chain(page.rows().iter().cloned()).find(|run| period(&plain(run)).is_some());
+    let dates = find_period(page, labelled);
     if let Some((start, Some(end))) = dates.and_then(|run| add_period(&mut reader, "valid_period", &run)) {
         reader.check("valid_period", checked("span", validity::travel_span_holds(start, end)));
         if let Some(holder) = &holder {
             reader.check("valid_period", checked("matches_mrz", holder.expiry == end));
         }
     }
-    let issuer = only(&reader.fitting("issuer", |read| read.chars().filter(|c| !c.is_ascii()).count() >= 4), |c| !c.is_ascii());
+    let issuer = line_where(&reader, "issuer", |read| read.contains(OFFICE));
     reader.text("issuer", &issuer, vec![]);
-    let place = only(&reader.fitting("issue_place", |read| read.chars().any(|c| !c.is_ascii())), |c| !c.is_ascii());
+    let place = line_where(&reader, "issue_place", |read| !read.contains(OFFICE) && !read.contains('号'));
     reader.text("issue_place", &place, vec![]);
     if kind == DocumentKind::TaiwanCompatriot {
         let count = only(&reader.fitting("issue_count", |read| read.chars().any(|c| c.is_ascii_digit())), |c| c.is_ascii_digit());
@@ -79,6 +85,23 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
         reader.code("mrz1", &machine.run, &machine.line, machine.checks);
     }
     reader.finish()
+}
+
+/// What offices that issue papers are called.
+const OFFICE: [char; 4] = ['局', '厅', '队', '处'];
+
+/// The label's line of Chinese text that satisfies a rule, beside the label or near it; the text beside it when none does.
+fn line_where(reader: &Reader<'_>, name: &str, rule: impl Fn(&str) -> bool) -> Run {
+    let chinese = |run: &[Placed]| only(run, |c| !c.is_ascii());
+    let (beside, near) = (reader.beside(name), reader.near(name));
+    let lines = [&beside, &near].into_iter().flat_map(|run| run.chunk_by(|a, b| a.line == b.line));
+    lines.map(chinese).find(|line| !line.is_empty() && rule(&plain(line))).unwrap_or_else(|| chinese(&beside))
+}
+
+/// A name of one word, as some peoples have: capitals alone on their line.
+fn single_name(run: &[Placed]) -> Option<Run> {
+    let lines = run.chunk_by(|a, b| a.line == b.line);
+    lines.filter(|line| line.len() > 2 && line.iter().all(|p| p.character.is_ascii_uppercase())).map(<[Placed]>::to_vec).next()
 }
 
 /// What the machine line says, and where it stands.

@@ -9,10 +9,9 @@ use super::{
     layout::{Label, Page, Placed, Run, plain},
     reader::{Reader, checked, display, find_code, trimmed, with_repair},
     text, validity,
-    vocabulary::CO_OWNERSHIP,
 };
 
-const LABELS: [Label; 14] = [
+pub(super) const LABELS: [Label; 14] = [
     Label::new("holder", &["权利人"]),
     Label::inline("co_ownership", &["共有情况"]),
     Label::new("location", &["坐落", "座落"]),
@@ -39,8 +38,11 @@ const FLOOR_AREA_WORDS: [&str; 3] = ["房屋建筑面积", "建筑面积", "房�
 const PRINT_NUMBER_DIGITS: usize = 11;
 
 pub fn read(page: &Page) -> Fields {
-    let mut reader = Reader::new(page, &LABELS);
+    let whole = page;
     let numbered = page.rows().iter().find_map(|row| number(row));
+    // The notes stand on the next page of the opened booklet, the number above the table.
+    let page = &page.left_page("附记").without(numbered.as_deref().unwrap_or_default());
+    let mut reader = Reader::new(page, &LABELS);
     let province = numbered.as_ref().and_then(|run| run.first()).and_then(|p| division::province_of(p.character));
     if let Some(run) = &numbered {
         reader.text("number", run, vec![checked("structure", number_holds(&plain(run)))]);
@@ -50,7 +52,7 @@ pub fn read(page: &Page) -> Fields {
         reader.text(name, &run, vec![]);
     }
     let run = reader.beside("co_ownership");
-    reader.word("co_ownership", &run, &CO_OWNERSHIP, vec![]);
+    reader.text("co_ownership", &run, vec![]);
     let pairs: Vec<String> = ["right_type", "right_nature", "use"].iter().map(|name| plain(&reader.beside(name))).collect();
     let even = validity::pairs_hold(&pairs.iter().map(String::as_str).collect::<Vec<_>>());
     for name in ["right_type", "right_nature"] {
@@ -67,7 +69,7 @@ pub fn read(page: &Page) -> Fields {
     let (area, other) = (reader.beside("area"), reader.beside("other"));
     let floor = floor_area(&area);
     let sums_up = floor.as_ref().and_then(|(value, _)| parts_add_up(*value, &plain(&other)));
-    reader.add("area", &area, square_metres(&display(&area)), square_metres(&plain(&area)), vec![]);
+    reader.add("area", &area, square_metres(&display(&area)), square_metres(&plain(&area)).replace("平方米", "㎡"), vec![]);
     if let Some((value, run)) = floor {
         let checks = sums_up.map(|passed| checked("parts_add_up", passed)).into_iter().collect();
         let value = format!("{value:.2}");
@@ -80,14 +82,18 @@ pub fn read(page: &Page) -> Fields {
     if let [start, end] = dates.as_slice() {
         checks.push(checked("ends_later", start < end));
     }
-    reader.text("term", &term, checks);
+    let dash = matches!(read_term.as_str(), "-" | "/" | "--" | "——");
+    match dash {
+        true => reader.add("term", &term, display(&term), read_term, vec![]),
+        false => reader.text("term", &term, checks),
+    }
     let run = trimmed(&other).to_vec();
     reader.text("other", &run, vec![]);
-    if let Some(run) = page.rows().iter().find_map(|row| print_number(row)) {
+    if let Some(run) = whole.rows().iter().find_map(|row| print_number(row)) {
         let code = text::code(&plain(&run));
         reader.code("print_number", &run, &code, vec![]);
     }
-    if let Some(run) = lone_date(page) {
+    if let Some(run) = lone_date(whole) {
         reader.date("issue_date", &run, |date| vec![checked("since_2015", chrono::Datelike::year(&date) >= 2015)]);
     }
     reader.finish()
@@ -163,9 +169,9 @@ fn square_metres(read: &str) -> String {
         let mut after = &rest[start + count..];
         out.push_str(before);
         out.push_str(number);
-        if number.contains('.') {
+        if number.contains('.') && !after.starts_with("平方米") {
             out.push('㎡');
-            after = after.trim_start_matches("平方米").trim_start_matches(['㎡', 'm', 'M', '²', '2']);
+            after = after.trim_start_matches(['㎡', 'm', 'M', '²', '2']);
         }
         rest = after.to_owned();
     }
@@ -259,7 +265,7 @@ mod tests {
     fn areas_get_their_unit_back() {
         for (read, expected) in [
             ("宗地面积9623.19m/房屋建筑面积109.48m²", "宗地面积9623.19㎡/房屋建筑面积109.48㎡"),
-            ("房屋建筑面积109.48平方米", "房屋建筑面积109.48㎡"),
+            ("房屋建筑面积109.48平方米", "房屋建筑面积109.48平方米"),
             ("109.48", "109.48㎡"),
             ("共有3层", "共有3层"),
             ("", ""),

@@ -24,9 +24,9 @@ impl<'a> Reader<'a> {
         Self { page, beside: page.values(labels), near: page.nearby(labels), fields: Fields::new() }
     }
 
-    /// The text right of the label and in the lines that go on there.
+    /// The text right of the label and in the lines that go on there; what is nearest where the columns leave the label empty.
     pub fn beside(&self, name: &str) -> Run {
-        self.beside.get(name).cloned().unwrap_or_default()
+        self.beside.get(name).filter(|run| !run.is_empty()).cloned().unwrap_or_else(|| self.near(name))
     }
 
     /// The text next to the label, below it where nothing is nearer.
