@@ -18,6 +18,13 @@ pub(super) fn of(code: &str, kind: DocumentKind, field: Option<&str>) -> String 
         "LOW_CONFIDENCE" => format!("证件上的{field_title}识别不够确定，正在人工审核，请耐心等待"),
         "CLAIM_MISSING" => format!("未填写{field_title}，请补充填写后重新提交"),
         "LICENCE_EXPIRED" => "营业执照已过营业期限，请上传换发后的有效执照".to_owned(),
+        "DOCUMENT_EXPIRED" => format!("{title}已过有效期，请上传有效期内的证件"),
+        "PAGE_UNREADABLE" => format!("图片看不清{title}上的内容，请在光线充足处对焦清晰后重新拍摄上传"),
+        "PHOTOCOPY" => "上传的像是复印件，正在人工审核；如需加快，请拍摄证件原件上传".to_owned(),
+        "SCREEN_RECAPTURE" => "上传的像是翻拍屏幕的照片，正在人工审核；如需加快，请直接拍摄证件原件上传".to_owned(),
+        "HAS_WATERMARK" => "图片带有水印文字，正在人工审核；如需加快，请上传未加水印的原图".to_owned(),
+        "SEAL_OVER_TEXT" => "印章压住了文字，正在人工审核，请耐心等待".to_owned(),
+        "OUT_OF_FRAME" => "证件没有完整入镜，正在人工审核；如需加快，请让证件四边完整入镜后重新拍摄上传".to_owned(),
         "STAGE_FAILED" => "系统未能完成自动识别，已转人工审核，请耐心等待".to_owned(),
         "IMAGE_UNREADABLE" => "图片无法打开或已损坏，请重新上传 JPEG 或 PNG 格式的完整图片".to_owned(),
         // Every code that ends in _DIFFERS.

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
+mod address;
+pub mod calibrate;
 mod compare;
 mod message;
 
 use crate::{
-    document::{DocumentKind, Field, date},
+    document::{DocumentKind, Field, date, id_card},
     error::StageError,
-    pipeline::{Findings, QualityFlag},
+    pipeline::{AuthenticityFlag, Findings, QualityFlag},
 };
+use calibrate::Threshold;
 
 /// What the merchant typed, by field name.
 #[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug, Default)]
@@ -90,6 +93,8 @@ pub struct Decision {
 pub struct Policy {
     /// Fields that must be claimed, read and equal.
     pub required: BTreeMap<DocumentKind, Vec<String>>,
+    /// Thresholds that were chosen on pages of known truth, with what they rest on; they take the place of `confidence_min`.
+    pub calibrated: BTreeMap<DocumentKind, Threshold>,
     /// Lowest character confidence at which a required field that equals its claim counts as read. Low, because a misreading
     /// that happens to equal the claim is rare.
     pub confidence_min: f32,
@@ -99,22 +104,44 @@ pub struct Policy {
     pub kind_confidence_min: f32,
     /// Whether specimens pass: on for demonstrations, off where real merchants apply.
     pub allow_specimen: bool,
+    /// Signs that send a page to a person.
+    pub review_signs: Vec<AuthenticityFlag>,
+}
+
+/// The policy that is stored beside the code.
+const POLICY: &str = include_str!("../../data/policy.toml");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyFile {
+    required: BTreeMap<DocumentKind, Vec<String>>,
+    calibrated: BTreeMap<DocumentKind, Threshold>,
+    confidence_min: f32,
+    contradiction_confidence_min: f32,
+    kind_confidence_min: f32,
+    allow_specimen: bool,
+    review_signs: Vec<AuthenticityFlag>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        let fields = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let file: PolicyFile = toml::from_str(POLICY).expect("a test reads the file that is compiled in");
         Self {
-            required: BTreeMap::from([
-                (DocumentKind::IdFront, fields(&["name", "id_number"])),
-                (DocumentKind::DeedNew, fields(&["number", "holder", "location"])),
-                (DocumentKind::BusinessLicence, fields(&["code", "name", "legal_person"])),
-            ]),
-            confidence_min: 0.6,
-            contradiction_confidence_min: 0.8,
-            kind_confidence_min: 0.5,
-            allow_specimen: false,
+            required: file.required,
+            calibrated: file.calibrated,
+            confidence_min: file.confidence_min,
+            contradiction_confidence_min: file.contradiction_confidence_min,
+            kind_confidence_min: file.kind_confidence_min,
+            allow_specimen: file.allow_specimen,
+            review_signs: file.review_signs,
         }
+    }
+}
+
+impl Policy {
+    /// From which confidence on a required field of this kind counts as read.
+    pub fn confidence_min(&self, kind: DocumentKind) -> f32 {
+        self.calibrated.get(&kind).map_or(self.confidence_min, |threshold| threshold.confidence_min)
     }
 }
 
@@ -123,6 +150,9 @@ pub fn decide(findings: &Findings, expected: DocumentKind, claims: &Claims, poli
     let mut case = Case { expected, verdict: Verdict::Approve, reasons: Vec::new() };
     for flag in &findings.quality {
         case.add(Verdict::Review, quality_code(*flag), None);
+    }
+    for sign in findings.authenticity.iter().filter(|sign| policy.review_signs.contains(sign)) {
+        case.add(Verdict::Review, sign_code(*sign), None);
     }
     if findings.specimen && !policy.allow_specimen {
         case.add(Verdict::Review, "SPECIMEN_NOT_ALLOWED", None);
@@ -147,7 +177,7 @@ pub fn decide(findings: &Findings, expected: DocumentKind, claims: &Claims, poli
         let outcome = match read {
             None => Outcome::Absent,
             Some(field) => match compare::compare(expected, name, claimed, field) {
-                Outcome::Differ if field.confidence < policy.confidence_min => Outcome::Unreadable,
+                Outcome::Differ if field.confidence < policy.confidence_min(expected) => Outcome::Unreadable,
                 outcome => outcome,
             },
         };
@@ -162,7 +192,14 @@ pub fn decide(findings: &Findings, expected: DocumentKind, claims: &Claims, poli
             case.trust(name, field, policy);
         }
     }
-    case.licence_term(findings, policy, as_of);
+    let missing = |name: &&String| {
+        let outcome = comparisons.iter().find(|comparison| comparison.field == **name).map(|comparison| comparison.outcome);
+        matches!(outcome, Some(Outcome::Absent | Outcome::Unreadable))
+    };
+    if !findings.quality.is_empty() && !required.is_empty() && required.iter().all(|name| missing(&name)) {
+        case.add(Verdict::Reupload, "PAGE_UNREADABLE", None);
+    }
+    case.validity(findings, policy, as_of);
     case.close(comparisons)
 }
 
@@ -216,17 +253,27 @@ impl Case {
         if !field.checks_pass() {
             self.add(Verdict::Review, "CHECK_FAILED", Some(name));
         }
-        if field.confidence < policy.confidence_min {
+        if field.confidence < policy.confidence_min(self.expected) {
             self.add(Verdict::Review, "LOW_CONFIDENCE", Some(name));
         }
     }
 
-    fn licence_term(&mut self, findings: &Findings, policy: &Policy, as_of: NaiveDate) {
-        let term = findings.fields.get("term").filter(|_| self.expected == DocumentKind::BusinessLicence);
-        let Some(term) = term else { return };
-        if date::period_end(&term.value).is_some_and(|end| end < as_of) {
-            let sure = term.confidence >= policy.contradiction_confidence_min && findings.quality.is_empty();
-            self.add(if sure { Verdict::Reject } else { Verdict::Review }, "LICENCE_EXPIRED", Some("term"));
+    /// Papers that ended before the business day.
+    fn validity(&mut self, findings: &Findings, policy: &Policy, as_of: NaiveDate) {
+        let (name, code) = match self.expected {
+            DocumentKind::BusinessLicence => ("term", "LICENCE_EXPIRED"),
+            DocumentKind::Passport => ("expiry_date", "DOCUMENT_EXPIRED"),
+            _ => ("valid_period", "DOCUMENT_EXPIRED"),
+        };
+        let Some(field) = findings.fields.get(name) else { return };
+        let end = match name {
+            "term" => date::period_end(&field.value),
+            "expiry_date" => date::parse(&field.canonical),
+            _ => id_card::period(&field.value).and_then(|(_, end)| end),
+        };
+        if end.is_some_and(|end| end < as_of) {
+            let sure = field.confidence >= policy.contradiction_confidence_min && field.checks_pass() && findings.quality.is_empty();
+            self.add(if sure { Verdict::Reject } else { Verdict::Review }, code, Some(name));
         }
     }
 
@@ -234,6 +281,16 @@ impl Case {
         self.reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
         let reasons = self.reasons.into_iter().map(|(_, reason)| reason).collect();
         Decision { verdict: self.verdict, reasons, comparisons }
+    }
+}
+
+fn sign_code(sign: AuthenticityFlag) -> &'static str {
+    match sign {
+        AuthenticityFlag::Photocopy => "PHOTOCOPY",
+        AuthenticityFlag::ScreenRecapture => "SCREEN_RECAPTURE",
+        AuthenticityFlag::HasWatermark => "HAS_WATERMARK",
+        AuthenticityFlag::SealOverText => "SEAL_OVER_TEXT",
+        AuthenticityFlag::OutOfFrame => "OUT_OF_FRAME",
     }
 }
 

@@ -118,6 +118,7 @@ mod tests {
     #[test]
     fn a_seal_over_a_field_counts_and_over_the_date_of_issue_does_not() {
         let field = |x: f32| crate::document::Field {
+            canonical: String::new(),
             value: "值".to_owned(),
             raw: "值".to_owned(),
             confidence: 0.9,
