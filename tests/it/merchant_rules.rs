@@ -160,8 +160,14 @@ fn attach(application: ApplicationId, kind: DocumentKind) -> Attach {
 }
 
 fn judgement(verdict: Verdict) -> Judgement {
-    let field =
-        |value: &str| Field { value: value.to_owned(), raw: value.to_owned(), confidence: 0.7, quad: [[9.0, 9.0]; 4], checks: Vec::new() };
+    let field = |value: &str| Field {
+        value: value.to_owned(),
+        canonical: value.to_owned(),
+        raw: value.to_owned(),
+        confidence: 0.7,
+        quad: [[9.0, 9.0]; 4],
+        checks: Vec::new(),
+    };
     let findings = Findings {
         kind: DocumentKind::IdFront,
         kind_confidence: 0.9,

@@ -83,7 +83,7 @@ pub fn read(page: &Page) -> Fields {
     reader.word("co_ownership", &run, &CO_OWNERSHIP, vec![]);
     for name in ["nature", "use", "structure"] {
         let words = |c: char| !c.is_ascii_digit() && !matches!(c, '|' | '_');
-        let run = only(&reader.fitting_near(name, |read| read.chars().any(|c| !c.is_ascii())), words);
+        let run = only(&reader.fitting_near(name, |read| !read.is_ascii()), words);
         reader.text(name, &run, vec![]);
     }
     let area = area(&mut reader, "area");

@@ -43,7 +43,7 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
         checks.extend(holder.as_ref().map(|holder| checked("matches_mrz", holder.number == number)));
         reader.code("number", &run, &number, checks);
     }
-    let names = reader.fitting("name", |read| read.chars().any(|c| !c.is_ascii()));
+    let names = reader.fitting("name", |read| !read.is_ascii());
     let chinese = only(&names, |c| !c.is_ascii() && c.is_alphanumeric() || c == '·');
     if kind == DocumentKind::TaiwanCompatriot {
         // Names of Taiwan residents are printed in traditional characters.

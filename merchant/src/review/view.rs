@@ -134,7 +134,14 @@ mod tests {
 
     fn read(value: &str) -> Field {
         let checks = vec![Check { name: "check_digit".to_owned(), passed: true }];
-        Field { value: value.to_owned(), raw: value.to_owned(), confidence: 0.9, quad: [[1.0, 2.0]; 4], checks }
+        Field {
+            value: value.to_owned(),
+            canonical: value.to_owned(),
+            raw: value.to_owned(),
+            confidence: 0.9,
+            quad: [[1.0, 2.0]; 4],
+            checks,
+        }
     }
 
     fn opened(kind: DocumentKind) -> Opened {
