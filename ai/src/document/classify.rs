@@ -1,7 +1,7 @@
 //! Says from its text which kind of document a page is: titles, labels, codes that prove themselves and machine-readable
 //! lines, each with a weight.
 //!
-//! The weights are log-odds by judgement; the scale is calibrated (see [`SHARPNESS`]). A title counts only where it stands
+//! The weights are log-odds by judgement, and so is their scale: the confidence orders pages, and is no measured share of right answers. A title counts only where it stands
 //! by itself and a label only where a label can stand, because leases, forms and web pages mention both in their sentences.
 //! Words of four characters or more are found with one or two of them misread.
 
@@ -36,7 +36,7 @@ pub struct Evidence {
 
 /// What speaks against every kind before anything is found.
 const PRIOR_OTHER: f32 = 4.0;
-/// Softmax scale: set so that on rendered pages the confidence is about the share that is right (see models/README.md for the sets).
+/// Softmax scale, by judgement: not measured on pages yet.
 const SHARPNESS: f32 = 1.1;
 /// From this weight on a side of an ID card counts as shown.
 const SIDE_SHOWN: f32 = 4.0;

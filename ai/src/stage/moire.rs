@@ -13,9 +13,9 @@ const GRID: u32 = 4;
 const RADIUS: std::ops::Range<f32> = 14.0..60.0;
 /// What sensor noise alone puts into each frequency; a drawn page has less, and its faintest tint would stand out without this.
 const FLOOR: f32 = 5000.0;
-/// A peak this many times stronger than its surroundings, in the middle over all squares, is a grid. Measured on drawn pages: of 13 screens 12
-/// lie above, of 78 photographs of pages none above 200; a page that was drawn and never photographed can have woven grounds far above, so
-/// only a page that was found in a photograph is judged.
+/// A peak this many times stronger than its surroundings, in the middle over all squares, is a grid. Set on drawn pages: of 13 screens 12
+/// lie above; a page that was drawn and never photographed can have woven grounds far above, so only a page that was found in a photograph
+/// is judged. How often a photograph of a page lies above was not measured with this floor.
 pub const STRENGTH_MAX: f32 = 250.0;
 
 /// How much the strongest regular pattern stands out, in the middle over the page.

@@ -73,7 +73,11 @@ async fn a_share_that_does_not_reach_its_receiver_stays_with_the_payment_and_the
     let partly = "about = \"some shares go astray\"\nseed = 3\n[business]\nsplit_part = 5000\n";
     market.control("profile", partly.to_owned()).await;
     let mut states = BTreeSet::new();
-    for _ in 0..6 {
+    // of four states with even chances, until three were there
+    for _ in 0..60 {
+        if states.len() > 2 {
+            break;
+        }
         let order = market.paid(10_000).await;
         market.execute(order).await;
         let told = market.told(order).await;
@@ -82,7 +86,7 @@ async fn a_share_that_does_not_reach_its_receiver_stays_with_the_payment_and_the
         let (agent, broker) = (told[0].2, told[1].2);
         assert_eq!(agent, broker, "who has nothing passes nothing on");
     }
-    assert!(states.len() > 2, "the seed brings several: {states:?}");
+    assert!(states.len() > 2, "{states:?}");
     market.assert_as_the_channels_did().await;
 }
 
