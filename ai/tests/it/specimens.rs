@@ -31,10 +31,11 @@ fn turned_specimens_are_set_upright_and_approved() {
 }
 
 #[test]
-fn blurred_specimens_go_to_a_person_for_that_reason() {
+fn blurred_specimens_go_to_a_person_or_back_to_the_merchant_for_that_reason() {
     for specimen in render("blurred", &["--seed", "13", "--conditions", "blurred"]) {
         let decision = decision(&specimen.read(), specimen.doc_type, &specimen.claims);
-        assert_eq!(decision.verdict, Verdict::Review, "{}", specimen.file);
+        // back, where nothing that is required can be read
+        assert!(matches!(decision.verdict, Verdict::Review | Verdict::Reupload), "{}: {:?}", specimen.file, decision.verdict);
         assert!(codes(&decision).contains(&"BLURRED"), "{}: {:?}", specimen.file, codes(&decision));
     }
 }
