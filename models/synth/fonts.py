@@ -51,9 +51,9 @@ def _load(name, size):
 
 
 def font(name, size):
-    """The face at so many pixels; a face that is not installed is Noto Sans."""
-    if name not in BASE and not pathlib.Path(ALL[name][0]).exists():
-        name = "latin" if name in LATIN_ONLY else "sans"
+    """The face at so many pixels; a face that is not installed is DejaVu Sans or Noto Sans."""
+    if not pathlib.Path(ALL[name][0]).exists():
+        name = "latin" if name in LATIN_ONLY and installed(["latin"]) else "sans"
     return _load(name, max(5, round(size)))
 
 
