@@ -81,8 +81,8 @@ impl Scene {
         };
         transfers.run(transfer(70)).await.unwrap();
         transfers.send(transfer(30)).await.unwrap();
-        proofs.catch_up().await.unwrap();
         scene.readable().await;
+        proofs.catch_up().await.unwrap();
         scene
     }
 
