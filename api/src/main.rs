@@ -11,10 +11,6 @@ use api::config::Config;
 use api::launcher::{self, LauncherError, Lifetime, Services, supervisor};
 use clap::{Parser, Subcommand};
 
-/// A quarter of what serving payments costs was glibc's allocator, which many threads share badly.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Parser)]
 #[command(name = "haodian", about = "好店: payments, wallets and document review for merchants", version, propagate_version = true)]
 struct Arguments {
