@@ -3,6 +3,7 @@
 mod app;
 mod caller;
 mod cluster;
+mod damage;
 mod database;
 mod merchant;
 pub mod papers;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 pub use app::{TestApp, lay_keys};
 pub use caller::{Answer, Caller, mutation_text};
 pub use cluster::PrivateCluster;
+pub use damage::every_damage_is_found;
 pub use database::{TestDatabase, URL_VARIABLE, database, database_on};
 pub use merchant::{morning, sign_merchant};
 pub use process::{Folder, Process, free_port, haodian_bin};

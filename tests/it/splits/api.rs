@@ -148,11 +148,11 @@ async fn what_wechat_divides_arrives_once_through_lost_answers_doubled_notices_a
         parties.push(json!({ "role": role, "merchantId": party.merchant }));
     }
     let profile = "about = \"some shares go astray, and answers too\"\nseed = 4\n[answer.other]\ndrop_after = 2500\nfail_after = 1000\n\
-                   [business]\nsplit_part = 3000\n[notice]\nduplicate = 10000\ntimes = 3\n";
+                   [business]\nsplit_part = 5000\n[notice]\nduplicate = 10000\ntimes = 3\n";
     let answer = app.http().post(format!("{}/control/profile", app.sim_url())).body(profile).send().await.unwrap();
     assert!(answer.status().is_success());
     let mut orders = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..8 {
         orders.push(paid_by_wechat(&app, &shop, &json!(parties)).await);
         app.kill9_work();
         app.start_work().await;
@@ -189,7 +189,7 @@ async fn what_wechat_divides_arrives_once_through_lost_answers_doubled_notices_a
     .await
     .unwrap();
     assert_eq!(theirs, ours);
-    assert_eq!(ours.len(), 10, "two receivers of the first level of each order");
+    assert_eq!(ours.len(), 16, "two receivers of the first level of each order");
     assert!(ours.iter().any(|share| share.3) && ours.iter().any(|share| !share.3), "some of it went astray: {ours:?}");
     app.finish().await;
 }

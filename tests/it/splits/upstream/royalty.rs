@@ -145,7 +145,11 @@ async fn some_give_back_and_some_do_not_and_each_book_is_exact() {
     let market = Market::open().await;
     let mut outcomes = std::collections::BTreeSet::new();
     market.divided().await;
-    for seed in 1..7 {
+    // of four outcomes with even chances, until three were there
+    for seed in 1..60 {
+        if outcomes.len() > 2 {
+            break;
+        }
         let order = market.divided().await;
         market.profile(&format!("about = \"some cannot\"\nseed = {seed}\n[business]\nshare_back = 5000\n")).await;
         let refund = market.refund(order, 3_333).await;
@@ -156,7 +160,7 @@ async fn some_give_back_and_some_do_not_and_each_book_is_exact() {
         outcomes.insert((of("AGENT"), of("SUPPLIER")));
         market.profile("calm").await;
     }
-    assert!(outcomes.len() > 2, "the seeds bring several: {outcomes:?}");
+    assert!(outcomes.len() > 2, "{outcomes:?}");
     market.assert_as_the_channels_did().await;
 }
 
@@ -320,20 +324,20 @@ async fn workers_at_the_same_refund_take_shares_back_once() {
     market.assert_as_the_channels_did().await;
 }
 
-/// What is done by hand, and the rule that must notice.
+/// What is done by hand, and the rules that must notice.
 #[rustfmt::skip]
-const DAMAGES: &[(&str, &str)] = &[
-    ("UPDATE split_shares SET outcome = 'FAILED' WHERE call_id IN (SELECT call_id FROM split_calls WHERE kind = 'REFUND') AND outcome = 'SUCCEEDED'", "S9"),
-    ("UPDATE split_shares SET outcome = 'SUCCEEDED' WHERE call_id IN (SELECT call_id FROM split_calls WHERE kind = 'REFUND') AND outcome = 'FAILED'", "S9"),
-    ("UPDATE split_shares SET amount_minor = amount_minor + 1 WHERE call_id IN (SELECT call_id FROM split_calls WHERE kind = 'REFUND')", "S9"),
-    ("DELETE FROM split_shares WHERE call_id IN (SELECT call_id FROM split_calls WHERE kind = 'REFUND')", "S9"),
-    ("UPDATE split_return_lines SET status = 'RETURNED', error_code = NULL WHERE status = 'FAILED'", "S9"),
-    ("UPDATE split_return_lines SET status = 'FAILED' WHERE status = 'RETURNED'", "S2"),
-    ("UPDATE split_return_lines SET status = 'HELD', error_code = NULL WHERE status = 'FAILED'", "S2"),
-    ("UPDATE split_returns SET own_minor = own_minor - 1 WHERE own_minor > 0", "S2"),
-    ("UPDATE accounts SET balance_minor = balance_minor + 1 WHERE kind = 'SHARES_DUE'", "S9"),
-    ("UPDATE postings SET kind = 'SPLIT_FREEZE' WHERE kind = 'SPLIT_RELEASE' AND reference_id IN (SELECT part_id FROM split_return_lines)", "S3"),
-    ("UPDATE split_orders SET finish_error = 'X'", "S9"),
+const DAMAGES: &[(&str, &[&str])] = &[
+    ("UPDATE split_shares SET outcome = 'FAILED' WHERE call_id IN (SELECT call_id FROM split_calls WHERE kind = 'REFUND') AND outcome = 'SUCCEEDED'", &["S9"]),
+    ("UPDATE split_shares SET outcome = 'SUCCEEDED' WHERE call_id IN (SELECT call_id FROM split_calls WHERE kind = 'REFUND') AND outcome = 'FAILED'", &["S9"]),
+    ("UPDATE split_shares SET amount_minor = amount_minor + 1 WHERE call_id IN (SELECT call_id FROM split_calls WHERE kind = 'REFUND')", &["S9"]),
+    ("DELETE FROM split_shares WHERE call_id IN (SELECT call_id FROM split_calls WHERE kind = 'REFUND')", &["S9"]),
+    ("UPDATE split_return_lines SET status = 'RETURNED', error_code = NULL WHERE status = 'FAILED'", &["S9"]),
+    ("UPDATE split_return_lines SET status = 'FAILED' WHERE status = 'RETURNED'", &["S2"]),
+    ("UPDATE split_return_lines SET status = 'HELD', error_code = NULL WHERE status = 'FAILED'", &["S2"]),
+    ("UPDATE split_returns SET own_minor = own_minor - 1 WHERE own_minor > 0", &["S2"]),
+    ("UPDATE accounts SET balance_minor = balance_minor + 1 WHERE kind = 'SHARES_DUE'", &["S9"]),
+    ("UPDATE postings SET kind = 'SPLIT_FREEZE' WHERE kind = 'SPLIT_RELEASE' AND reference_id IN (SELECT part_id FROM split_return_lines)", &["S3"]),
+    ("UPDATE split_orders SET finish_error = 'X'", &["S9"]),
 ];
 
 #[tokio::test]
@@ -346,17 +350,5 @@ async fn every_damage_to_what_a_refund_took_back_is_found() {
     let refund = market.refund(other, 5_000).await;
     market.work_all(&refund).await;
     market.assert_as_the_channels_did().await;
-    let mut missed = Vec::new();
-    for (how, rule) in DAMAGES {
-        let mut tx = market.db.owner_pool().begin().await.unwrap();
-        sqlx::raw_sql("SET LOCAL session_replication_role = replica").execute(&mut *tx).await.unwrap();
-        let done = sqlx::raw_sql(*how).execute(&mut *tx).await.unwrap_or_else(|e| panic!("{how}: {e}"));
-        assert!(done.rows_affected() > 0, "{how}: nothing was changed");
-        let report = wallet::check::run_in_tx(&mut tx).await.unwrap();
-        tx.rollback().await.unwrap();
-        if !report.rules.iter().any(|found| found.id == *rule && !found.violations.is_empty()) {
-            missed.push(format!("{how}: {rule} should have found it"));
-        }
-    }
-    assert!(missed.is_empty(), "{}", missed.join("\n"));
+    tests::every_damage_is_found(&market.db, &[], DAMAGES).await;
 }
