@@ -145,6 +145,10 @@ impl App {
             reports,
             clock,
         });
+        if app.config.development() {
+            // before anything is decided by the day
+            app.follow_sandbox_clock().await.context("the sandbox's day cannot be read")?;
+        }
         app.payments.remember_usage().await.context("the day's payments cannot be read")?;
         app.payments.follow_switches().await.context("the channels' switches cannot be read")?;
         Ok(app)

@@ -204,12 +204,9 @@ pub async fn follow_clock(app: Arc<App>, stop: CancellationToken) {
     if !app.config.development() {
         return;
     }
-    loop {
+    while pause(&stop, CLOCK).await {
         if let Err(error) = app.follow_sandbox_clock().await {
             tracing::warn!(error = %error, "the sandbox clock could not be read");
-        }
-        if !pause(&stop, CLOCK).await {
-            return;
         }
     }
 }

@@ -8,7 +8,7 @@ use super::plan::{self, Parties};
 use super::state::{LineStatus, SplitStatus, rest_minor, status, with_those_below};
 use super::{
     CreateRound, DEADLINE_JOB, EXECUTE_JOB, FINISH_BEFORE, FinishSplit, Line, ROUNDS_MAX, RetryFinish, Share, Slice, Split, SplitError,
-    Splits, event, repo,
+    Splits, event, look, repo,
 };
 use crate::base::actor::{Actor, Role};
 use crate::base::audit;
@@ -210,7 +210,7 @@ impl Splits {
         if split.finishing {
             return Err(SplitError::Finished);
         }
-        if repo::refund_open_in_tx(&mut tx, book, cmd.order).await? {
+        if !repo::refunds_open_in_tx(&mut tx, &[(book, cmd.order)]).await?.is_empty() {
             return Err(SplitError::RefundOpen);
         }
         if cmd.finish && order.held().minor > 0 {
@@ -373,37 +373,15 @@ async fn finish_in_tx(tx: &mut PgConnection, actor: &Actor, mut split: Split, no
         let job = NewJob { kind: EXECUTE_JOB, book: split.merchant.book(), subject: split.order.0, run_at: Clock::wall() };
         job::enqueue_in_tx(tx, &[job]).await?;
     }
-    let released = !asks_channels && release_in_tx(tx, &mut split, &lines, from, now).await?;
-    if !released && !repo::update_in_tx(tx, &split, from).await? {
+    let finished = if asks_channels { None } else { look::finish(&mut split, &lines, now) };
+    if !repo::update_in_tx(tx, &split, from).await? {
         return Err(SplitError::Changed);
     }
-    Ok(split)
-}
-
-/// Releases what is left of a split that is to finish, once (S3). Whether it did: not while money moves.
-pub(super) async fn release_in_tx(
-    tx: &mut PgConnection,
-    split: &mut Split,
-    lines: &[Line],
-    from: SplitStatus,
-    now: DateTime<Utc>,
-) -> Result<bool, SplitError> {
-    if !split.finishing || split.finished_at.is_some() || super::state::under_way(lines) {
-        return Ok(false);
-    }
-    let left = split.remainder;
-    (split.remainder.minor, split.released.minor) = (0, split.released.minor + left.minor);
-    (split.status, split.finished_at) = (SplitStatus::Finished, Some(now));
-    if !repo::update_in_tx(tx, split, from).await? {
-        return Err(SplitError::Changed);
-    }
-    outbox::append_in_tx(tx, &[event(split, now)]).await?;
-    if left.minor > 0 {
-        let to = AccountKind::MerchantPending;
-        let posting = recipe::split_release(split.money_book, split.order.0, left, to, business_day(now));
-        for outcome in ledger::post_in_tx(tx, &[posting], business_day(now), now).await? {
+    if let Some((event, release)) = finished {
+        outbox::append_in_tx(tx, &[event]).await?;
+        for outcome in ledger::post_in_tx(tx, release.as_slice(), business_day(now), now).await? {
             outcome.map_err(SplitError::Posting)?;
         }
     }
-    Ok(true)
+    Ok(split)
 }

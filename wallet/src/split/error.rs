@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::plan::Mistake;
 use crate::base::actor::Forbidden;
+use crate::base::batcher::SubmitError;
 use crate::base::db;
 use crate::base::idempotency::IdempotencyError;
 use crate::base::money::Money;
@@ -107,6 +108,16 @@ impl From<CommandError> for SplitError {
             CommandError::Failed(error) => Self::Ledger(error),
             CommandError::Busy { retry_after } => Self::Busy { retry_after },
             CommandError::Stopped => Self::Busy { retry_after: db::RETRY_AFTER },
+        }
+    }
+}
+
+impl From<SubmitError<SplitError>> for SplitError {
+    fn from(error: SubmitError<SplitError>) -> Self {
+        match error {
+            SubmitError::Busy { retry_after } => Self::Busy { retry_after },
+            SubmitError::Stopped => Self::Busy { retry_after: db::RETRY_AFTER },
+            SubmitError::Failed(error) => error,
         }
     }
 }

@@ -37,6 +37,7 @@ pub mod call;
 mod error;
 mod held;
 mod line;
+mod look;
 pub mod plan;
 pub(crate) mod repo;
 pub mod returns;
@@ -60,9 +61,11 @@ pub use plan::{Mistake, Parties};
 pub use returns::royalty::{open_royalties_in_tx, royalties_of_refund};
 pub use returns::{ReturnPlan, plan_return_in_tx};
 pub use rule::{Part as RulePart, Share};
+use run::Looks;
 pub use state::{LineStatus, PartStatus, SplitStatus};
 
 use crate::base::actor::{Actor, Role};
+use crate::base::batcher::{Batcher, COMMANDS};
 use crate::base::clock::Clock;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, SplitLineId, SplitReturnId};
 use crate::base::money::Money;
@@ -227,6 +230,7 @@ pub struct Splits {
     ledger: Ledger,
     transfers: Transfers,
     channels: Channels,
+    looks: Batcher<Looks>,
 }
 
 impl Splits {
@@ -239,7 +243,8 @@ impl Splits {
     pub fn through(db: PgPool, clock: Clock, channels: Channels) -> Self {
         let ledger = Ledger::new(db.clone(), clock.clone(), LedgerLimits::default());
         let transfers = Transfers::new(db.clone(), clock.clone());
-        Self { db, clock, ledger, transfers, channels }
+        let looks = Looks { db: db.clone(), clock: clock.clone(), channels: channels.clone() };
+        Self { db, clock, ledger, transfers, channels, looks: Batcher::new("splits", COMMANDS, looks) }
     }
 
     /// The split of an order, for whoever may read its merchant. Another merchant's order and one without a split look the same.

@@ -61,6 +61,7 @@ impl TryFrom<SplitRow> for Split {
 
 /// A slice as it lies in the table.
 struct SliceRow {
+    order_id: Uuid,
     attempt_id: Uuid,
     base_minor: i64,
     channel: Option<String>,
@@ -142,19 +143,31 @@ pub async fn insert_in_tx(tx: &mut PgConnection, splits: &[Split], slices: &[(Bo
 
 /// Locks the split of an order and gives it as it is now. What is read beside it must be read by a later statement.
 pub async fn lock_in_tx(tx: &mut PgConnection, book: BookId, order: OrderId) -> sqlx::Result<Option<Split>> {
-    let row = sqlx::query_as!(
+    Ok(lock_all_in_tx(tx, &[(book, order)]).await?.pop())
+}
+
+/// Locks splits in one order, whatever the order asked in, and gives them as they are now; orders without one are left out.
+pub async fn lock_all_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> sqlx::Result<Vec<Split>> {
+    let (books, ids) = columns(orders);
+    let rows = sqlx::query_as!(
         SplitRow,
         r#"SELECT book_id, order_id, money_book_id, currency AS "currency: Currency", rule, parties, base_minor, rounds_minor, rounds,
                   remainder_minor, released_minor, status AS "status: SplitStatus", finishing, finish_at, finish_error, created_at, finished_at
            FROM split_orders
-           WHERE book_id = $1 AND order_id = $2
+           WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
+           ORDER BY book_id, order_id
            FOR UPDATE"#,
-        book.0,
-        order.0
+        &books,
+        &ids
     )
-    .fetch_optional(tx)
+    .fetch_all(tx)
     .await?;
-    row.map(Split::try_from).transpose()
+    rows.into_iter().map(Split::try_from).collect()
+}
+
+/// Keys of orders as columns.
+pub(super) fn columns(orders: &[(BookId, OrderId)]) -> (Vec<Uuid>, Vec<Uuid>) {
+    orders.iter().map(|(book, order)| (book.0, order.0)).unzip()
 }
 
 /// Splits of orders; orders without one are left out.
@@ -195,27 +208,51 @@ pub async fn finish_refused(db: &PgPool, first: i64) -> sqlx::Result<Vec<Split>>
 
 /// Writes what may change of a locked split, from the state it was read in. Whether it still was in it.
 pub async fn update_in_tx(tx: &mut PgConnection, split: &Split, from: SplitStatus) -> sqlx::Result<bool> {
+    update_all_in_tx(tx, &[(split, from)]).await
+}
+
+/// Writes what may change of locked splits, each from the state it was read in. Whether all still were in it. One statement.
+pub async fn update_all_in_tx(tx: &mut PgConnection, splits: &[(&Split, SplitStatus)]) -> sqlx::Result<bool> {
+    if splits.is_empty() {
+        return Ok(true);
+    }
+    let books: Vec<Uuid> = splits.iter().map(|(s, _)| s.merchant.0).collect();
+    let orders: Vec<Uuid> = splits.iter().map(|(s, _)| s.order.0).collect();
+    let from: Vec<&str> = splits.iter().map(|(_, from)| from.as_str()).collect();
+    let rounds_minor: Vec<i64> = splits.iter().map(|(s, _)| s.rounds_minor).collect();
+    let rounds: Vec<i16> = splits.iter().map(|(s, _)| s.rounds).collect();
+    let remainders: Vec<i64> = splits.iter().map(|(s, _)| s.remainder.minor).collect();
+    let released: Vec<i64> = splits.iter().map(|(s, _)| s.released.minor).collect();
+    let statuses: Vec<&str> = splits.iter().map(|(s, _)| s.status.as_str()).collect();
+    let finishing: Vec<bool> = splits.iter().map(|(s, _)| s.finishing).collect();
+    let finished: Vec<Option<DateTime<Utc>>> = splits.iter().map(|(s, _)| s.finished_at).collect();
+    let bases: Vec<i64> = splits.iter().map(|(s, _)| s.base.minor).collect();
+    let errors: Vec<Option<String>> = splits.iter().map(|(s, _)| s.finish_error.clone()).collect();
     let done = sqlx::query!(
-        "UPDATE split_orders
-         SET rounds_minor = $4, rounds = $5, remainder_minor = $6, released_minor = $7, status = $8, finishing = $9, finished_at = $10,
-             base_minor = $11, finish_error = $12
-         WHERE book_id = $1 AND order_id = $2 AND status = $3",
-        split.merchant.0,
-        split.order.0,
-        from.as_str(),
-        split.rounds_minor,
-        split.rounds,
-        split.remainder.minor,
-        split.released.minor,
-        split.status.as_str(),
-        split.finishing,
-        split.finished_at,
-        split.base.minor,
-        split.finish_error
+        "UPDATE split_orders s
+         SET rounds_minor = c.rounds_minor, rounds = c.rounds, remainder_minor = c.remainder_minor, released_minor = c.released_minor,
+             status = c.status, finishing = c.finishing, finished_at = c.finished_at, base_minor = c.base_minor, finish_error = c.finish_error
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[], $8::text[], $9::boolean[],
+                     $10::timestamptz[], $11::bigint[], $12::text[])
+              AS c (book_id, order_id, from_status, rounds_minor, rounds, remainder_minor, released_minor, status, finishing, finished_at,
+                    base_minor, finish_error)
+         WHERE s.book_id = c.book_id AND s.order_id = c.order_id AND s.status = c.from_status",
+        &books,
+        &orders,
+        &from as &[&str],
+        &rounds_minor,
+        &rounds,
+        &remainders,
+        &released,
+        &statuses as &[&str],
+        &finishing,
+        &finished as &[Option<DateTime<Utc>>],
+        &bases,
+        &errors as &[Option<String>]
     )
     .execute(tx)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(usize::try_from(done.rows_affected()).is_ok_and(|n| n == splits.len()))
 }
 
 /// Adds to what may be divided of a payment.
@@ -234,21 +271,27 @@ pub async fn add_to_slice_in_tx(tx: &mut PgConnection, book: BookId, order: Orde
 
 /// What of each payment of a locked split may be divided at all, and where, in the order in which they are used up.
 pub async fn slices_in_tx(tx: &mut PgConnection, book: BookId, order: OrderId) -> sqlx::Result<Vec<Slice>> {
+    Ok(slices_of_in_tx(tx, &[(book, order)]).await?.into_iter().map(|(_, slice)| slice).collect())
+}
+
+/// The same of many splits.
+pub async fn slices_of_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> sqlx::Result<Vec<(OrderId, Slice)>> {
+    let (books, ids) = columns(orders);
     let rows = sqlx::query_as!(
         SliceRow,
-        "SELECT attempt_id, base_minor, channel, transaction_id, divisible_minor
-         FROM split_slices WHERE book_id = $1 AND order_id = $2 ORDER BY attempt_id",
-        book.0,
-        order.0
+        "SELECT order_id, attempt_id, base_minor, channel, transaction_id, divisible_minor
+         FROM split_slices
+         WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
+         ORDER BY attempt_id",
+        &books,
+        &ids
     )
     .fetch_all(tx)
     .await?;
     let slice = |r: SliceRow| {
-        let Some(((channel, transaction_id), divisible_minor)) = r.channel.zip(r.transaction_id).zip(r.divisible_minor) else {
-            return Slice { attempt: AttemptId(r.attempt_id), base_minor: r.base_minor, upstream: None };
-        };
-        let upstream = Some(Upstream { channel, transaction_id, divisible_minor });
-        Slice { attempt: AttemptId(r.attempt_id), base_minor: r.base_minor, upstream }
+        let upstream = r.channel.zip(r.transaction_id).zip(r.divisible_minor);
+        let upstream = upstream.map(|((channel, transaction_id), divisible_minor)| Upstream { channel, transaction_id, divisible_minor });
+        (OrderId(r.order_id), Slice { attempt: AttemptId(r.attempt_id), base_minor: r.base_minor, upstream })
     };
     Ok(rows.into_iter().map(slice).collect())
 }
@@ -280,15 +323,16 @@ pub async fn able_in_tx(tx: &mut PgConnection, receivers: &[MerchantId]) -> sqlx
     Ok(able.into_iter().map(MerchantId).collect())
 }
 
-/// Whether a refund of a locked order is under way.
-pub async fn refund_open_in_tx(tx: &mut PgConnection, book: BookId, order: OrderId) -> sqlx::Result<bool> {
+/// Which of these locked orders have a refund under way.
+pub async fn refunds_open_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> sqlx::Result<HashSet<OrderId>> {
+    let (books, ids) = columns(orders);
     let open = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT 1 FROM refunds
-                          WHERE book_id = $1 AND order_id = $2 AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')) AS "open!""#,
-        book.0,
-        order.0
+        "SELECT order_id FROM refunds
+         WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[])) AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')",
+        &books,
+        &ids
     )
-    .fetch_one(tx)
+    .fetch_all(tx)
     .await?;
-    Ok(open)
+    Ok(open.into_iter().map(OrderId).collect())
 }

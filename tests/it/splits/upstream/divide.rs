@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 use wallet::channel::Progress;
 use wallet::channel::divider::{Asked, Division, Share};
-use wallet::split::run::Next;
+use wallet::split::run::{Learnt, Next};
 use wallet::split::{CallStatus, LineStatus, ReturnSplit, SplitError, SplitStatus};
 
 use super::super::cny;
@@ -128,8 +128,10 @@ async fn whatever_step_a_process_dies_at_with_a_channel_the_next_one_ends_it_the
     for steps in 0..9 {
         for asked in [false, true] {
             let order = market.paid(10_000).await;
+            // what the last of them did is not marked
+            let mut learnt = Learnt::default();
             for _ in 0..steps {
-                market.splits.step(book, order).await.unwrap();
+                market.splits.step(book, order, &mut learnt).await.unwrap();
             }
             let next = market.splits.advance(book, order).await.unwrap();
             if let (Next::Ask(asks), true) = (next, asked) {

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 use wallet::channel::Progress;
 use wallet::refund::{RefundStatus, RequestRefund};
+use wallet::split::run::Learnt;
 use wallet::split::{CallKind, CallStatus, RetryFinish, SplitError, SplitStatus};
 
 use super::super::cny;
@@ -13,9 +14,10 @@ async fn a_simulator_that_is_started_anew_still_knows_its_splits() {
     for channel in ["WECHAT_PAY", "ALIPAY"] {
         let mut market = Market::open().await;
         let (order, book) = (market.paid_with(10_000, channel).await, market.merchant.book());
+        let mut learnt = Learnt::default();
         // told of the receivers, asked to divide, asked what became of it, asked to finish
         for _ in 0..12 {
-            if market.splits.step(book, order).await.unwrap() == Some(Progress::Settled) {
+            if market.splits.step(book, order, &mut learnt).await.unwrap() == Some(Progress::Settled) {
                 break;
             }
             let before = market.told_truth().await;

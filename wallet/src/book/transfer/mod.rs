@@ -6,7 +6,7 @@
 //! | arrive | the posting `TRANSFER_IN` | the one it goes to |
 //! | close | SENT becomes ARRIVED | the one it left |
 //!
-//! Each step touches one book, so it stays on one shard, and each may be run again: the row and both postings are keyed by the transfer's
+//! Each step of a transfer touches one book, so it could stay on one shard, and each may be run again: the row and both postings are keyed by the transfer's
 //! id. A process that dies between two steps leaves a SENT row, which whoever ran it finishes when it runs it again, and a sweeper in any
 //! case ([`Transfers::finish_left_behind`]). Each book sums to zero at every moment; the in-transit accounts of all books sum to what is on
 //! its way, and to zero when nothing is. Transfers that are run at the same time take each step together ([`crate::base::batcher`]).
@@ -176,33 +176,26 @@ impl Work {
         Ok(new)
     }
 
-    /// Step 2 of many: one transaction for each book they go to. One outcome each in their order; what arrived before has arrived. A book
-    /// that cannot be reached keeps only its own waiting.
+    /// Step 2 of many, in one transaction; if that fails, in one for each book they go to, so that a book that cannot be reached keeps only
+    /// its own waiting. One outcome each in their order; what arrived before has arrived.
     async fn arrive(&self, transfers: &[SendTransfer]) -> Result<Vec<Result<(), TransferError>>, TransferError> {
         let mut by_book: BTreeMap<BookId, Vec<usize>> = BTreeMap::new();
         for (place, transfer) in transfers.iter().enumerate() {
             by_book.entry(transfer.to).or_default().push(place);
         }
+        match self.arrive_together(transfers).await {
+            Err(error) if by_book.len() < 2 => return Err(error),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "transfers did not arrive together; trying book by book")
+            }
+            arrived => return arrived,
+        }
         let mut outcomes: Vec<Option<Result<(), TransferError>>> = transfers.iter().map(|_| None).collect();
         let mut failure = None;
         for places in by_book.into_values() {
-            let legs: Vec<_> = places.iter().filter_map(|place| transfers.get(*place)).map(rules::leg_in).collect();
-            let posted = retrying(TransferError::retryable, || async {
-                let mut tx = self.db.begin().await?;
-                let posted = ledger::post_in_tx(&mut tx, &legs, self.clock.today(), self.clock.now()).await?;
-                tx.commit().await?;
-                Ok::<_, TransferError>(posted)
-            })
-            .await;
-            match posted {
-                Ok(posted) => {
-                    for (place, outcome) in places.into_iter().zip(posted) {
-                        outcomes[place] = Some(match outcome {
-                            Ok(_) | Err(Rejection::AlreadyPosted) => Ok(()),
-                            Err(rejection) => Err(TransferError::Stuck(rejection)),
-                        });
-                    }
-                }
+            let of_book: Vec<_> = places.iter().filter_map(|place| transfers.get(*place)).copied().collect();
+            match self.arrive_together(&of_book).await {
+                Ok(arrived) => places.into_iter().zip(arrived).for_each(|(place, outcome)| outcomes[place] = Some(outcome)),
                 Err(error) => _ = failure.get_or_insert(error),
             }
         }
@@ -211,6 +204,22 @@ impl Work {
             Some(error) if outcomes.iter().all(Option::is_none) => Err(error),
             _ => Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Err(TransferError::CutShort))).collect()),
         }
+    }
+
+    async fn arrive_together(&self, transfers: &[SendTransfer]) -> Result<Vec<Result<(), TransferError>>, TransferError> {
+        let legs: Vec<_> = transfers.iter().map(rules::leg_in).collect();
+        let posted = retrying(TransferError::retryable, || async {
+            let mut tx = self.db.begin().await?;
+            let posted = ledger::post_in_tx(&mut tx, &legs, self.clock.today(), self.clock.now()).await?;
+            tx.commit().await?;
+            Ok::<_, TransferError>(posted)
+        })
+        .await?;
+        let outcome = |posted| match posted {
+            Ok(_) | Err(Rejection::AlreadyPosted) => Ok(()),
+            Err(rejection) => Err(TransferError::Stuck(rejection)),
+        };
+        Ok(posted.into_iter().map(outcome).collect())
     }
 
     /// Step 3 of many: one statement.

@@ -15,7 +15,8 @@ use crate::channel::ChannelError;
 use crate::channel::acquirer::TransferWord;
 use crate::channel::divider::{Divider, DivisionWord, GiveBack, Share};
 use crate::split::account::DISCONNECTED_PAUSE;
-use crate::split::run::{ABOVE_FAILED, lock_in_tx, restate_in_tx};
+use crate::split::look::ABOVE_FAILED;
+use crate::split::run::{lock_in_tx, restate_in_tx};
 use crate::split::state::{LineStatus, with_those_below};
 use crate::split::{self, Line, Split, SplitError, Splits, Upstream, bucket, line, line_event};
 

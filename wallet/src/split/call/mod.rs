@@ -26,7 +26,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 pub use ask::ToAsk;
@@ -213,8 +212,7 @@ pub(super) fn open_ones(calls: &[Call]) -> Vec<ToAsk> {
     open.map(|call| ToAsk { call: call.clone(), fresh: false, division_no: None }).collect()
 }
 
-/// Stores requests that are about to be made.
-pub(super) async fn open_in_tx(tx: &mut PgConnection, calls: Vec<Call>) -> Result<Vec<ToAsk>, SplitError> {
-    repo::insert_in_tx(tx, &calls).await?;
-    Ok(calls.into_iter().map(|call| ToAsk { call, fresh: true, division_no: None }).collect())
+/// Requests that are stored now, to be made.
+pub(super) fn fresh(calls: &[Call]) -> Vec<ToAsk> {
+    calls.iter().map(|call| ToAsk { call: call.clone(), fresh: true, division_no: None }).collect()
 }

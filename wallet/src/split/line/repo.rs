@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{Line, LineCursor, ShareOf};
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, SplitCallId, SplitLineId};
 use crate::base::money::{Currency, Money};
+use crate::split::repo::columns;
 use crate::split::state::LineStatus;
 
 /// A line as it lies in the table.
@@ -105,16 +106,22 @@ pub async fn insert_lines_in_tx(tx: &mut PgConnection, lines: &[Line]) -> sqlx::
 
 /// All lines of a locked split, parents before their children.
 pub async fn lines_in_tx(tx: &mut PgConnection, book: BookId, order: OrderId) -> sqlx::Result<Vec<Line>> {
+    lines_of_in_tx(tx, &[(book, order)]).await
+}
+
+/// The same of many splits.
+pub async fn lines_of_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderId)]) -> sqlx::Result<Vec<Line>> {
+    let (books, ids) = columns(orders);
     let rows = sqlx::query_as!(
         LineRow,
         r#"SELECT book_id, line_id, order_id, round, attempt_id, parent_line_id, role, receiver_id, amount_minor,
                   currency AS "currency: Currency", passes_on, call_id, status AS "status: LineStatus", error_code, succeeded_minor, returning_minor,
                   returned_minor, created_at, sent_at, resolved_at, kept_at
            FROM split_lines
-           WHERE book_id = $1 AND order_id = $2
+           WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
            ORDER BY line_id"#,
-        book.0,
-        order.0
+        &books,
+        &ids
     )
     .fetch_all(tx)
     .await?;
