@@ -28,9 +28,11 @@ impl Rejection for PaymentError {
             Self::UnderReview => UserError::new("STATE_UNDER_REVIEW", "该订单的一笔付款正在人工核对，请勿重复付款"),
             Self::StillPaying => UserError::new("STATE_PAYING", "正在进行的付款尚未关闭，请稍后重试").passing(),
             Self::MethodNotAllowed => invalid("method", "该订单的产品不支持这种支付方式，请换一种"),
-            Self::SplitTooLarge => {
-                UserError::new("STATE_SPLIT_TOO_LARGE", "该订单的分账比例超过这种支付方式的渠道上限，请换一种支付方式").at("method")
-            }
+            Self::SplitTooLarge => UserError::new(
+                "STATE_SPLIT_TOO_LARGE",
+                "这种支付方式不能按该订单的规则分账（超过渠道的分账比例上限，或渠道不支持），请换一种支付方式",
+            )
+            .at("method"),
             Self::NoChannel => {
                 UserError::new("STATE_NO_CHANNEL", "暂无可用的支付渠道，请换一种支付方式，或稍后重试").at("method").passing()
             }

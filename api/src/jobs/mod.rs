@@ -44,8 +44,8 @@ pub const KINDS: [&str; 10] = [
     merchant::onboarding::REVIEW_JOB,
 ];
 
-/// Money jobs at the same time: each waits for a channel most of its life.
-const MONEY_PLACES: usize = 16;
+/// Money jobs at the same time: each waits for a channel, or for the batch it goes with, most of its life.
+const MONEY_PLACES: usize = 48;
 
 /// What the jobs of one process share.
 #[derive(Debug)]

@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 use uuid::Uuid;
-use wallet::base::job::{self, ATTEMPTS_MAX, Job};
+use wallet::base::job::{self, ATTEMPTS_MAX, Ends, Job};
 
 use super::{Context, run_job};
 
+/// Pause where there may be more jobs than places, so that the next claim finds several places free.
+const MORE: Duration = Duration::from_millis(5);
 /// Pause after the database did not answer.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -41,17 +43,18 @@ impl Pool {
     pub(super) async fn run(self, context: Arc<Context>, stop: CancellationToken) {
         let worker = format!("work-{}", Uuid::now_v7().simple());
         let places = Arc::new(Semaphore::new(self.places));
+        let ends = Ends::new(context.app.db.clone(), worker.clone());
         let tasks = TaskTracker::new();
         while let Some(first) = free_place(&places, &stop).await {
             let free = i64::try_from(1 + places.available_permits()).unwrap_or(1);
             let pause = match job::claim(&context.app.db, &worker, self.kinds, self.lease, free).await {
                 Ok(jobs) => {
-                    let pause = if (jobs.len() as i64) < free { self.poll } else { Duration::ZERO };
+                    let pause = if (jobs.len() as i64) < free { self.poll } else { MORE };
                     let mut first = Some(first);
                     for job in jobs {
                         // only this loop takes places, so those that were free still are
                         let place = first.take().or_else(|| Arc::clone(&places).try_acquire_owned().ok());
-                        tasks.spawn(run_one(self, context.clone(), worker.clone(), job, place));
+                        tasks.spawn(run_one(self, context.clone(), worker.clone(), ends.clone(), job, place));
                     }
                     pause
                 }
@@ -80,20 +83,20 @@ async fn free_place(places: &Arc<Semaphore>, stop: &CancellationToken) -> Option
 }
 
 /// One job from claim to record.
-async fn run_one(pool: Pool, context: Arc<Context>, worker: String, job: Job, _place: Option<OwnedSemaphorePermit>) {
+async fn run_one(pool: Pool, context: Arc<Context>, worker: String, ends: Ends, job: Job, _place: Option<OwnedSemaphorePermit>) {
     let span = tracing::info_span!("job", job_id = %job.id, kind = job.kind, subject = %job.subject, attempt = job.attempts);
     let kind = super::KINDS.iter().find(|kind| **kind == job.kind).copied().unwrap_or("other");
     let started = Instant::now();
     let outcome = async {
         let outcome = outcome(pool, &context, &job).await;
         let recorded = match &outcome {
-            Ok(Step::Done) => job::finish(&context.app.db, job.id, &worker).await,
-            Ok(Step::Again(delay)) => job::again(&context.app.db, job.id, &worker, *delay).await,
-            Err(error) => job::fail(&context.app.db, &job, &worker, &format!("{error:#}")).await,
+            Ok(Step::Done) => ends.finish(job.id).await.map_err(anyhow::Error::from),
+            Ok(Step::Again(delay)) => job::again(&context.app.db, job.id, &worker, *delay).await.map_err(anyhow::Error::from),
+            Err(error) => job::fail(&context.app.db, &job, &worker, &format!("{error:#}")).await.map_err(anyhow::Error::from),
         };
         if let Err(error) = recorded {
             // the lease runs out and the job is run again, which it can bear
-            tracing::error!(error = %error, "the end of a job could not be recorded");
+            tracing::error!(error = format!("{error:#}"), "the end of a job could not be recorded");
         }
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &outcome {

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::batcher::{Batched, Batcher, COMMANDS, Results, SubmitError};
 use super::clock::Clock;
 use super::id::{BookId, JobId};
 
@@ -89,10 +90,50 @@ pub async fn claim(db: &PgPool, worker: &str, kinds: &[&str], lease: Duration, l
         .collect())
 }
 
-/// Ends a job, if this worker still holds it. What was done stands where it was done: a job that has ended leaves no row.
-pub async fn finish(db: &PgPool, job: JobId, worker: &str) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM jobs WHERE job_id = $1 AND leased_by = $2 AND state = 'READY'", job.0, worker).execute(db).await?;
-    Ok(())
+/// Ends jobs that a worker holds, those that end at the same time together.
+#[derive(Clone, Debug)]
+pub struct Ends(Batcher<Deletes>);
+
+#[derive(Debug)]
+struct Deletes {
+    db: PgPool,
+    worker: String,
+}
+
+impl Ends {
+    pub fn new(db: PgPool, worker: String) -> Self {
+        Self(Batcher::new("jobs", COMMANDS, Deletes { db, worker }))
+    }
+
+    /// Removes a job that is done, unless another worker holds it by now.
+    ///
+    /// # Errors
+    /// The job is run again when its lease is over.
+    pub async fn finish(&self, job: JobId) -> Result<(), SubmitError<sqlx::Error>> {
+        self.0.submit(job).await
+    }
+}
+
+impl Batched for Deletes {
+    type Command = JobId;
+    type Answer = ();
+    type Error = sqlx::Error;
+
+    fn lane(&self, _job: &JobId) -> u64 {
+        0
+    }
+
+    fn bytes(&self, _job: &JobId) -> usize {
+        size_of::<JobId>()
+    }
+
+    async fn run(&self, batch: &[JobId]) -> Results<(), sqlx::Error> {
+        let ids: Vec<Uuid> = batch.iter().map(|job| job.0).collect();
+        sqlx::query!("DELETE FROM jobs WHERE job_id = ANY($1) AND leased_by = $2 AND state = 'READY'", &ids, self.worker)
+            .execute(&self.db)
+            .await?;
+        Ok(batch.iter().map(|_| Ok(())).collect())
+    }
 }
 
 /// Ends the open jobs of these subjects, because what they were to find out is known. One statement; a worker that holds one finds it ended.

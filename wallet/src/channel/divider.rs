@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 
 use super::ChannelError;
-use super::acquirer::TransferWord;
+use super::acquirer::{Method, TransferWord};
 use crate::base::money::Money;
 
 /// Basis points of a whole.
@@ -18,6 +18,8 @@ const WHOLE_BPS: i128 = 10_000;
 /// What a channel holds us to (S5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Caps {
+    /// Ways of paying whose payments are divided, and given back from, as it is asked.
+    pub methods: &'static [Method],
     /// Most receivers of one request.
     pub receivers_max: usize,
     /// Most requests in a second under one number of ours.

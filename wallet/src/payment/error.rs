@@ -31,7 +31,7 @@ pub enum PaymentError {
     #[error("this order cannot be paid this way")]
     MethodNotAllowed,
     /// The channels that offer this way give receivers a smaller part of a payment than the order's rule does (S5).
-    #[error("the order's receivers get more than this channel divides; pay another way")]
+    #[error("this way of paying is not divided as the order's receivers are to get it; pay another way")]
     SplitTooLarge,
     /// No connected channel offers this way to pay, or the attempt's channel is not connected any more.
     #[error("no channel is connected for this payment")]

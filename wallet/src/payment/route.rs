@@ -72,13 +72,14 @@ impl Routing {
         Ok(Self { router: Router::new(routes, now), payee, told: Mutex::default(), dividers })
     }
 
-    /// The channels that divide payments, but not so much of one as this order's receivers get (S5): they get no part of it.
-    pub(super) fn barred(&self, order: &Order) -> impl Iterator<Item = &ChannelName> {
-        let wanted = order.divided_when_paid().map_or(0, |(rule, _)| {
+    /// The channels that divide payments, but not those made this way, or not so much of one as this order's receivers get (S5).
+    pub(super) fn barred(&self, order: &Order, method: Method) -> impl Iterator<Item = &ChannelName> {
+        let wanted = order.divided_when_paid().map(|(rule, _)| {
             let base_minor = order.amount.minor - order.fee_of(order.amount).minor;
             plan::first_level_minor(base_minor, rule)
         });
-        self.dividers.iter().filter(move |(_, caps)| caps.divisible_minor(order.payable()) < wanted).map(|(name, _)| name)
+        let divides = move |caps: &Caps, wanted| caps.methods.contains(&method) && caps.divisible_minor(order.payable()) >= wanted;
+        self.dividers.iter().filter(move |(_, caps)| wanted.is_some_and(|wanted| !divides(caps, wanted))).map(|(name, _)| name)
     }
 
     /// Whether somebody would take an order if no channel were barred.
@@ -115,7 +116,7 @@ impl Routing {
 
     /// Asks the router; a channel that is barred is one that was tried.
     fn asked<T>(&self, order: &Order, attempt: AttemptId, wish: Wish, tried: &[ChannelName], ask: impl FnOnce(&NewPayment<'_>) -> T) -> T {
-        let tried: Vec<ChannelName> = tried.iter().chain(self.barred(order)).cloned().collect();
+        let tried: Vec<ChannelName> = tried.iter().chain(self.barred(order, wish.method)).cloned().collect();
         self.ask(order, attempt, wish, &tried, ask)
     }
 

@@ -340,7 +340,9 @@ impl<'a> Starts<'a> {
                         Ok(to_call(order, silent.clone(), None))
                     }
                     (None, None) => {
-                        if self.with.routing.barred(order).next().is_some() && self.with.routing.would_take(order, wish, self.now) {
+                        if self.with.routing.barred(order, wish.method).next().is_some()
+                            && self.with.routing.would_take(order, wish, self.now)
+                        {
                             return Err(PaymentError::SplitTooLarge);
                         }
                         let (book, order, decision) = (cmd.merchant.book(), cmd.order, none.to_text());

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use wallet::base::clock::business_day;
 use wallet::base::id::{AttemptId, OrderId};
 use wallet::channel::Progress;
-use wallet::channel::acquirer::{Method, PaymentOrder, PaymentWord};
+use wallet::channel::acquirer::{Method, PaymentOrder, PaymentWord, Wallet};
 use wallet::ledger::recipe;
-use wallet::payment::PaymentError;
+use wallet::payment::{PaymentError, StartPayment};
 use wallet::split::{
     CreateRound, FROZEN_FOR, FinishSplit, Line, LineStatus, NewSplit, Parties, SetAccount, Slice, SplitError, SplitStatus, Upstream,
     plan_in_tx,
@@ -59,13 +59,34 @@ async fn a_rule_that_gives_more_than_a_channel_divides_is_not_paid_there() {
     assert_eq!(none, 0);
 }
 
+#[tokio::test]
+async fn what_alipay_would_take_back_in_its_own_proportions_is_not_divided_there() {
+    let market = Market::open().await;
+    let (divided, plain) = (market.order("SHARED", 10_000).await, market.order("STORE_PAYMENT", 10_000).await);
+    let open = |order| market.payments.ways(order).contains(&(Wallet::Alipay, Method::Native));
+    assert_eq!((open(&divided), open(&plain)), (false, true), "its face-to-face payments");
+    assert!(market.payments.ways(&divided).contains(&(Wallet::Alipay, Method::Page)));
+    let cmd = StartPayment {
+        merchant: market.merchant,
+        order: divided.id,
+        method: Method::Native,
+        wallet: Some(Wallet::Alipay),
+        failed: None,
+        payer: None,
+        return_url: None,
+        idempotency_key: Uuid::now_v7(),
+    };
+    let refused = market.payments.start(&market.owner, cmd).await;
+    assert!(matches!(refused, Err(PaymentError::SplitTooLarge)), "{refused:?}");
+}
+
 /// A payment of so much at a channel whose money is frozen there: the channel's number.
 async fn frozen_payment(market: &Market, channel: &str, minor: i64) -> String {
     let order = PaymentOrder {
         request_no: Uuid::now_v7().simple().to_string(),
         amount: cny(minor),
         description: "服务费".to_owned(),
-        method: Method::Native,
+        method: if channel == "ALIPAY" { Method::Page } else { Method::Native },
         payer: None,
         return_url: None,
         expires_at: market.clock.now() + chrono::TimeDelta::minutes(20),

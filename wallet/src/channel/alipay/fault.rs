@@ -11,6 +11,8 @@ pub const METHOD_NOT_OFFERED: &str = "LOCAL.METHOD_NOT_OFFERED";
 pub const CURRENCY_NOT_OFFERED: &str = "LOCAL.CURRENCY_NOT_OFFERED";
 /// Open for longer than agreed. Never sent.
 pub const OPEN_TOO_LONG: &str = "LOCAL.OPEN_TOO_LONG";
+/// A payment whose division cannot be given back as it is asked. Never sent.
+pub const SPLIT_NOT_OFFERED: &str = "LOCAL.SPLIT_NOT_OFFERED";
 
 /// Refusals that prove that nothing was carried out, and who has to act.
 const REFUSALS: [(&str, Fault); 33] = [

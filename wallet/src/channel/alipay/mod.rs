@@ -205,6 +205,9 @@ impl Acquirer for Alipay {
         if order.expires_at > self.clock.now() + self.open_for + SKEW {
             return local(fault::OPEN_TOO_LONG);
         }
+        if order.split && !settle::DIVIDED.contains(&order.method) {
+            return local(fault::SPLIT_NOT_OFFERED);
+        }
         let page = |method: &str, product_code: &str| {
             let link = self.gateway.link(method, &Self::content(order, product_code), order.return_url.as_deref());
             Ok(PaymentState { invitation: Some(Invitation::Url(link)), word: PaymentWord::Pending })

@@ -11,7 +11,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use crate::channel::ChannelError;
-use crate::channel::acquirer::TransferWord;
+use crate::channel::acquirer::{Method, TransferWord};
 use crate::channel::divider::{
     Asked, Caps, Divider, Division, DivisionWord, GiveBack, Receiver, RefundAsked, Share, ShareOutcome, ShareWord,
 };
@@ -129,6 +129,8 @@ const BACK: &str = "退分账";
 const RECEIVERS_MAX: usize = 50;
 /// Requests in a second for one seller ("单个卖家请求频率最高 30 TPS").
 const CALLS_PER_S: u32 = 30;
+/// Of a payment face to face (当面付) a refund takes back from receivers what Alipay works out, whatever it names ("不支持指定退款金额与退款方").
+pub(super) const DIVIDED: &[Method] = &[Method::Page, Method::Wap];
 /// Days that the money stays frozen; then Alipay frees it by itself.
 const FROZEN_DAYS: u16 = 30;
 
@@ -136,6 +138,7 @@ const FROZEN_DAYS: u16 = 30;
 impl Divider for Alipay {
     fn caps(&self) -> Caps {
         Caps {
+            methods: DIVIDED,
             receivers_max: RECEIVERS_MAX,
             calls_per_s: CALLS_PER_S,
             share_max_bps: self.share_max_bps,

@@ -113,6 +113,8 @@ async fn what_alipay_cannot_take_is_refused_before_it_is_sent() {
     assert_eq!(refused(world.alipay.pay(&dollars).await), fault::CURRENCY_NOT_OFFERED);
     let long = PaymentOrder { expires_at: Clock::default().now() + TimeDelta::minutes(36), ..order(Method::Page) };
     assert_eq!(refused(world.alipay.pay(&long).await), fault::OPEN_TOO_LONG);
+    let divided = PaymentOrder { split: true, ..order(Method::Native) };
+    assert_eq!(refused(world.alipay.pay(&divided).await), fault::SPLIT_NOT_OFFERED, "a refund would take back what Alipay works out");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::wire::{
 };
 use super::{WechatPay, code, segment};
 use crate::channel::ChannelError;
-use crate::channel::acquirer::TransferWord;
+use crate::channel::acquirer::{Acquirer, TransferWord};
 use crate::channel::divider::{self, Caps, Divider, Division, DivisionWord, GiveBack};
 
 /// What a receiver is to us. WeChat wants one of its own words for it ("与分账方的关系类型").
@@ -165,6 +165,7 @@ impl WechatPay {
 impl Divider for WechatPay {
     fn caps(&self) -> Caps {
         Caps {
+            methods: self.methods(),
             receivers_max: RECEIVERS_MAX,
             calls_per_s: CALLS_PER_S,
             share_max_bps: self.share_max_bps,
