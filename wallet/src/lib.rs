@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of HTTP, GraphQL or documents. Rules are pure (`rules.rs`), SQL lives in `repo.rs` files and in `base`.
 
+pub mod advance;
 pub mod analytics;
 pub mod base;
 pub mod book;

@@ -63,6 +63,8 @@ pub enum LedgerAccountName {
     Subsidy,
     /// Given to a payer before the channel took it back from receivers, as it does with the refund (应收退分账).
     SharesDue,
+    /// What a merchant owes the platform for refunds that it could not cover (垫资).
+    MerchantDebt,
 }
 
 /// The periods of a merchant's books (会计期间).

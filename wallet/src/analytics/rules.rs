@@ -80,6 +80,8 @@ impl DayDelta {
             | PostingKind::SubsidyUsed
             | PostingKind::SubsidyReturned
             | PostingKind::SplitBear
+            | PostingKind::RefundPaidByHand
+            | PostingKind::AdvanceRecovered
             | PostingKind::Reversal => None,
         }
     }

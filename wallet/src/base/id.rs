@@ -106,6 +106,10 @@ ids! {
     SplitLineId,
     /// Money asked back from the receivers of a split (分账回退).
     SplitReturnId,
+    /// Money taken for an advance (垫资收回).
+    RecoveryId,
+    /// The most that a merchant may owe (垫资额度).
+    CapId,
     /// A request to a channel that divides (分账请求).
     SplitCallId,
     /// A subsidy programme (补贴计划).

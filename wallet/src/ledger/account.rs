@@ -31,10 +31,12 @@ pub enum AccountKind {
     Subsidy,
     /// Asset: given to a payer before the channel took it back from receivers, as it does with the refund (应收退分账).
     SharesDue,
+    /// Asset: what the platform gave for refunds that the merchant could not cover (垫资, merchant_debt), owed to it until it is recovered.
+    MerchantDebt,
 }
 
 impl AccountKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ChannelReceivable,
         Self::MerchantPending,
         Self::MerchantAvailable,
@@ -47,6 +49,7 @@ impl AccountKind {
         Self::SplitFrozen,
         Self::Subsidy,
         Self::SharesDue,
+        Self::MerchantDebt,
     ];
 
     /// The kinds every book has from its first day, without a subject. The others come with their first posting.
@@ -67,13 +70,14 @@ impl AccountKind {
             Self::SplitFrozen => "SPLIT_FROZEN",
             Self::Subsidy => "SUBSIDY",
             Self::SharesDue => "SHARES_DUE",
+            Self::MerchantDebt => "MERCHANT_DEBT",
         }
     }
 
     /// 1 where a debit raises what the account holds (an asset), -1 where a credit does (a liability, an income).
     pub fn side(self) -> i16 {
         match self {
-            Self::ChannelReceivable | Self::BankCash | Self::SharesDue => 1,
+            Self::ChannelReceivable | Self::BankCash | Self::SharesDue | Self::MerchantDebt => 1,
             Self::MerchantPending
             | Self::MerchantAvailable
             | Self::Escrow
@@ -87,7 +91,7 @@ impl AccountKind {
     }
 
     /// What must stay in a new account of this kind, in minor units; none: it may go either way. Zero keeps what is owed to somebody
-    /// from turning into a claim on them.
+    /// from turning into a claim on them, and a merchant's debt from being recovered twice.
     pub fn floor(self) -> Option<i64> {
         match self {
             Self::MerchantPending
@@ -96,7 +100,8 @@ impl AccountKind {
             | Self::RefundPayable
             | Self::PayoutTransit
             | Self::SplitFrozen
-            | Self::Subsidy => Some(0),
+            | Self::Subsidy
+            | Self::MerchantDebt => Some(0),
             Self::ChannelReceivable | Self::BankCash | Self::FeeIncome | Self::BooksInTransit | Self::SharesDue => None,
         }
     }
@@ -144,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_owed_to_somebody_has_a_floor() {
+    fn what_is_owed_to_somebody_has_a_floor_and_so_has_what_a_merchant_owes() {
         for kind in AccountKind::ALL {
             let owed = matches!(
                 kind,
@@ -155,6 +160,7 @@ mod tests {
                     | AccountKind::PayoutTransit
                     | AccountKind::SplitFrozen
                     | AccountKind::Subsidy
+                    | AccountKind::MerchantDebt
             );
             assert_eq!(kind.floor(), owed.then_some(0), "{kind:?}");
         }

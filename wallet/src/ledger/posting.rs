@@ -65,6 +65,10 @@ pub enum PostingKind {
     SubsidyReturned,
     /// The merchant gives for a refund what its channel left with receivers. Reference: the return.
     SplitBear,
+    /// A refund that came back from the bank was paid by hand (人工退款). Reference: the refund.
+    RefundPaidByHand,
+    /// Available money of a merchant paid what the platform had given for a refund (垫资收回). Reference: the recovery.
+    AdvanceRecovered,
     /// Another posting was taken back, wholly or in part (冲正). Reference: the reversal.
     Reversal,
 }
@@ -94,6 +98,8 @@ impl PostingKind {
             Self::SubsidyUsed => "SUBSIDY_USED",
             Self::SubsidyReturned => "SUBSIDY_RETURNED",
             Self::SplitBear => "SPLIT_BEAR",
+            Self::RefundPaidByHand => "REFUND_PAID_BY_HAND",
+            Self::AdvanceRecovered => "ADVANCE_RECOVERED",
             Self::Reversal => "REVERSAL",
         }
     }

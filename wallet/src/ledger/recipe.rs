@@ -5,11 +5,13 @@
 //! | payment | channel receivable | merchant pending (amount less fee), fee income (fee) |
 //! | payment of a held order | channel receivable | the order's escrow (amount less fee), fee income (fee) |
 //! | order release | the order's escrow | merchant pending or available (amount less fee), fee income (fee) |
-//! | refund | merchant pending, available, shares due or the order's escrow (amount less fee back), fee income (fee back) | refund payable |
+//! | refund | merchant pending, available, shares due, debt or the order's escrow (amount less fee back), fee income (fee back) | refund payable |
 //! | refund settled | refund payable | channel receivable |
 //! | refund returned | refund payable | what the refund had debited |
 //! | refund paid out | refund payable | bank cash |
 //! | refund bounced | bank cash | refund payable |
+//! | refund paid by hand | refund payable | bank cash |
+//! | advance recovered | merchant available | merchant debt |
 //! | settlement release | merchant pending | merchant available |
 //! | withdrawal hold | merchant available | payout transit |
 //! | withdrawal paid | payout transit | bank cash |
@@ -32,13 +34,13 @@ use chrono::NaiveDate;
 use uuid::Uuid;
 
 use super::account::AccountKind::{
-    self, BankCash, BooksInTransit, ChannelReceivable, Escrow, FeeIncome, MerchantAvailable, MerchantPending, PayoutTransit, RefundPayable,
-    SharesDue, SplitFrozen, Subsidy,
+    self, BankCash, BooksInTransit, ChannelReceivable, Escrow, FeeIncome, MerchantAvailable, MerchantDebt, MerchantPending, PayoutTransit,
+    RefundPayable, SharesDue, SplitFrozen, Subsidy,
 };
 use super::account::AccountName;
 use super::posting::{Capture, Leg, Posting, PostingKind};
 use crate::base::id::{
-    AttemptId, BatchId, BookId, HoldId, MovementId, OrderId, ProgrammeId, RefundId, ReleaseId, StoreId, TransferId, WithdrawalId,
+    AttemptId, BatchId, BookId, HoldId, MovementId, OrderId, ProgrammeId, RecoveryId, RefundId, ReleaseId, StoreId, TransferId, WithdrawalId,
 };
 use crate::base::money::Money;
 
@@ -51,6 +53,8 @@ pub enum RefundSource {
     Escrow(OrderId),
     /// What the channel takes back from receivers with the refund.
     Shares,
+    /// What the platform gives, and the merchant owes it (垫资).
+    Advance,
 }
 
 impl RefundSource {
@@ -61,6 +65,7 @@ impl RefundSource {
             Self::Available => MerchantAvailable,
             Self::Escrow(_) => Escrow,
             Self::Shares => SharesDue,
+            Self::Advance => MerchantDebt,
         }
     }
 
@@ -68,7 +73,7 @@ impl RefundSource {
     fn leg(self, amount: Money) -> Leg {
         match self {
             Self::Escrow(order) => debit_of(Escrow, &order.simple(), amount),
-            Self::Pending | Self::Available | Self::Shares => debit(self.account(), amount),
+            Self::Pending | Self::Available | Self::Shares | Self::Advance => debit(self.account(), amount),
         }
     }
 }
@@ -172,6 +177,18 @@ pub fn refund_paid_out(book: BookId, store: StoreId, route: Uuid, amount: Money,
 pub fn refund_bounced(book: BookId, store: StoreId, route: Uuid, amount: Money, bank: &str, day: NaiveDate) -> Posting {
     let legs = [debit_of(BankCash, bank, amount), credit(RefundPayable, amount)];
     posting(book, PostingKind::RefundBounced, route, Some(store), day, legs)
+}
+
+/// A refund that came back was paid outside, from the cash of the bank that it had come back to.
+pub fn refund_paid_by_hand(book: BookId, store: StoreId, refund: RefundId, amount: Money, bank: &str, day: NaiveDate) -> Posting {
+    let legs = [debit(RefundPayable, amount), credit_of(BankCash, bank, amount)];
+    posting(book, PostingKind::RefundPaidByHand, refund.0, Some(store), day, legs)
+}
+
+/// Available money pays what the merchant owes the platform.
+pub fn advance_recovered(book: BookId, recovery: RecoveryId, amount: Money, day: NaiveDate) -> Posting {
+    let legs = [debit(MerchantAvailable, amount), credit(MerchantDebt, amount)];
+    posting(book, PostingKind::AdvanceRecovered, recovery.0, None, day, legs)
 }
 
 /// A day's pending money becomes available (T+1).
@@ -372,6 +389,28 @@ mod tests {
                 "refund paid out",
                 refund_paid_out(book, store, refund_id.0, amount, "b", day),
                 vec![(RefundPayable, "", 10_000), (BankCash, "b", -10_000)],
+            ),
+            (
+                "refund paid by hand",
+                refund_paid_by_hand(book, store, refund_id, amount, "b", day),
+                vec![(RefundPayable, "", 10_000), (BankCash, "b", -10_000)],
+            ),
+            (
+                "advance recovered",
+                advance_recovered(book, RecoveryId::new(), amount, day),
+                vec![(MerchantAvailable, "", 10_000), (MerchantDebt, "", -10_000)],
+            ),
+            (
+                "refund of available money and of an advance",
+                refund_of(
+                    book,
+                    store,
+                    refund_id,
+                    (amount, none),
+                    &[(RefundSource::Available, fee), (RefundSource::Advance, less(amount, fee))],
+                    day,
+                ),
+                vec![(MerchantAvailable, "", 38), (MerchantDebt, "", 9_962), (RefundPayable, "", -10_000)],
             ),
             (
                 "refund settled",

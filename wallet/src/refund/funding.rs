@@ -1,4 +1,7 @@
 //! Where a refund's money comes from: taken at once, or gathered from receivers of a divided order first; and given back when it is cancelled.
+//!
+//! The last source is the platform ([`crate::advance`]): what all stripes lack it gives, up to the merchant's cap. A merchant without one is
+//! refused as ever, and nothing more is locked.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,6 +11,7 @@ use uuid::Uuid;
 use super::route::repo as routes;
 use super::rules::{RefundStatus, refunded_on};
 use super::{Refund, RefundError, Refunds, SEND_JOB, process, repo};
+use crate::advance::{self, Advance};
 use crate::analytics::{self, DayDelta, voided_change};
 use crate::base::actor::Actor;
 use crate::base::audit;
@@ -139,12 +143,17 @@ impl Refunds {
         let funded = &mut siblings[place].refund;
         (funded.status, funded.funded, funded.funded_at) = (RefundStatus::Funded, true, Some(now));
         let funded = funded.clone();
-        let mut delta = fund_gathered_in_tx(&mut tx, &order, &funded, reach, now).await?;
+        let Funded { mut delta, advance } = fund_gathered_in_tx(&mut tx, &order, &funded, reach, now).await?;
         delta.voided_count = voided_change(order.amount.minor, before, taken(&siblings, attempt));
         repo::update_in_tx(&mut tx, std::slice::from_ref(&funded)).await?;
+        if let Some(advance) = &advance {
+            advance::insert_in_tx(&mut tx, advance).await?;
+        }
         analytics::add_in_tx(&mut tx, &[delta]).await?;
         job::enqueue_in_tx(&mut tx, &[NewJob { kind: SEND_JOB, book, subject: refund.0, run_at: Clock::wall() }]).await?;
-        let detail = serde_json::json!({ "amountMinor": funded.amount.minor.to_string(), "early": cmd.is_some() });
+        let advanced = advance.map_or(0, |advance| advance.amount.minor).to_string();
+        let detail =
+            serde_json::json!({ "amountMinor": funded.amount.minor.to_string(), "early": cmd.is_some(), "advancedMinor": advanced });
         audit::record_in_tx(&mut tx, actor, "refund.funded", refund.0, detail, now).await?;
         if let Some(scope) = scope {
             idempotency::complete_in_tx(&mut tx, scope, &funded).await?;
@@ -207,7 +216,7 @@ async fn fund_gathered_in_tx(
     refund: &Refund,
     reach: Reach,
     now: DateTime<Utc>,
-) -> Result<DayDelta, RefundError> {
+) -> Result<Funded, RefundError> {
     let (own, today) = (order.money_book(), business_day(now));
     // what the channel takes back from receivers with the refund, and what the merchant gives
     let shares_due = split::open_royalties_in_tx(tx, order, (refund.id, refund.attempt), now).await?;
@@ -215,17 +224,18 @@ async fn fund_gathered_in_tx(
     let kinds = [AccountKind::MerchantPending, AccountKind::MerchantAvailable];
     let mut more = vec![AccountKind::FeeIncome, AccountKind::RefundPayable];
     more.extend((shares_due.minor > 0).then_some(AccountKind::SharesDue));
+    let advances = may_advance_in_tx(tx, order, reach).await?;
+    more.extend(advances.then_some(AccountKind::MerchantDebt));
     let (books, locked) = collect::lock_in_tx(tx, (order.merchant, own), reach, (&kinds, &more), wanted.currency, now).await?;
     let shares = kinds.map(|kind| collect::shares(&locked, &books, kind));
     let has = [collect::sum_minor(&shares[0]), collect::sum_minor(&shares[1])];
     let pending = Money { minor: wanted.minor.min(has[0]), ..wanted };
-    let available = Money { minor: wanted.minor - pending.minor, ..wanted };
-    if available.minor > has[1] {
-        return Err(RefundError::InsufficientBalance { available: Money { minor: has[0] + has[1], ..wanted } });
-    }
+    let available = Money { minor: (wanted.minor - pending.minor).min(has[1]), ..wanted };
+    let short = Money { minor: wanted.minor - pending.minor - available.minor, ..wanted };
+    let advance = advance_in_tx(tx, order, refund, advances, (short, has[0] + has[1]), now).await?;
     let mut collected = collect::plan(&shares[0], own, kinds[0], pending, today).unwrap_or_default();
     collected.extend(collect::plan(&shares[1], own, kinds[1], available, today).unwrap_or_default());
-    let from = [(RefundSource::Pending, pending), (RefundSource::Available, available), (RefundSource::Shares, shares_due)];
+    let from = [(RefundSource::Pending, pending), (RefundSource::Available, available), (RefundSource::Shares, shares_due), (RefundSource::Advance, short)];
     let posting = recipe::refund_of(own, order.store, refund.id, (refund.amount, refund.fee_back), &from, today);
     let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
     let mut postings = collect::postings(&collected);
@@ -234,19 +244,58 @@ async fn fund_gathered_in_tx(
         outcome.map_err(RefundError::Posting)?;
     }
     collect::record_in_tx(tx, &collected, Clock::wall()).await?;
-    Ok(delta)
+    Ok(Funded { delta, advance })
 }
 
-/// Takes a refund from pending if that covers it, or else from available, and posts once. Gives what it changes of its day.
+/// What taking a refund's money came to.
+pub(super) struct Funded {
+    /// What it changes of its day.
+    pub delta: DayDelta,
+    /// What the platform gave, to be written when the refund is.
+    pub advance: Option<Advance>,
+}
+
+/// Whether the platform may give what is short: only once all stripes are asked.
+async fn may_advance_in_tx(tx: &mut PgConnection, order: &Order, reach: Reach) -> Result<bool, RefundError> {
+    Ok(reach == Reach::AllStripes && advance::allowed_in_tx(tx, order.merchant, order.amount.currency).await?)
+}
+
+/// Has the platform give what is short, if it is within the merchant's cap, under the locks of all its accounts. None: nothing is short.
 ///
-/// The order's own stripe gives it when it has enough; with [`Reach::AllStripes`] the others bring what is short.
+/// # Errors
+/// [`RefundError::InsufficientBalance`] with what the merchant has and what may be advanced, together.
+async fn advance_in_tx(
+    tx: &mut PgConnection,
+    order: &Order,
+    refund: &Refund,
+    advances: bool,
+    (short, has_minor): (Money, i64),
+    now: DateTime<Utc>,
+) -> Result<Option<Advance>, RefundError> {
+    if short.minor <= 0 {
+        return Ok(None);
+    }
+    let room = if advances { advance::room_in_tx(tx, order.merchant, short.currency).await? } else { None };
+    match room {
+        Some(room) if room.minor >= short.minor => Ok(Some(room.take(order.merchant, refund.id, order.money_book(), short, now))),
+        room => {
+            let minor = has_minor + room.map_or(0, |room| room.minor);
+            Err(RefundError::InsufficientBalance { available: Money { minor, ..short } })
+        }
+    }
+}
+
+/// Takes a refund from pending if that covers it, or else from available, and posts once.
+///
+/// The order's own stripe gives it when it has enough; with [`Reach::AllStripes`] the others bring what is short, and the platform what they all
+/// lack: of a merchant that it advances to, pending and available money go together first.
 pub(super) async fn fund_in_tx(
     tx: &mut PgConnection,
     order: &Order,
     refund: &Refund,
     reach: Reach,
     now: DateTime<Utc>,
-) -> Result<DayDelta, RefundError> {
+) -> Result<Funded, RefundError> {
     let (own, today) = (order.money_book(), business_day(now));
     // the fee gives the rest
     let wanted = Money { minor: refund.amount.minor - refund.fee_back.minor, ..refund.amount };
@@ -260,27 +309,39 @@ pub(super) async fn fund_in_tx(
         for outcome in ledger::post_in_tx(tx, &[posting], today, now).await? {
             outcome.map_err(RefundError::Posting)?;
         }
-        return Ok(delta);
+        return Ok(Funded { delta, advance: None });
     }
     let sources = [RefundSource::Pending, RefundSource::Available];
-    let accounts = (&sources.map(RefundSource::account)[..], &[AccountKind::FeeIncome, AccountKind::RefundPayable][..]);
+    let advances = may_advance_in_tx(tx, order, reach).await?;
+    let mut more = vec![AccountKind::FeeIncome, AccountKind::RefundPayable];
+    more.extend(advances.then_some(AccountKind::MerchantDebt));
+    let accounts = (&sources.map(RefundSource::account)[..], &more[..]);
     let (books, locked) = collect::lock_in_tx(tx, (order.merchant, own), reach, accounts, wanted.currency, now).await?;
-    let mut most = 0;
-    for source in sources {
-        let shares = collect::shares(&locked, &books, source.account());
-        let Some(collected) = collect::plan(&shares, own, source.account(), wanted, today) else {
-            most = most.max(collect::sum_minor(&shares));
-            continue;
-        };
-        let posting = recipe::refund(own, order.store, refund.id, refund.amount, refund.fee_back, source, today);
-        let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
-        let mut postings = collect::postings(&collected);
-        postings.push(posting);
-        for outcome in ledger::post_in_tx(tx, &postings, today, now).await? {
-            outcome.map_err(RefundError::Posting)?;
-        }
-        collect::record_in_tx(tx, &collected, Clock::wall()).await?;
-        return Ok(delta);
+    let shares = sources.map(|source| collect::shares(&locked, &books, source.account()));
+    let has = [collect::sum_minor(&shares[0]), collect::sum_minor(&shares[1])];
+    let none = Money { minor: 0, ..wanted };
+    let (pending, available, short) = if has[0] >= wanted.minor {
+        (wanted, none, none)
+    } else if has[1] >= wanted.minor {
+        (none, wanted, none)
+    } else if advances {
+        let pending = Money { minor: has[0], ..wanted };
+        let available = Money { minor: (wanted.minor - has[0]).min(has[1]), ..wanted };
+        (pending, available, Money { minor: wanted.minor - pending.minor - available.minor, ..wanted })
+    } else {
+        return Err(RefundError::InsufficientBalance { available: Money { minor: has[0].max(has[1]), ..refund.amount } });
+    };
+    let advance = advance_in_tx(tx, order, refund, advances, (short, has[0] + has[1]), now).await?;
+    let mut collected = collect::plan(&shares[0], own, sources[0].account(), pending, today).unwrap_or_default();
+    collected.extend(collect::plan(&shares[1], own, sources[1].account(), available, today).unwrap_or_default());
+    let from = [(RefundSource::Pending, pending), (RefundSource::Available, available), (RefundSource::Advance, short)];
+    let posting = recipe::refund_of(own, order.store, refund.id, (refund.amount, refund.fee_back), &from, today);
+    let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
+    let mut postings = collect::postings(&collected);
+    postings.push(posting);
+    for outcome in ledger::post_in_tx(tx, &postings, today, now).await? {
+        outcome.map_err(RefundError::Posting)?;
     }
-    Err(RefundError::InsufficientBalance { available: Money { minor: most, ..refund.amount } })
+    collect::record_in_tx(tx, &collected, Clock::wall()).await?;
+    Ok(Funded { delta, advance })
 }

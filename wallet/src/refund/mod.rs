@@ -2,13 +2,14 @@
 //!
 //! GATHERING → FUNDED → SENT ⇄ UNKNOWN → SUCCEEDED or FAILED; SENT → REROUTE → FUNDED → SENT (to a bank account) → SUCCEEDED → BOUNCED → FUNDED …;
 //! SENT → CONFLICTED → as a person says; CANCELLED before it was ever sent. What we chose where the rules leave a choice:
-//! - Source: pending (在途) if it covers the whole refund, else available (可用), else the refund is refused. Never from both. Of the stripe
-//!   that holds the order's money; only when that is short, of all stripes together.
+//! - Source: pending (在途) if it covers the whole refund, else available (可用), never from both. Of the stripe that holds the order's money; only
+//!   when that is short, of all stripes together. Where those are short, too, the platform gives what both lack ([`crate::advance`]), up to
+//!   the merchant's cap, which is zero unless two operators set it; else the refund is refused.
 //! - An order that holds money (存管) gives it from its escrow account, and from nothing else while that has any.
 //! - Of a divided order the return is planned first ([`crate::split::plan_return_in_tx`]): what was never divided and what receivers have,
 //!   in proportion. The refund is GATHERING until that is with the merchant, and then takes it from pending and available together. Where a
-//!   receiver is short, it waits; the owner or an operator may have the merchant give the rest ([`Refunds::fund_now`]), or cancel. The platform
-//!   advances nothing, so a refund never makes a debt. One refund of an order gathers at a time.
+//!   receiver is short, it waits; the owner or an operator may have the merchant give the rest ([`Refunds::fund_now`]), or cancel. One refund of an
+//!   order gathers at a time. What it will take is kept for it meanwhile: no withdrawal goes ahead of it ([`crate::advance::rules::Claims`]).
 //! - Cancelled while it gathers, what receivers gave back and what is on its way stays with the merchant.
 //! - Fee (R9): proportional, whatever the channel charges us. What goes back is the fee's share of everything refunded so far, half a fen up,
 //!   less what went back before, so a payment refunded in parts gives back its fee to the fen.
@@ -46,6 +47,7 @@ pub(crate) use process::{apply_in_tx, orders_of_in_tx, refused};
 pub use route::{Gathering, Payouts, Rerouting, Route, RouteKind, RouteStatus};
 pub use rules::{RefundStatus, Verdict, Word};
 
+use crate::advance;
 use crate::analytics;
 use crate::base::actor::Actor;
 use crate::base::clock::{Clock, business_day};
@@ -230,15 +232,19 @@ impl Refunds {
             subsidy_minor: plan.subsidy.minor,
             subsidy_returned: false,
         };
-        let mut deltas = Vec::new();
+        let (mut deltas, mut advance) = (Vec::new(), None);
         if self.plan_gathering_in_tx(&mut tx, &order, &refund, now).await? {
             (refund.status, refund.funded) = (RefundStatus::Gathering, false);
         } else {
-            let mut delta = fund_in_tx(&mut tx, &order, &refund, reach, now).await?;
-            delta.voided_count = plan.voided;
-            deltas.push(delta);
+            let mut funded = fund_in_tx(&mut tx, &order, &refund, reach, now).await?;
+            funded.delta.voided_count = plan.voided;
+            deltas.push(funded.delta);
+            advance = funded.advance;
         }
         insert_in_tx(&mut tx, std::slice::from_ref(&refund)).await?;
+        if let Some(advance) = &advance {
+            advance::insert_in_tx(&mut tx, advance).await?;
+        }
         let mut escrow = order.escrow;
         if order.held().minor > 0 {
             escrow.returned_minor += refund.amount.minor - refund.fee_back.minor;

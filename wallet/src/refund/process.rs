@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::route::repo::{self as routes, Ended};
 use super::rules::{Verdict, Word, judge, refunded_on};
 use super::{QUERY_JOB, Refund, RefundError, RefundStatus, Refunds, Rerouting, Route, RouteKind, RouteStatus, funding, payout, repo};
+use crate::advance::{self, Advance};
 use crate::analytics::{DayDelta, voided_change};
 use crate::base::actor::{Actor, Role};
 use crate::base::audit;
@@ -336,7 +337,8 @@ async fn decide_in_tx(
         outcomes.iter().filter(|o| matches!(o.word, Word::Failed { .. })).filter_map(|o| Some((money_book(o.refund)?, o.refund))).collect();
     let taken = if failing.is_empty() { Vec::new() } else { repo::taken_in_tx(tx, &failing).await? };
 
-    let mut batch = Batch { orders, taken, now, changed: Vec::new(), ended: Vec::new(), booking: Booking::default() };
+    let advances = advances_in_tx(tx, &taken, &refunds).await?;
+    let mut batch = Batch { orders, taken, advances, now, changed: Vec::new(), ended: Vec::new(), booking: Booking::default() };
     let verdicts: Vec<_> = outcomes.iter().map(|outcome| batch.take_in(outcome, &mut refunds)).collect();
     batch.write_in_tx(tx, &refunds).await?;
     Ok((verdicts, batch.booking))
@@ -353,10 +355,25 @@ pub(super) async fn undo_in_tx(
     let taken = repo::taken_in_tx(tx, &[(order.money_book(), refund)]).await?;
     let mut refunds: HashMap<RefundId, repo::Open> = siblings.into_iter().map(|open| (open.refund.id, open)).collect();
     let orders = HashMap::from([(order.id, order.clone())]);
-    let mut batch = Batch { orders, taken, now, changed: Vec::new(), ended: Vec::new(), booking: Booking::default() };
+    let advances = advances_in_tx(tx, &taken, &refunds).await?;
+    let mut batch = Batch { orders, taken, advances, now, changed: Vec::new(), ended: Vec::new(), booking: Booking::default() };
     let cancelled = batch.come_to_nothing(order, refund, &mut refunds, RefundStatus::Cancelled, None).ok_or(RefundError::RefundNotFound)?;
     batch.write_in_tx(tx, &refunds).await?;
     Ok((cancelled, batch.booking))
+}
+
+/// The advances of refunds that took one, locked: what of them is still owed is known then. No statement where there is none.
+async fn advances_in_tx(
+    tx: &mut PgConnection,
+    taken: &[repo::Taken],
+    refunds: &HashMap<RefundId, repo::Open>,
+) -> sqlx::Result<HashMap<RefundId, Advance>> {
+    let advanced = taken.iter().filter(|t| t.parts.iter().any(|(account, _)| *account == AccountKind::MerchantDebt));
+    let advanced: Vec<_> = advanced.filter_map(|t| Some((refunds.get(&t.refund)?.refund.merchant.book(), t.refund))).collect();
+    if advanced.is_empty() {
+        return Ok(HashMap::new());
+    }
+    Ok(advance::repo::lock_in_tx(tx, &advanced).await?.into_iter().map(|advance| (advance.refund, advance)).collect())
 }
 
 /// The orders that [`apply_in_tx`] will lock.
@@ -374,6 +391,8 @@ fn unique(mut orders: Vec<Order>) -> Vec<Order> {
 struct Batch {
     orders: HashMap<OrderId, Order>,
     taken: Vec<repo::Taken>,
+    /// What the platform gave for those that may come to nothing.
+    advances: HashMap<RefundId, Advance>,
     now: DateTime<Utc>,
     changed: Vec<RefundId>,
     /// What became of tries by the original way, whose number is the refund's.
@@ -386,6 +405,8 @@ impl Batch {
     async fn write_in_tx(&self, tx: &mut PgConnection, refunds: &HashMap<RefundId, repo::Open>) -> Result<(), RefundError> {
         let changed: Vec<Refund> = self.changed.iter().filter_map(|id| refunds.get(id)).map(|open| open.refund.clone()).collect();
         repo::update_in_tx(tx, &changed).await?;
+        let given_back: Vec<Advance> = changed.iter().filter_map(|r| self.advances.get(&r.id)).cloned().collect();
+        advance::repo::update_in_tx(tx, &given_back).await?;
         routes::update_in_tx(tx, &self.ended).await?;
         let nothing: Vec<_> = changed.iter().filter(|r| !r.status.stands()).map(|r| (r.merchant.book(), r.id)).collect();
         if !nothing.is_empty() {
@@ -504,8 +525,20 @@ impl Batch {
                 AccountKind::SharesDue => RefundSource::Shares,
                 _ => RefundSource::Pending,
             };
-            let to: Vec<_> =
-                taken.iter().flat_map(|t| &t.parts).map(|(a, minor)| (source(*a), Money { minor: *minor, ..refund.amount })).collect();
+            let parts = taken.iter().flat_map(|t| &t.parts).filter(|(account, _)| *account != AccountKind::MerchantDebt);
+            let mut to: Vec<_> = parts.map(|(a, minor)| (source(*a), Money { minor: *minor, ..refund.amount })).collect();
+            if let Some(advance) = self.advances.get_mut(&refund.id) {
+                // the platform first: what is still owed of its advance; what it recovered is the merchant's again
+                let (owed, recovered) = advance.give_back();
+                match to.iter_mut().find(|(source, _)| *source == RefundSource::Available) {
+                    Some((_, available)) => available.minor += recovered.minor,
+                    None => to.push((RefundSource::Available, recovered)),
+                }
+                to.push((RefundSource::Advance, owed));
+                if owed.minor > 0 {
+                    self.booking.events.push(advance::event("advance.returned", advance, owed, self.now));
+                }
+            }
             let amounts = (refund.amount, refund.fee_back);
             let posting = recipe::refund_returned(order.money_book(), order.store, refund.id, amounts, &to, day);
             if let Some(mut delta) = DayDelta::of(&posting, order.merchant) {

@@ -312,7 +312,7 @@ pub async fn taken_in_tx(tx: &mut PgConnection, refunds: &[(BookId, RefundId)]) 
            JOIN postings p ON p.book_id = wanted.book_id AND p.posting_id = wanted.posting_id
            JOIN entries e ON e.book_id = p.book_id AND e.posting_id = p.posting_id
            LEFT JOIN accounts a ON a.book_id = e.book_id AND a.account_id = e.account_id
-                AND a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'SHARES_DUE')
+                AND a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'SHARES_DUE', 'MERCHANT_DEBT')
            ORDER BY p.reference_id, e.line"#,
         &books,
         &ids

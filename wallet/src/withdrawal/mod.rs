@@ -24,6 +24,7 @@ use uuid::Uuid;
 pub use error::WithdrawalError;
 pub use rules::WithdrawalStatus;
 
+use crate::advance;
 use crate::base::actor::Actor;
 use crate::base::clock::Clock;
 use crate::base::id::{BookId, MerchantId, WithdrawalId};
@@ -180,10 +181,7 @@ impl Withdrawals {
             returned_at: None,
             credited_back_at: None,
         };
-        let collected = match reach {
-            Reach::OwnStripe => Vec::new(),
-            Reach::AllStripes => collect_in_tx(&mut tx, cmd, self.clock.today(), now).await?,
-        };
+        let collected = collect_in_tx(&mut tx, cmd, reach, self.clock.today(), now).await?;
         let mut postings = collect::postings(&collected);
         postings.push(recipe::withdrawal_hold(book, id, cmd.amount, self.clock.today()));
         for outcome in ledger::post_in_tx(&mut tx, &postings, self.clock.today(), now).await? {
@@ -346,21 +344,29 @@ impl Withdrawals {
     }
 }
 
-/// Locks what the merchant has in all its stripes and decides what to bring to stripe 0.
+/// Locks what the merchant has within reach and decides what to bring to stripe 0. What it owes the platform, and what refunds that wait will take,
+/// stays ([`advance::Claims::withdrawable_minor`]): read under the lock, since no such money comes or goes without it.
 async fn collect_in_tx(
     tx: &mut PgConnection,
     cmd: &RequestWithdrawal,
+    reach: Reach,
     today: NaiveDate,
     now: DateTime<Utc>,
 ) -> Result<Vec<SendTransfer>, WithdrawalError> {
     let (own, kind) = (cmd.merchant.book(), AccountKind::MerchantAvailable);
     let accounts = (&[kind][..], &[AccountKind::PayoutTransit][..]);
-    let (books, locked) = collect::lock_in_tx(tx, (cmd.merchant, own), Reach::AllStripes, accounts, cmd.amount.currency, now).await?;
+    let (books, locked) = collect::lock_in_tx(tx, (cmd.merchant, own), reach, accounts, cmd.amount.currency, now).await?;
     let shares = collect::shares(&locked, &books, kind);
-    collect::plan(&shares, own, kind, cmd.amount, today).ok_or_else(|| WithdrawalError::AmountExceedsAvailable {
-        requested: cmd.amount,
-        available: Money { minor: collect::sum_minor(&shares), ..cmd.amount },
-    })
+    let claims = advance::claims_in_tx(tx, cmd.merchant, cmd.amount.currency).await?;
+    let free = Money { minor: claims.withdrawable_minor(collect::sum_minor(&shares)), ..cmd.amount };
+    if cmd.amount.minor > free.minor {
+        return Err(if locked.is_empty() {
+            WithdrawalError::MerchantNotSigned
+        } else {
+            WithdrawalError::AmountExceedsAvailable { requested: cmd.amount, available: free }
+        });
+    }
+    Ok(collect::plan(&shares, own, kind, cmd.amount, today).unwrap_or_default())
 }
 
 /// What the ledger's refusal of a hold means to the merchant.
