@@ -16,6 +16,7 @@ use merchant::review::Reviews;
 use merchant::vault::Vault;
 use sqlx::PgPool;
 use uuid::Uuid;
+use wallet::advance::Advances;
 use wallet::analytics::Board;
 use wallet::base::actor::Actor;
 use wallet::base::clock::Clock;
@@ -75,6 +76,7 @@ pub struct App {
     pub settlements: Settlements,
     pub splits: Splits,
     pub subsidies: Subsidies,
+    pub advances: Advances,
     pub periods: Periods,
     pub books: Books,
     pub transfers: Transfers,
@@ -129,6 +131,7 @@ impl App {
             refunds: Refunds::new(db.clone(), clock.clone(), channels.clone(), query_after).paying_out(refund_payouts),
             ledger: Ledger::new(db.clone(), clock.clone(), LedgerLimits::default()),
             wallets: Wallets::new(db.clone()),
+            advances: Advances::new(db.clone(), reports.clone(), clock.clone()),
             subsidies: Subsidies::new(db.clone(), reports.clone(), clock.clone(), payouts.chosen().to_owned()),
             withdrawals: Withdrawals::new(db.clone(), clock.clone(), payouts),
             settlements: Settlements::new(reports.clone(), clock.clone()),

@@ -11,11 +11,12 @@ use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use merchant::merchants::{Merchant, Store};
 use merchant::onboarding::{Application, Document};
+use wallet::advance::Advance;
 use wallet::base::actor::Actor;
 use wallet::base::id::{ApplicationId, MerchantId, OrderId, RefundId, StoreId};
 use wallet::order::release::{Confirmation, Release};
 use wallet::payment::Attempt;
-use wallet::refund::{Gathering, Payee, Refund, Route};
+use wallet::refund::{Gathering, Manual, Payee, Refund, Route};
 use wallet::split::Split;
 
 use super::error::{internal, login_required};
@@ -237,12 +238,15 @@ impl Loader<ConfirmationsOf> for Batch {
     }
 }
 
-/// What lies beside a refund: its tries, whom it is paid to, and how far what it waits for has come.
+/// What lies beside a refund: its tries, whom it is paid to, how far what it waits for has come, what was said of its payment outside, and what
+/// the platform gave for it.
 #[derive(Clone, Debug, Default)]
 pub struct RefundDetail {
     pub routes: Vec<Route>,
     pub payee: Option<Payee>,
     pub gathering: Option<Gathering>,
+    pub manual: Option<Manual>,
+    pub advance: Option<Advance>,
 }
 
 impl Loader<DetailOf> for Batch {
@@ -264,6 +268,14 @@ impl Loader<DetailOf> for Batch {
             if let Some(key) = keys.iter().find(|key| key.1 == refund) {
                 found.entry(*key).or_default().gathering = Some(gathering);
             }
+        }
+        for manual in self.app.refunds.manuals(&ids).await.map_err(failure)? {
+            let key = DetailOf(manual.merchant, manual.refund);
+            found.entry(key).or_default().manual = Some(manual);
+        }
+        for advance in self.app.advances.of_refunds(&ids).await.map_err(failure)? {
+            let key = DetailOf(advance.merchant, advance.refund);
+            found.entry(key).or_default().advance = Some(advance);
         }
         Ok(found)
     }

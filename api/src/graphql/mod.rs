@@ -1,5 +1,6 @@
 //! The GraphQL schema by subject. A resolver parses, calls one service method and wraps; rules and permissions live in the services.
 
+mod advance;
 pub mod board;
 pub mod book;
 mod channel;
@@ -73,6 +74,7 @@ pub struct Query(
     split::SplitQuery,
     split_channel::SplitChannelQuery,
     subsidy::SubsidyQuery,
+    advance::AdvanceQuery,
     proof::ProofQuery,
     outbox::OutboxQuery,
     webhook::WebhookQuery,
@@ -91,6 +93,7 @@ pub struct Mutation(
     split::SplitMutation,
     split_channel::SplitChannelMutation,
     subsidy::SubsidyMutation,
+    advance::AdvanceMutation,
     wallet::WalletMutation,
     period::PeriodMutation,
     book::BookMutation,

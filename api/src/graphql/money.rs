@@ -87,6 +87,15 @@ pub fn amount(field: &str, text: &Decimal, currency: CurrencyCode) -> Result<Mon
     })
 }
 
+/// The same where zero says something, too.
+pub fn amount_or_zero(field: &str, text: &Decimal, currency: CurrencyCode) -> Result<Money, UserError> {
+    match Money::parse_positive(&text.0, currency.into()) {
+        // without a sign, what is not positive is zero
+        Err(MoneyError::NotPositive) if currency == CurrencyCode::Cny => Ok(Money { minor: 0, currency: currency.into() }),
+        _ => amount(field, text, currency),
+    }
+}
+
 /// A rate in basis points as a percentage: 38 becomes "0.38".
 pub fn percent_of_bps(bps: i64) -> Decimal {
     Decimal(Money::cny(bps).decimal())

@@ -6,11 +6,13 @@ use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, Utc};
 use merchant::vault::{Place, Vault};
 use uuid::Uuid;
+use wallet::advance::Advance;
 use wallet::base::actor::{Actor, Role};
 use wallet::base::id::{MerchantId, RefundId};
+use wallet::base::money::Money;
 use wallet::refund::{
-    ApprovePayee, CancelRefund, FundRefund, Gathering, Keeper, Payee, ProposePayee, Refund, RefundError, RefundStatus, RequestRefund,
-    Rerouting, ResolveConflict, Route, RouteKind, RouteStatus,
+    ApprovePayee, CancelRefund, DecideManual, FundRefund, Gathering, Keeper, Manual, ManualStatus, Payee, ProposeManual, ProposePayee,
+    Refund, RefundError, RefundStatus, RequestRefund, Rerouting, ResolveConflict, Route, RouteKind, RouteStatus,
 };
 
 use super::error::{Rejection, UserError, busy, idempotency, invalid, not_found, permission, settle};
@@ -57,6 +59,15 @@ impl Rejection for RefundError {
             Self::OwnProposal => UserError::new("PERM_OWN_PROPOSAL", "收款账户须由提交人以外的人确认，请让另一位同事确认").at("payeeId"),
             Self::HolderInvalid => invalid("holder", "户名须为 1 到 64 个字，且不含控制字符"),
             Self::AccountInvalid => invalid("account", "账号须为 8 到 32 位数字，不含空格"),
+            Self::NotBounced => UserError::new("STATE_NOT_BOUNCED", "只有被银行退票的退款才能人工结清").at("refundId"),
+            Self::ReferenceInvalid => invalid("reference", "凭证号须为 1 到 64 位字母、数字或短横线"),
+            Self::EvidenceInvalid => invalid("evidence", "凭证说明须为 1 到 256 个字，且不含控制字符"),
+            Self::ManualTaken => {
+                UserError::new("STATE_REFERENCE_TAKEN", "该退款已有待确认的人工退款，或该凭证号已用于另一笔退款，请核对").at("reference")
+            }
+            Self::OwnManual => UserError::new("PERM_OWN_PROPOSAL", "人工退款须由登记人以外的人确认，请让另一位同事确认").at("manualId"),
+            Self::ManualNotFound => not_found("manualId", "人工退款"),
+            Self::ManualDecided => UserError::new("STATE_DECIDED", "该笔人工退款已处理过，请刷新后查看").at("manualId"),
             Self::NotConflicted => UserError::new("STATE_NOT_CONFLICTED", "该退款与渠道没有金额争议，无需处理").at("refundId"),
             Self::NoPayouts => UserError::new("STATE_NO_BANK", "尚未接入付款银行，不能退到银行账户，请联系平台").at("refundId"),
             Self::Idempotency(error) => return idempotency(error),
@@ -88,6 +99,8 @@ pub enum RefundStatusName {
     Reroute,
     /// The bank had paid it, and it came back (退票); it waits for another payee.
     Bounced,
+    /// It came back from the bank and was paid outside, as two operators said (人工退款).
+    Manual,
     Succeeded,
     Failed,
     /// Cancelled before it was ever sent.
@@ -201,6 +214,82 @@ impl RefundPayeeNode {
     }
 }
 
+/// Where a payment outside stands.
+#[derive(Enum, Clone, Copy, PartialEq, Eq, Debug)]
+#[graphql(name = "RefundManualStatus", remote = "ManualStatus")]
+pub enum ManualStatusName {
+    /// Waits for another operator.
+    Proposed,
+    /// Booked: the refund is over.
+    Approved,
+    Rejected,
+}
+
+/// A refund's payment outside (人工退款).
+#[derive(Debug)]
+pub struct RefundManualNode(Manual);
+
+#[Object(name = "RefundManual")]
+impl RefundManualNode {
+    async fn id(&self) -> Uuid {
+        self.0.id
+    }
+
+    /// The bank's number of the transfer, or that of the receipt.
+    async fn reference(&self) -> &str {
+        &self.0.reference
+    }
+
+    /// What shows that the payer has the money.
+    async fn evidence(&self) -> &str {
+        &self.0.evidence
+    }
+
+    /// Whose cash it was.
+    async fn bank(&self) -> &str {
+        &self.0.bank
+    }
+
+    async fn status(&self) -> ManualStatusName {
+        self.0.status.into()
+    }
+
+    async fn proposed_at(&self) -> DateTime<Utc> {
+        self.0.proposed_at
+    }
+
+    /// Null: another operator has still to decide.
+    async fn decided_at(&self) -> Option<DateTime<Utc>> {
+        self.0.decided_at
+    }
+}
+
+/// What the platform gave for a refund (平台垫资).
+#[derive(Debug)]
+pub struct RefundAdvanceNode(Advance);
+
+#[Object(name = "RefundAdvance")]
+impl RefundAdvanceNode {
+    async fn amount(&self) -> MoneyNode {
+        self.0.amount.into()
+    }
+
+    /// Taken of the merchant's available money since.
+    async fn recovered(&self) -> MoneyNode {
+        Money { minor: self.0.recovered_minor, ..self.0.amount }.into()
+    }
+
+    /// Came back with the refund, which came to nothing.
+    async fn returned(&self) -> MoneyNode {
+        Money { minor: self.0.returned_minor, ..self.0.amount }.into()
+    }
+
+    /// What the merchant still owes of it.
+    async fn owed(&self) -> MoneyNode {
+        self.0.owed().into()
+    }
+}
+
 /// What receivers of a divided order give back for a refund.
 #[derive(Debug)]
 pub struct RefundGatheringNode(Gathering);
@@ -296,6 +385,18 @@ impl RefundNode {
         Ok(self.detail(ctx).await?.gathering.map(RefundGatheringNode))
     }
 
+    /// What was said last of its payment outside. Null: nothing was.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn manual(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<RefundManualNode>> {
+        Ok(self.detail(ctx).await?.manual.map(RefundManualNode))
+    }
+
+    /// What the platform gave for it. Null: nothing.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn advance(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<RefundAdvanceNode>> {
+        Ok(self.detail(ctx).await?.advance.map(RefundAdvanceNode))
+    }
+
     async fn error_code(&self) -> Option<&str> {
         self.0.error_code.as_deref()
     }
@@ -375,6 +476,32 @@ pub struct RefundConflictResolveInput {
     /// Whether the payer has our amount. If not, the refund counts as refused.
     paid: bool,
     idempotency_key: Uuid,
+}
+
+#[derive(InputObject, Debug)]
+pub struct RefundManualProposeInput {
+    refund_id: ID,
+    /// The bank's number of the transfer, or that of the receipt: 1 to 64 letters, digits and dashes. It closes one refund.
+    reference: String,
+    /// What shows that the payer has the money: 1 to 256 characters.
+    evidence: String,
+    idempotency_key: Uuid,
+}
+
+#[derive(InputObject, Debug)]
+pub struct RefundManualDecideInput {
+    refund_id: ID,
+    /// The proposal as it was looked at.
+    manual_id: Uuid,
+    /// Whether it is booked. If not, it is rejected.
+    approve: bool,
+    idempotency_key: Uuid,
+}
+
+#[derive(SimpleObject, Debug)]
+pub struct RefundManualPayload {
+    manual: Option<RefundManualNode>,
+    user_errors: Vec<UserError>,
 }
 
 /// What a change of a refund came to.
@@ -509,5 +636,44 @@ impl RefundMutation {
         };
         let command = ResolveConflict { merchant, refund, paid: input.paid, idempotency_key: input.idempotency_key };
         RefundPayload::of(app(ctx).refunds.resolve_conflict(actor, command).await)
+    }
+    /// Writes down that a refund which came back from the bank was paid outside, for another operator to confirm. Operators.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn refund_manual_propose(
+        &self,
+        ctx: &Context<'_>,
+        input: RefundManualProposeInput,
+    ) -> async_graphql::Result<RefundManualPayload> {
+        let actor = actor(ctx)?;
+        let refuse = |error| Ok(RefundManualPayload { manual: None, user_errors: vec![error] });
+        if actor.require_role(Role::Operator).is_err() {
+            return refuse(permission());
+        }
+        let (merchant, refund) = match readable(actor, &input.refund_id) {
+            Ok(of) => of,
+            Err(error) => return refuse(error),
+        };
+        let RefundManualProposeInput { reference, evidence, idempotency_key, .. } = input;
+        let command = ProposeManual { merchant, refund, reference, evidence, idempotency_key };
+        Ok(match settle(app(ctx).refunds.propose_manual(actor, command).await)? {
+            Ok(manual) => RefundManualPayload { manual: Some(RefundManualNode(manual)), user_errors: Vec::new() },
+            Err(user_errors) => RefundManualPayload { manual: None, user_errors },
+        })
+    }
+
+    /// Confirms what another operator wrote down, which ends the refund as MANUAL, or rejects it. Operators; nobody confirms their own.
+    #[graphql(complexity = "MUTATION_COST + child_complexity")]
+    async fn refund_manual_decide(&self, ctx: &Context<'_>, input: RefundManualDecideInput) -> async_graphql::Result<RefundPayload> {
+        let actor = actor(ctx)?;
+        if actor.require_role(Role::Operator).is_err() {
+            return RefundPayload::refused(permission());
+        }
+        let (merchant, refund) = match readable(actor, &input.refund_id) {
+            Ok(of) => of,
+            Err(error) => return RefundPayload::refused(error),
+        };
+        let RefundManualDecideInput { manual_id, approve, idempotency_key, .. } = input;
+        let command = DecideManual { merchant, refund, manual: manual_id, approve, idempotency_key };
+        RefundPayload::of(app(ctx).refunds.decide_manual(actor, command).await)
     }
 }

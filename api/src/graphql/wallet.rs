@@ -9,6 +9,7 @@ use wallet::ledger::{AccountKind, Balances, BillLine, PostingKind, WalletError};
 use wallet::settlement::SettlementError;
 use wallet::withdrawal::{RequestWithdrawal, Withdrawal, WithdrawalError, WithdrawalStatus};
 
+use super::advance::StandingNode;
 use super::date::Date;
 use super::error::{Rejection, UserError, idempotency, invalid, not_found, required, settle};
 use super::id::{self, GlobalId};
@@ -111,6 +112,10 @@ pub enum BillLineKind {
     SubsidyReturned,
     /// The merchant gave for a refund what its channel left with receivers.
     SplitBear,
+    /// A refund that came back from the bank was paid by hand.
+    RefundPaidByHand,
+    /// Available money paid what the platform had given for a refund (垫资收回).
+    AdvanceRecovered,
     /// Another line was taken back.
     Reversal,
 }
@@ -167,6 +172,12 @@ impl WalletNode {
     /// Taken back for refunds that the channel has not paid out yet.
     async fn refunding(&self) -> MoneyNode {
         self.balances.refunding.into()
+    }
+
+    /// What the merchant owes, may withdraw and must keep. Kept apart from the balances, which are sums of its accounts.
+    #[graphql(complexity = "5 + child_complexity")]
+    async fn standing(&self, ctx: &Context<'_>) -> async_graphql::Result<StandingNode> {
+        Ok(StandingNode(required(app(ctx).advances.standing(actor(ctx)?, self.merchant).await)?))
     }
 
     /// The bill of one account, newest line first.
@@ -295,7 +306,7 @@ impl WithdrawalNode {
 #[derive(InputObject, Debug)]
 pub struct WithdrawalRequestInput {
     merchant_id: ID,
-    /// At most the available balance.
+    /// At most what may be withdrawn: the available balance, less what the merchant owes and what refunds that wait will take.
     amount: Decimal,
     #[graphql(default_with = "CurrencyCode::Cny")]
     currency: CurrencyCode,

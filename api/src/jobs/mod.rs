@@ -31,7 +31,7 @@ use document_review::Reader;
 use pool::{Pool, Step};
 
 /// Every kind of job there is. A job of another kind is left lying: a newer program's.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 11] = [
     wallet::payment::QUERY_JOB,
     wallet::refund::GATHER_JOB,
     wallet::refund::SEND_JOB,
@@ -41,6 +41,7 @@ pub const KINDS: [&str; 10] = [
     wallet::split::EXECUTE_JOB,
     wallet::split::RETURN_JOB,
     wallet::split::DEADLINE_JOB,
+    wallet::advance::RECOVER_JOB,
     merchant::onboarding::REVIEW_JOB,
 ];
 
@@ -66,14 +67,14 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     let documents = app.config.documents.workers.max(1);
     let context = Arc::new(Context { reader: Reader::new(&app.config.documents), app: app.clone() });
     let money = Pool {
-        kinds: &KINDS[..9],
+        kinds: &KINDS[..10],
         places: MONEY_PLACES,
         lease: Duration::from_secs(30),
         time_max: Duration::from_secs(20),
         poll: Duration::from_millis(200),
     };
     let papers = Pool {
-        kinds: &KINDS[9..],
+        kinds: &KINDS[10..],
         places: documents,
         lease: Duration::from_secs(75),
         time_max: Duration::from_secs(60),
@@ -128,6 +129,7 @@ async fn run_job(context: &Context, job: &Job) -> anyhow::Result<Step> {
         wallet::split::EXECUTE_JOB => split::execute(app, job).await,
         wallet::split::RETURN_JOB => split::bring_back(app, job).await,
         wallet::split::DEADLINE_JOB => split::finish_due(app, job).await,
+        wallet::advance::RECOVER_JOB => money::advance_recover(app, job).await,
         merchant::onboarding::REVIEW_JOB => document_review::run(app, &context.reader, job).await,
         other => Err(anyhow!("no worker knows the kind {other}")),
     }

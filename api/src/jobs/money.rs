@@ -28,6 +28,11 @@ pub(super) async fn refund_gather(app: &App, job: &Job) -> anyhow::Result<Step> 
     Ok(app.refunds.gather(job.book, RefundId(job.subject)).await?.into())
 }
 
+/// Has a merchant's available money pay what was advanced for a refund.
+pub(super) async fn advance_recover(app: &App, job: &Job) -> anyhow::Result<Step> {
+    Ok(app.advances.recover(job.book, RefundId(job.subject)).await?.into())
+}
+
 /// Sends a refund.
 pub(super) async fn refund_send(app: &App, job: &Job) -> anyhow::Result<Step> {
     Ok(app.refunds.send(job.book, RefundId(job.subject)).await?.into())

@@ -10,6 +10,7 @@
 //!
 //! Both judge by the same statements; only L3 is written twice. The snapshot holds back what vacuum may clean for as long as a check runs.
 
+mod advances;
 mod books;
 mod commands;
 mod holds;
@@ -177,6 +178,7 @@ async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<CheckReport
     rules.extend(transfers::rules(tx, scope).await?);
     rules.extend(splits::rules(tx, scope).await?);
     rules.extend(subsidies::rules(tx, scope).await?);
+    rules.extend(advances::rules(tx, scope).await?);
     rules.extend(proofs::rules(tx, scope).await?);
     rules.extend(readers::rules(tx).await?);
     rules.extend(server::rules(tx).await?);

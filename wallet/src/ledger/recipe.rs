@@ -40,7 +40,8 @@ use super::account::AccountKind::{
 use super::account::AccountName;
 use super::posting::{Capture, Leg, Posting, PostingKind};
 use crate::base::id::{
-    AttemptId, BatchId, BookId, HoldId, MovementId, OrderId, ProgrammeId, RecoveryId, RefundId, ReleaseId, StoreId, TransferId, WithdrawalId,
+    AttemptId, BatchId, BookId, HoldId, MovementId, OrderId, ProgrammeId, RecoveryId, RefundId, ReleaseId, StoreId, TransferId,
+    WithdrawalId,
 };
 use crate::base::money::Money;
 

@@ -55,6 +55,20 @@ pub enum RefundError {
     HolderInvalid,
     #[error("the account must have 8 to 32 digits")]
     AccountInvalid,
+    #[error("the refund did not come back from the bank, so nobody has to pay it by hand")]
+    NotBounced,
+    #[error("the reference must be 1 to 64 letters, digits and dashes")]
+    ReferenceInvalid,
+    #[error("the evidence must have 1 to 256 characters, without control characters")]
+    EvidenceInvalid,
+    #[error("another such payment of the refund waits for a second person, or the reference closed another refund")]
+    ManualTaken,
+    #[error("another person has to confirm what was paid by hand")]
+    OwnManual,
+    #[error("there is no such proposal for the refund")]
+    ManualNotFound,
+    #[error("the proposal was decided already")]
+    ManualDecided,
     #[error("the refund is not in conflict with what the channel stated")]
     NotConflicted,
     /// Refunds cannot go to bank accounts here.

@@ -235,7 +235,12 @@ async fn fund_gathered_in_tx(
     let advance = advance_in_tx(tx, order, refund, advances, (short, has[0] + has[1]), now).await?;
     let mut collected = collect::plan(&shares[0], own, kinds[0], pending, today).unwrap_or_default();
     collected.extend(collect::plan(&shares[1], own, kinds[1], available, today).unwrap_or_default());
-    let from = [(RefundSource::Pending, pending), (RefundSource::Available, available), (RefundSource::Shares, shares_due), (RefundSource::Advance, short)];
+    let from = [
+        (RefundSource::Pending, pending),
+        (RefundSource::Available, available),
+        (RefundSource::Shares, shares_due),
+        (RefundSource::Advance, short),
+    ];
     let posting = recipe::refund_of(own, order.store, refund.id, (refund.amount, refund.fee_back), &from, today);
     let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
     let mut postings = collect::postings(&collected);

@@ -1,7 +1,7 @@
 //! Refunds (退款): money taken from the merchant, sent back through the channel that took it or to a bank account, counted beside the order.
 //!
 //! GATHERING → FUNDED → SENT ⇄ UNKNOWN → SUCCEEDED or FAILED; SENT → REROUTE → FUNDED → SENT (to a bank account) → SUCCEEDED → BOUNCED → FUNDED …;
-//! SENT → CONFLICTED → as a person says; CANCELLED before it was ever sent. What we chose where the rules leave a choice:
+//! SENT → CONFLICTED → as a person says; BOUNCED → MANUAL, paid outside ([`manual`]); CANCELLED before it was ever sent. What we chose where the rules leave a choice:
 //! - Source: pending (在途) if it covers the whole refund, else available (可用), never from both. Of the stripe that holds the order's money; only
 //!   when that is short, of all stripes together. Where those are short, too, the platform gives what both lack ([`crate::advance`]), up to
 //!   the merchant's cap, which is zero unless two operators set it; else the refund is refused.
@@ -25,6 +25,7 @@
 
 mod error;
 mod funding;
+pub mod manual;
 pub mod payee;
 mod payout;
 mod process;
@@ -39,6 +40,7 @@ use uuid::Uuid;
 
 pub use error::RefundError;
 pub use funding::{CancelRefund, FundRefund};
+pub use manual::{DecideManual, Manual, ManualStatus, ProposeManual};
 pub use payee::{ApprovePayee, Keeper, Payee, ProposePayee};
 pub(crate) use payout::apply_payouts_in_tx;
 pub use payout::{PayoutOutcome, PayoutVerdict};
@@ -274,6 +276,11 @@ impl Refunds {
     /// The payees named for refunds, for loaders that have checked who asks; oldest first within a refund.
     pub async fn payees(&self, refunds: &[(MerchantId, RefundId)]) -> Result<Vec<Payee>, RefundError> {
         Ok(route::repo::payees_of(&self.db, refunds).await?)
+    }
+
+    /// What was said of refunds paid outside, for loaders that have checked who asks; oldest first within a refund.
+    pub async fn manuals(&self, refunds: &[(MerchantId, RefundId)]) -> Result<Vec<Manual>, RefundError> {
+        Ok(manual::repo::of_refunds(&self.db, refunds).await?)
     }
 
     /// How far what refunds of divided orders wait for has come back, for loaders that have checked who asks.

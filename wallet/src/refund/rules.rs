@@ -32,6 +32,8 @@ pub enum RefundStatus {
     Reroute,
     /// The bank had paid it, and it came back (退票): it waits for another payee.
     Bounced,
+    /// It came back from the bank and was paid outside, as two operators said (人工退款). Final.
+    Manual,
     /// The payer has the money. Final on the original way; what the bank paid may come back.
     Succeeded,
     /// The channel refused for good and the merchant has the money back. Final.
@@ -50,6 +52,7 @@ impl RefundStatus {
             Self::Conflicted => "CONFLICTED",
             Self::Reroute => "REROUTE",
             Self::Bounced => "BOUNCED",
+            Self::Manual => "MANUAL",
             Self::Succeeded => "SUCCEEDED",
             Self::Failed => "FAILED",
             Self::Cancelled => "CANCELLED",
@@ -58,7 +61,7 @@ impl RefundStatus {
 
     /// Whether nothing more is to be done.
     pub fn settled(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+        matches!(self, Self::Manual | Self::Succeeded | Self::Failed | Self::Cancelled)
     }
 
     /// Whether it counts as given back or on its way back (R1): not what came to nothing.

@@ -328,7 +328,8 @@ pub async fn refunds_open_in_tx(tx: &mut PgConnection, orders: &[(BookId, OrderI
     let (books, ids) = columns(orders);
     let open = sqlx::query_scalar!(
         "SELECT order_id FROM refunds
-         WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[])) AND status NOT IN ('SUCCEEDED', 'FAILED', 'CANCELLED')",
+         WHERE (book_id, order_id) IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))
+           AND status NOT IN ('MANUAL', 'SUCCEEDED', 'FAILED', 'CANCELLED')",
         &books,
         &ids
     )

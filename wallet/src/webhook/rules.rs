@@ -43,6 +43,9 @@ pub enum Noun {
 
 /// Every kind of event that merchants are told of. A new one is a line here and, if it is about something new, an arm in `payload`.
 pub const KINDS: &[(&str, Noun)] = &[
+    ("advance.recovered", Noun::Refund),
+    ("advance.returned", Noun::Refund),
+    ("advance.taken", Noun::Refund),
     ("application.approved", Noun::Application),
     ("application.needs_correction", Noun::Application),
     ("merchant.signed", Noun::Merchant),
@@ -56,6 +59,7 @@ pub const KINDS: &[(&str, Noun)] = &[
     ("refund.bounced", Noun::Refund),
     ("refund.cancelled", Noun::Refund),
     ("refund.failed", Noun::Refund),
+    ("refund.paid_by_hand", Noun::Refund),
     ("refund.rerouting", Noun::Refund),
     ("refund.succeeded", Noun::Refund),
     ("settlement.released", Noun::Settlement),

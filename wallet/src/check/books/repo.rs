@@ -151,7 +151,7 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                WHERE $1::text IS NOT NULL AND p.xid > $1::text::xid8 AND p.xid < $2::text::xid8
            ), judged AS (
                SELECT a.*,
-                      CASE WHEN a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT', 'SPLIT_FROZEN', 'SUBSIDY') THEN 0::bigint END AS first_floor_minor
+                      CASE WHEN a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT', 'SPLIT_FROZEN', 'SUBSIDY', 'MERCHANT_DEBT') THEN 0::bigint END AS first_floor_minor
                FROM (SELECT book_id, account_id FROM accounts WHERE $1 IS NULL
                      UNION
                      SELECT book_id, account_id FROM touched) AS names
@@ -169,7 +169,7 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                FROM floors
            ), bad AS (
                SELECT format('%s account %s of book %s has side %s', kind, account_id, book_id, side) AS violation
-               FROM judged WHERE side <> CASE WHEN kind IN ('CHANNEL_RECEIVABLE', 'BANK_CASH', 'SHARES_DUE') THEN 1 ELSE -1 END
+               FROM judged WHERE side <> CASE WHEN kind IN ('CHANNEL_RECEIVABLE', 'BANK_CASH', 'SHARES_DUE', 'MERCHANT_DEBT') THEN 1 ELSE -1 END
                UNION ALL
                SELECT format('%s account %s of book %s has floor %s instead of %s', j.kind, j.account_id, j.book_id,
                              COALESCE(j.floor_minor::text, 'none'), COALESCE(s.floor_minor::text, 'none'))
@@ -186,7 +186,7 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                      UNION ALL
                      SELECT * FROM touched) AS m
                JOIN accounts a USING (book_id, account_id)
-               WHERE a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT', 'SPLIT_FROZEN', 'SUBSIDY')
+               WHERE a.kind IN ('MERCHANT_PENDING', 'MERCHANT_AVAILABLE', 'ESCROW', 'REFUND_PAYABLE', 'PAYOUT_TRANSIT', 'SPLIT_FROZEN', 'SUBSIDY', 'MERCHANT_DEBT')
                  AND a.side * m.balance_after_minor < 0
                  AND NOT EXISTS (SELECT 1 FROM floor_changes c WHERE c.book_id = a.book_id AND c.account_id = a.account_id)
                UNION ALL

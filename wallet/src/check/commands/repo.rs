@@ -21,11 +21,14 @@ pub(super) async fn keys_hold(tx: &mut PgConnection) -> sqlx::Result<Found> {
                           WHEN 'subsidyProgrammeEnd' THEN EXISTS (SELECT 1 FROM subsidy_programmes WHERE book_id = k.tenant_id AND programme_id = k.entity_id)
                           WHEN 'subsidyMovementPropose' THEN EXISTS (SELECT 1 FROM subsidy_movements WHERE book_id = k.tenant_id AND movement_id = k.entity_id)
                           WHEN 'subsidyMovementDecide' THEN EXISTS (SELECT 1 FROM subsidy_movements WHERE book_id = k.tenant_id AND movement_id = k.entity_id)
+                          WHEN 'merchantAdvanceSet' THEN EXISTS (SELECT 1 FROM advance_caps WHERE book_id = k.tenant_id AND cap_id = k.entity_id)
+                          WHEN 'merchantAdvanceDecide' THEN EXISTS (SELECT 1 FROM advance_caps WHERE book_id = k.tenant_id AND cap_id = k.entity_id)
                           ELSE EXISTS (SELECT 1 FROM refunds WHERE book_id = k.tenant_id AND refund_id = k.entity_id)
                       END AS found
                FROM idempotency_keys k
                WHERE k.operation IN ('orderCreate', 'orderClose', 'orderRelease', 'paymentStart', 'refundRequest', 'withdrawalRequest', 'refundCancel',
-                                     'refundFund', 'refundPayeePropose', 'refundPayeeApprove', 'refundConflictResolve',
+                                     'refundFund', 'refundPayeePropose', 'refundPayeeApprove', 'refundConflictResolve', 'refundManualPropose', 'refundManualDecide',
+                                     'merchantAdvanceSet', 'merchantAdvanceDecide',
                                      'subsidyProgrammeCreate', 'subsidyProgrammeEnd', 'subsidyMovementPropose', 'subsidyMovementDecide')
            ), clock AS (
                SELECT now() + COALESCE((SELECT offset_ms FROM sandbox_clock), 0) * interval '1 millisecond' - interval '30 days' AS kept_from
@@ -37,7 +40,7 @@ pub(super) async fn keys_hold(tx: &mut PgConnection) -> sqlx::Result<Found> {
                FROM keys WHERE NOT found
                UNION ALL
                SELECT format('%s of %s made %s under %s keys', operation, tenant_id, entity_id, count(*))
-               FROM keys WHERE operation IN ('orderCreate', 'refundRequest', 'withdrawalRequest', 'subsidyProgrammeCreate', 'subsidyMovementPropose')
+               FROM keys WHERE operation IN ('orderCreate', 'refundRequest', 'withdrawalRequest', 'subsidyProgrammeCreate', 'subsidyMovementPropose', 'merchantAdvanceSet')
                GROUP BY tenant_id, operation, entity_id
                HAVING count(*) > 1
                UNION ALL

@@ -28,6 +28,14 @@ pub(super) async fn outbox_complete(tx: &mut PgConnection) -> sqlx::Result<Found
                UNION ALL
                SELECT book_id, 'refund.bounced', route_id FROM refund_routes WHERE status = 'BOUNCED'
                UNION ALL
+               SELECT book_id, 'refund.paid_by_hand', refund_id FROM refunds WHERE status = 'MANUAL'
+               UNION ALL
+               SELECT book_id, 'advance.taken', refund_id FROM refund_advances
+               UNION ALL
+               SELECT book_id, 'advance.returned', refund_id FROM refund_advances WHERE returned_minor > 0
+               UNION ALL
+               SELECT book_id, 'advance.recovered', recovery_id FROM advance_recoveries
+               UNION ALL
                SELECT book_id, CASE status WHEN 'FAILED' THEN 'withdrawal.failed' ELSE 'withdrawal.succeeded' END, withdrawal_id
                FROM withdrawals WHERE status IN ('SUCCEEDED', 'FAILED', 'RETURNED', 'CREDITED_BACK')
                UNION ALL
@@ -41,11 +49,12 @@ pub(super) async fn outbox_complete(tx: &mut PgConnection) -> sqlx::Result<Found
            ), told AS (
                SELECT book_id, kind, count(*) AS times,
                       CASE WHEN kind LIKE 'payment.%' THEN (payload ->> 'attemptId')::uuid WHEN kind = 'order.released' THEN (payload ->> 'releaseId')::uuid
+                           WHEN kind = 'advance.recovered' THEN (payload ->> 'recoveryId')::uuid
                            WHEN kind LIKE 'refund.%' THEN COALESCE((payload ->> 'routeId')::uuid, subject_id)
                            ELSE subject_id END AS subject_id
                FROM outbox
                WHERE kind IN ('order.created', 'order.paid', 'order.closed', 'payment.surplus', 'payment.conflicted', 'refund.succeeded',
-                              'refund.failed', 'refund.cancelled', 'refund.bounced', 'withdrawal.succeeded', 'withdrawal.failed', 'withdrawal.returned',
+                              'refund.failed', 'refund.cancelled', 'refund.bounced', 'refund.paid_by_hand', 'advance.taken', 'advance.returned', 'advance.recovered', 'withdrawal.succeeded', 'withdrawal.failed', 'withdrawal.returned',
                               'withdrawal.credited_back', 'settlement.released', 'order.released')
                GROUP BY book_id, kind, 4
            ), compared AS (

@@ -11,7 +11,7 @@ const WITHDRAWALS: [&str; 5] =
     ["WITHDRAWAL_HOLD", "WITHDRAWAL_PAID", "WITHDRAWAL_RETURNED", "WITHDRAWAL_BOUNCED", "WITHDRAWAL_CREDITED_BACK"];
 
 /// What a refund may do to the books.
-const REFUNDS: [&str; 5] = ["REFUND", "REFUND_SETTLED", "REFUND_RETURNED", "REFUND_PAID_OUT", "REFUND_BOUNCED"];
+const REFUNDS: [&str; 6] = ["REFUND", "REFUND_SETTLED", "REFUND_RETURNED", "REFUND_PAID_OUT", "REFUND_BOUNCED", "REFUND_PAID_BY_HAND"];
 
 pub(super) async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<Vec<RuleResult>> {
     let payments = repo::booked_once(tx, scope, &["PAYMENT"]).await?;
@@ -42,6 +42,9 @@ pub(super) async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<
             repo::payees_are_confirmed(tx)
                 .await?
                 .result("R7", "a refund paid to an account was confirmed by a second person, for that refund alone"),
+            repo::hand_paid_by_two(tx)
+                .await?
+                .result("R7.HAND", "a refund closed by hand had come back from the bank, and two people said how it was paid"),
             repo::batches_in_order(tx).await?.result("T4", "settlement batches hold whole days before their own and never go back"),
             repo::transit_is_open(tx).await?.result("W8", "what is in transit is what open withdrawals and refunds add up to"),
             repo::cash_of_own_bank(tx).await?.result("W9", "what a bank paid or sent back is booked at that bank, and no other"),

@@ -25,6 +25,7 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                FROM outbox o
                JOIN (VALUES ('order.paid', 'PAYMENT'), ('refund.succeeded', 'REFUND_SETTLED'), ('refund.failed', 'REFUND_RETURNED'),
                             ('refund.cancelled', 'REFUND_RETURNED'), ('refund.succeeded', 'REFUND_PAID_OUT'), ('refund.bounced', 'REFUND_BOUNCED'),
+                            ('refund.paid_by_hand', 'REFUND_PAID_BY_HAND'),
                             ('withdrawal.succeeded', 'WITHDRAWAL_PAID'), ('withdrawal.failed', 'WITHDRAWAL_RETURNED'),
                             ('withdrawal.returned', 'WITHDRAWAL_BOUNCED'), ('withdrawal.credited_back', 'WITHDRAWAL_CREDITED_BACK'),
                             ('settlement.released', 'SETTLEMENT_RELEASE')) AS k (event_kind, kind) ON k.event_kind = o.kind
@@ -40,7 +41,7 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                UNION ALL
                SELECT r.book_id, r.refund_id, r.order_id, r.amount_minor, r.subsidy_minor, r.status, r.route, r.funded, n.kind
                FROM named n JOIN refunds r ON r.book_id = n.row_book AND r.refund_id = n.reference_id
-               WHERE n.kind IN ('REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED')
+               WHERE n.kind IN ('REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'REFUND_PAID_BY_HAND')
            ), by_bank AS (
                SELECT t.book_id, t.route_id, t.refund_id, t.status, NULL AS only_kind FROM refund_routes t WHERE $2 IS NULL AND t.kind = 'PAYOUT'
                UNION ALL
@@ -68,12 +69,13 @@ pub(super) async fn booked_once(tx: &mut PgConnection, scope: &Scope, kinds: &[&
                WHERE t.status = 'SUCCEEDED'
                UNION ALL
                -- outside, a refund is its cash part
-               SELECT s.book_id, k.kind, r.refund_id, r.amount_minor - CASE k.kind WHEN 'REFUND_SETTLED' THEN r.subsidy_minor ELSE 0 END, o.store_id
+               SELECT s.book_id, k.kind, r.refund_id, r.amount_minor - CASE WHEN k.kind IN ('REFUND_SETTLED', 'REFUND_PAID_BY_HAND') THEN r.subsidy_minor ELSE 0 END,
+                      o.store_id
                FROM taken_back r
                JOIN orders o USING (book_id, order_id)
                LEFT JOIN books s ON s.owner_id = o.book_id AND s.stripe = o.stripe
                JOIN (VALUES ('REFUND', NULL), ('REFUND_SETTLED', 'SUCCEEDED'), ('REFUND_RETURNED', 'FAILED'),
-                            ('REFUND_RETURNED', 'CANCELLED')) AS k (kind, status)
+                            ('REFUND_RETURNED', 'CANCELLED'), ('REFUND_PAID_BY_HAND', 'MANUAL')) AS k (kind, status)
                    ON (k.status IS NULL OR k.status = r.status) AND k.kind = COALESCE(r.only_kind, k.kind)
                WHERE r.funded AND (k.kind <> 'REFUND_SETTLED' OR (r.route = 'ORIGINAL' AND r.amount_minor > r.subsidy_minor))
                UNION ALL
@@ -139,7 +141,7 @@ pub(super) async fn kinds_are_known(tx: &mut PgConnection, scope: &Scope) -> sql
                         WHERE kind NOT IN ('PAYMENT', 'REFUND', 'REFUND_SETTLED', 'REFUND_RETURNED', 'REFUND_PAID_OUT', 'REFUND_BOUNCED',
                                            'ORDER_RELEASE', 'SETTLEMENT_RELEASE', 'WITHDRAWAL_HOLD',
                                            'WITHDRAWAL_PAID', 'WITHDRAWAL_RETURNED', 'WITHDRAWAL_BOUNCED', 'WITHDRAWAL_CREDITED_BACK',
-                                           'TRANSFER_OUT', 'TRANSFER_IN', 'SPLIT_FREEZE', 'SPLIT_RELEASE', 'SPLIT_BEAR', 'SUBSIDY_FUNDED', 'SUBSIDY_WITHDRAWN',
+                                           'TRANSFER_OUT', 'TRANSFER_IN', 'SPLIT_FREEZE', 'SPLIT_RELEASE', 'SPLIT_BEAR', 'REFUND_PAID_BY_HAND', 'ADVANCE_RECOVERED', 'SUBSIDY_FUNDED', 'SUBSIDY_WITHDRAWN',
                                            'SUBSIDY_USED', 'SUBSIDY_RETURNED', 'REVERSAL')
                         LIMIT 21) AS "violations!""#,
         scope.after(),
@@ -273,7 +275,7 @@ pub(super) async fn transit_is_open(tx: &mut PgConnection) -> sqlx::Result<Found
                SELECT book_id, 'PAYOUT_TRANSIT' AS kind, currency, amount_minor FROM withdrawals WHERE status IN ('HELD', 'SUBMITTED', 'UNKNOWN', 'RETURNED')
                UNION ALL
                SELECT book_id, 'REFUND_PAYABLE', currency, amount_minor - CASE WHEN subsidy_returned THEN subsidy_minor ELSE 0 END
-               FROM refunds WHERE status NOT IN ('GATHERING', 'SUCCEEDED', 'FAILED', 'CANCELLED')
+               FROM refunds WHERE status NOT IN ('GATHERING', 'MANUAL', 'SUCCEEDED', 'FAILED', 'CANCELLED')
            ), open_sums AS (
                SELECT book_id, kind, currency, sum(amount_minor) AS sum_minor FROM open_rows GROUP BY book_id, kind, currency
            ), transit AS (
@@ -347,7 +349,7 @@ pub(super) async fn one_route_at_a_time(tx: &mut PgConnection) -> sqlx::Result<F
                SELECT format('refund %s of book %s is %s after a try that is %s', refund_id, book_id, status, try_status)
                FROM latest
                WHERE tries > 0 AND try_status <> ALL (CASE status
-                   WHEN 'SUCCEEDED' THEN ARRAY['SUCCEEDED'] WHEN 'FAILED' THEN ARRAY['FAILED'] WHEN 'BOUNCED' THEN ARRAY['BOUNCED']
+                   WHEN 'SUCCEEDED' THEN ARRAY['SUCCEEDED'] WHEN 'FAILED' THEN ARRAY['FAILED'] WHEN 'BOUNCED' THEN ARRAY['BOUNCED'] WHEN 'MANUAL' THEN ARRAY['BOUNCED']
                    WHEN 'REROUTE' THEN ARRAY['FAILED'] WHEN 'FUNDED' THEN ARRAY['FAILED', 'BOUNCED'] ELSE ARRAY['LIVE'] END)
                UNION ALL
                SELECT format('refund %s of book %s was tried again while try %s had not failed', t.refund_id, t.book_id, t.try_no)
@@ -379,6 +381,45 @@ pub(super) async fn payees_are_confirmed(tx: &mut PgConnection) -> sqlx::Result<
                         WHERE payee_of IS DISTINCT FROM refund_id OR approved_by IS NULL OR approved_by = proposed_by OR approved_at > created_at OR times > 1
                         LIMIT 21) AS "violations!"
            FROM paid"#
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// A refund is closed by hand when the bank had sent it back and two people said how it was paid then; nothing else closes one so, and what was paid
+/// outside closes one refund. It is booked at the bank that it had come back to.
+pub(super) async fn hand_paid_by_two(tx: &mut PgConnection) -> sqlx::Result<Found> {
+    sqlx::query_as!(
+        Found,
+        r#"WITH said AS (
+               SELECT m.*, count(*) OVER (PARTITION BY m.book_id, m.bank, m.reference) AS times FROM refund_manuals m WHERE m.status <> 'REJECTED'
+           ), compared AS (
+               SELECT COALESCE(r.book_id, m.book_id) AS book_id, COALESCE(r.refund_id, m.refund_id) AS refund_id, r.status, m.manual_id, m.bank,
+                      m.proposed_by, m.decided_by
+               FROM (SELECT book_id, refund_id, status FROM refunds WHERE status = 'MANUAL') AS r
+               FULL JOIN (SELECT * FROM said WHERE status = 'APPROVED') AS m USING (book_id, refund_id)
+           ), bad AS (
+               SELECT format('refund %s of book %s is %s by hand, said by %s and confirmed by %s', refund_id, book_id, COALESCE(status, 'not closed'),
+                             COALESCE(proposed_by::text, 'nobody'), COALESCE(decided_by::text, 'nobody')) AS violation
+               FROM compared WHERE status IS NULL OR manual_id IS NULL OR decided_by IS NULL OR decided_by = proposed_by
+               UNION ALL
+               SELECT format('refund %s of book %s was paid by hand at %s, it had not come back there', c.refund_id, c.book_id, c.bank)
+               FROM compared c
+               WHERE c.manual_id IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM refund_routes t WHERE t.book_id = c.book_id AND t.refund_id = c.refund_id AND t.status = 'BOUNCED'
+                                                                 AND t.channel = c.bank)
+               UNION ALL
+               SELECT format('number %s of %s closes %s refunds of book %s', reference, bank, times, book_id)
+               FROM said WHERE times > 1
+               UNION ALL
+               SELECT format('refund %s of book %s was paid by hand at %s and is booked at %s', c.refund_id, p.book_id, c.bank, a.subject)
+               FROM compared c
+               JOIN postings p ON p.kind = 'REFUND_PAID_BY_HAND' AND p.reference_id = c.refund_id
+               JOIN entries e ON e.book_id = p.book_id AND e.posting_id = p.posting_id
+               JOIN accounts a ON a.book_id = e.book_id AND a.account_id = e.account_id AND a.kind = 'BANK_CASH'
+               WHERE a.subject IS DISTINCT FROM c.bank
+           )
+           SELECT (SELECT count(*) FROM compared) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#
     )
     .fetch_one(tx)
     .await
