@@ -42,6 +42,7 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
     table.extend(refunds(&app, &shop, &refund, &paid.id).await);
     table.extend(operations(&app, &shop, &paid.id).await);
     table.extend(subsidies(&app).await);
+    table.extend(advances(&app, &shop).await);
     table.push(releases(&shop, &held.id, &paid.id, &open.ticket, &theirs.id));
     table.extend(webhooks(&app, &shop, &other).await);
     let listed: Vec<&str> = table.iter().map(|m| m.name).collect();
@@ -65,6 +66,10 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "refundPayeePropose",
         "refundPayeeApprove",
         "refundConflictResolve",
+        "refundManualPropose",
+        "refundManualDecide",
+        "merchantAdvanceSet",
+        "merchantAdvanceDecide",
         "splitCreate",
         "splitFinish",
         "splitFinishRetry",
@@ -473,12 +478,26 @@ async fn refunds(app: &TestApp, shop: &Shop, refund: &Value, paid: &str) -> Vec<
         ("full-width digits", json!({ "account": "６２２２０２０２００００１１２３" }), INVALID, "account"),
     ];
     let payee = json!({ "holder": "张三", "account": ACCOUNT });
+    let hands = vec![
+        ("no number", json!({ "reference": "" }), INVALID, "reference"),
+        ("a number with spaces", json!({ "reference": "1 2" }), INVALID, "reference"),
+        ("an oversized number", json!({ "reference": "1".repeat(10_000) }), INVALID, "reference"),
+        ("no evidence", json!({ "evidence": " " }), INVALID, "evidence"),
+        ("oversized evidence", json!({ "evidence": "证".repeat(257) }), INVALID, "evidence"),
+        ("evidence with control characters", json!({ "evidence": "回\u{0}单" }), INVALID, "evidence"),
+    ];
+    let paid_by_hand = json!({ "reference": "2026112200001", "evidence": "柜台转账回单" });
+    let mut decisions = common("STATE_NOT_BOUNCED");
+    decisions.pop();
+    decisions.push(("no proposal", json!({}), MISSING, "manualId"));
     vec![
         mutation("refundCancel", &shop.owner, json!({}), "refund { id }", common("STATE_SENT")),
         mutation("refundFund", &shop.owner, json!({}), "refund { id }", common("STATE_NOT_GATHERING")),
         mutation("refundPayeePropose", &shop.owner, payee, "payee { id }", [common("STATE_NO_PAYEE_WANTED"), payees].concat()),
         mutation("refundPayeeApprove", &operator, json!({ "payeeId": key() }), "refund { id }", common("STATE_NO_PAYEE_WANTED")),
         mutation("refundConflictResolve", &operator, json!({ "paid": true }), "refund { id }", common("STATE_NOT_CONFLICTED")),
+        mutation("refundManualPropose", &operator, paid_by_hand, "manual { id }", [common("STATE_NOT_BOUNCED"), hands].concat()),
+        mutation("refundManualDecide", &operator, json!({ "manualId": key(), "approve": true }), "refund { id }", decisions),
     ]
 }
 
@@ -613,6 +632,37 @@ async fn subsidies(app: &TestApp) -> Vec<Mutation> {
             vec![
                 ("no movement", json!({ "movementId": key() }), MISSING, "movementId"),
                 ("one's own", json!({ "approve": true }), "PERM_OWN_PROPOSAL", "movementId"),
+            ],
+        ),
+    ]
+}
+
+async fn advances(app: &TestApp, shop: &Shop) -> Vec<Mutation> {
+    let operator = app.operator().await;
+    let set = || json!({ "merchantId": shop.merchant, "cap": "100.00", "idempotencyKey": key() });
+    let proposed = app.done(&operator, "merchantAdvanceSet", set(), "cap { id }").await["cap"]["id"].clone();
+    let row = |name, good, bad| Mutation { name, caller: operator.clone(), good, selection: "cap { id }", bad };
+    vec![
+        row(
+            "merchantAdvanceSet",
+            set(),
+            vec![
+                ("another that waits", json!({}), "STATE_PROPOSED", "merchantId"),
+                ("garbage for a merchant", json!({ "merchantId": "x" }), MISSING, "merchantId"),
+                ("a cap below zero", json!({ "cap": "-1" }), INVALID, "cap"),
+                ("a cap in thirds", json!({ "cap": "0.333" }), INVALID, "cap"),
+                ("too much", json!({ "cap": "10000000000.01" }), INVALID, "cap"),
+                ("dollars", json!({ "currency": "USD" }), INVALID, "currency"),
+                ("nothing in dollars", json!({ "currency": "USD", "cap": "0" }), INVALID, "currency"),
+            ],
+        ),
+        row(
+            "merchantAdvanceDecide",
+            json!({ "merchantId": shop.merchant, "capId": proposed, "approve": true, "idempotencyKey": key() }),
+            vec![
+                ("no cap", json!({ "capId": key() }), MISSING, "capId"),
+                ("garbage for a merchant", json!({ "merchantId": "x" }), MISSING, "merchantId"),
+                ("one's own", json!({}), "PERM_OWN_PROPOSAL", "capId"),
             ],
         ),
     ]

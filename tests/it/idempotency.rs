@@ -49,11 +49,15 @@ const WITHOUT_KEY: [&str; 18] = [
 
 /// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`, those of webhooks in `webhooks::resend`,
 /// dividing an order in `splits`, what may become of a refund in `refunds`, programmes and their money in `products`.
-const ELSEWHERE: [&str; 18] = [
+const ELSEWHERE: [&str; 22] = [
+    "merchantAdvanceDecide",
+    "merchantAdvanceSet",
     "monthClose",
     "refundCancel",
     "refundConflictResolve",
     "refundFund",
+    "refundManualDecide",
+    "refundManualPropose",
     "refundPayeeApprove",
     "refundPayeePropose",
     "splitCreate",

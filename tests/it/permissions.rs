@@ -80,6 +80,8 @@ const QUERIES: &[Row] = &[
           owner: "ok", stranger: "null", agent: "null", reviewer: "null", operator: "ok", nobody: LOGIN },
     Row { field: "subsidyProgrammes", input: "(first: 5)", selection: "{ nodes { id } }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    Row { field: "indebtedMerchants", input: "(first: 5)", selection: "{ nodes { merchantId } }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
     Row { field: "sandbox", input: "", selection: "{ today }",
           owner: "ok", stranger: "ok", agent: "ok", reviewer: "ok", operator: "ok", nobody: "ok" },
 ];
@@ -126,6 +128,16 @@ const MUTATIONS: &[Row] = &[
           owner: "STATE_NO_PAYEE_WANTED", stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: "STATE_NO_PAYEE_WANTED", nobody: LOGIN },
     Row { field: "refundConflictResolve", input: r#"{"refundId": "$refund", "paid": true, "idempotencyKey": "$key"}"#, selection: "refund { id }",
           owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "STATE_NOT_CONFLICTED", nobody: LOGIN },
+    // One that did not come back from the bank. Those that did have their scenes in `refunds`.
+    Row { field: "refundManualPropose", input: r#"{"refundId": "$refund", "reference": "1", "evidence": "回单", "idempotencyKey": "$key"}"#, selection: "manual { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "STATE_NOT_BOUNCED", nobody: LOGIN },
+    Row { field: "refundManualDecide", input: r#"{"refundId": "$refund", "manualId": "$key", "approve": true, "idempotencyKey": "$key"}"#, selection: "refund { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: MISSING, nobody: LOGIN },
+    // What it is already, once another agreed.
+    Row { field: "merchantAdvanceSet", input: r#"{"merchantId": "$merchant", "cap": "0", "idempotencyKey": "$key"}"#, selection: "cap { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: "ok", nobody: LOGIN },
+    Row { field: "merchantAdvanceDecide", input: r#"{"merchantId": "$merchant", "capId": "$key", "approve": true, "idempotencyKey": "$key"}"#, selection: "cap { id }",
+          owner: DENIED, stranger: DENIED, agent: DENIED, reviewer: DENIED, operator: MISSING, nobody: LOGIN },
     // The order is not to be divided: whoever may ask is told so. Orders that are have their scenes in `splits`.
     Row { field: "splitCreate", input: r#"{"orderId": "$paid", "idempotencyKey": "$key"}"#, selection: "split { status }",
           owner: MISSING, stranger: MISSING, agent: DENIED, reviewer: DENIED, operator: DENIED, nobody: LOGIN },

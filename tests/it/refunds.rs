@@ -1,5 +1,5 @@
 //! Refunds through the public API against the simulators in their own process: another way when the first is closed, 退票, stated amounts that
-//! differ, divided orders, cancelling; and a worker that is killed in the middle.
+//! differ, divided orders, cancelling, what the platform advances, what is paid by hand; and a worker that is killed in the middle.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -7,7 +7,8 @@ use tests::{Caller, OrderHandle, PAY_LIMIT, Shop, TestApp, database, eventually,
 
 const SHOWN: &str = "query($id: ID!) { node(id: $id) { ... on Refund { status route reroutedFor errorCode
     tries { route reroutedFor status errorCode statedAmountMinor requestNo }
-    payee { id holder accountTail approvedAt } gathering { amount { amount } arrived { amount } done } } } }";
+    payee { id holder accountTail approvedAt } manual { id status reference evidence bank decidedAt }
+    advance { amount { amount } recovered { amount } returned { amount } owed { amount } } gathering { amount { amount } arrived { amount } done } } } }";
 
 async fn profile(app: &TestApp, sections: &str) {
     let body = format!("about = \"refunds\"\nseed = 1\n{sections}");
@@ -263,5 +264,122 @@ async fn a_refund_is_cancelled_before_it_is_sent_and_paid_from_the_balance_where
     let late =
         app.mutate(&shop.owner, "refundCancel", json!({ "refundId": sent, "idempotencyKey": tests::key() }), "refund { status }").await;
     assert_eq!(late.codes(), ["STATE_SENT"], "{}", late.text);
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn what_a_merchant_cannot_cover_is_advanced_within_a_cap_and_the_worker_takes_it_back() {
+    let app = TestApp::start().await;
+    let shop = app.signed_merchant_yesterday().await;
+    let order = app.order(&shop, "100.00").await;
+    app.pay(&order).await;
+    app.play_today().await;
+    let (operator, second) = (app.operator().await, app.login("dev:operator:second").await);
+    app.done(&operator, "settlementRun", Value::Null, "released").await;
+    eventually(PAY_LIMIT, "yesterday is released", async || (app.wallet(&shop).await.1 == "99.62").then_some(())).await;
+    let withdraw = |amount: &str| json!({ "merchantId": shop.merchant, "amount": amount, "idempotencyKey": key() });
+    app.done(&shop.owner, "withdrawalRequest", withdraw("99.62"), "withdrawal { id }").await;
+    let ask = json!({ "orderId": order.id, "amount": "50.00", "reason": "退货", "idempotencyKey": key() });
+    let off = app.mutate(&shop.owner, "refundRequest", ask.clone(), "refund { id }").await;
+    assert_eq!(off.codes(), ["INSUFFICIENT_BALANCE"], "{}", off.text);
+
+    let set = |key: &str| json!({ "merchantId": shop.merchant, "cap": "60.00", "idempotencyKey": key });
+    let one_key = key();
+    let first = app.mutate(&operator, "merchantAdvanceSet", set(&one_key), "cap { id status amount { amount } }").await;
+    let again = app.mutate(&operator, "merchantAdvanceSet", set(&one_key), "cap { id status amount { amount } }").await;
+    assert_eq!(first.text, again.text, "the same key has the same answer");
+    let cap = &first.field("merchantAdvanceSet")["cap"];
+    let decide = |key: &str| json!({ "merchantId": shop.merchant, "capId": cap["id"], "approve": true, "idempotencyKey": key });
+    let own = app.mutate(&operator, "merchantAdvanceDecide", decide(&key()), "cap { status }").await;
+    assert_eq!(own.codes(), ["PERM_OWN_PROPOSAL"], "{}", own.text);
+    let standing = "query($id: ID!) { node(id: $id) { ... on Merchant { wallet { standing { debt { amount } advanceCap { amount }
+        keptForRefunds { amount } withdrawable { amount } proposedCap { id status } } } } } }";
+    let stands =
+        async |caller: &Caller| app.read(caller, "node", standing, json!({ "id": shop.merchant })).await["wallet"]["standing"].clone();
+    assert_eq!(stands(&second).await["proposedCap"], json!({ "id": cap["id"], "status": "PROPOSED" }));
+    assert_eq!(stands(&shop.owner).await["proposedCap"], Value::Null, "what operators consider is theirs");
+    let two_key = key();
+    let approved = app.mutate(&second, "merchantAdvanceDecide", decide(&two_key), "cap { status }").await;
+    let again = app.mutate(&second, "merchantAdvanceDecide", decide(&two_key), "cap { status }").await;
+    assert_eq!(approved.text, again.text, "the same key has the same answer");
+    assert_eq!(approved.field("merchantAdvanceDecide")["cap"]["status"], "APPROVED", "{}", approved.text);
+
+    // refused before, under the same key: nothing was kept of that
+    let refund = text(&app.done(&shop.owner, "refundRequest", ask, "refund { id }").await["refund"]["id"]);
+    let ended = until(&app, &shop, &refund, "SUCCEEDED").await;
+    assert_eq!((&ended["advance"]["amount"]["amount"], &ended["advance"]["owed"]["amount"]), (&json!("49.81"), &json!("49.81")));
+    let list = "{ indebtedMerchants(first: 5) { nodes { merchantId debt { amount } advanceCap { amount } } } }";
+    let listed = app.read(&operator, "indebtedMerchants", list, json!({})).await;
+    let expected = json!([{ "merchantId": shop.merchant, "debt": { "amount": "49.81" }, "advanceCap": { "amount": "60.00" } }]);
+    assert_eq!(listed["nodes"], expected);
+    let more = json!({ "orderId": order.id, "amount": "20.00", "reason": "退货", "idempotencyKey": key() });
+    let beyond = app.mutate(&shop.owner, "refundRequest", more, "refund { id }").await;
+    assert_eq!(beyond.codes(), ["INSUFFICIENT_BALANCE"], "{}", beyond.text);
+
+    // what comes in pays the debt, and cannot be withdrawn before it does
+    let income = app.order(&shop, "200.00").await;
+    app.pay(&income).await;
+    app.drained().await;
+    app.stop_work().await;
+    app.play_ahead(TimeDelta::days(1)).await;
+    app.done(&operator, "settlementRun", Value::Null, "released").await;
+    assert_eq!(app.wallet(&shop).await.1, "199.24");
+    assert_eq!(stands(&shop.owner).await["withdrawable"]["amount"], "149.43");
+    let too_much = app.mutate(&shop.owner, "withdrawalRequest", withdraw("149.44"), "withdrawal { id }").await;
+    assert_eq!(too_much.codes(), ["AMOUNT_EXCEEDS_AVAILABLE"], "{}", too_much.text);
+    app.start_work().await;
+    eventually(PAY_LIMIT, "the debt is paid", async || {
+        // what is due later is due now
+        let due =
+            "UPDATE jobs SET run_at = now() WHERE kind = 'advance_recover' AND state = 'READY' AND lease_until IS NULL AND run_at > now()";
+        sqlx::query(due).execute(app.owner_db()).await.unwrap();
+        (stands(&shop.owner).await["debt"]["amount"] == "0.00").then_some(())
+    })
+    .await;
+    assert_eq!(app.wallet(&shop).await.1, "149.43");
+    let bill = "query($id: ID!) { node(id: $id) { ... on Merchant { wallet { billLines(account: AVAILABLE, first: 1) { nodes { kind amount { amount } } } } } } }";
+    let line = app.read(&shop.owner, "node", bill, json!({ "id": shop.merchant })).await["wallet"]["billLines"]["nodes"][0].clone();
+    assert_eq!(line, json!({ "kind": "ADVANCE_RECOVERED", "amount": { "amount": "-49.81" } }));
+    let paid = shown(&app, &shop.owner, &refund).await;
+    assert_eq!((&paid["advance"]["recovered"]["amount"], &paid["advance"]["owed"]["amount"]), (&json!("49.81"), &json!("0.00")));
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn a_refund_that_came_back_is_closed_by_two_operators_who_know_that_it_was_paid_outside() {
+    let app = TestApp::start().await;
+    let shop = app.signed_merchant().await;
+    let order = app.order(&shop, "100.00").await;
+    app.pay(&order).await;
+    profile(&app, "[business]\nrefund_closed = 10000\npayout_return = 10000\nafter_ms = [300, 300]\n").await;
+    let refund = request(&app, &shop, &order, "30.00").await;
+    until(&app, &shop, &refund, "REROUTE").await;
+    confirm_payee(&app, &shop, &refund, "6222020200009988776").await;
+    until(&app, &shop, &refund, "BOUNCED").await;
+    let (operator, second) = (app.operator().await, app.login("dev:operator:second").await);
+    let evidence = "柜台转账，回单由张三签收";
+    app.keep_secret(evidence);
+    let propose = |key: &str| json!({ "refundId": refund, "reference": "2026112200001", "evidence": evidence, "idempotencyKey": key });
+    let one_key = key();
+    let first = app.mutate(&operator, "refundManualPropose", propose(&one_key), "manual { id status }").await;
+    let again = app.mutate(&operator, "refundManualPropose", propose(&one_key), "manual { id status }").await;
+    assert_eq!(first.text, again.text, "the same key has the same answer");
+    let manual = &first.field("refundManualPropose")["manual"];
+    let decide = |key: &str| json!({ "refundId": refund, "manualId": manual["id"], "approve": true, "idempotencyKey": key });
+    let own = app.mutate(&operator, "refundManualDecide", decide(&key()), "refund { status }").await;
+    assert_eq!(own.codes(), ["PERM_OWN_PROPOSAL"], "{}", own.text);
+    let two_key = key();
+    let closed = app.mutate(&second, "refundManualDecide", decide(&two_key), "refund { status resolvedAt }").await;
+    let again = app.mutate(&second, "refundManualDecide", decide(&two_key), "refund { status resolvedAt }").await;
+    assert_eq!(closed.text, again.text, "the same key has the same answer");
+    let ended = shown(&app, &shop.owner, &refund).await;
+    let told = (&ended["status"], &ended["manual"]["status"], &ended["manual"]["reference"], &ended["manual"]["evidence"]);
+    assert_eq!(told, (&json!("MANUAL"), &json!("APPROVED"), &json!("2026112200001"), &json!(evidence)));
+    let told: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM outbox WHERE payload::text LIKE '%张三%'").fetch_one(app.owner_db()).await.unwrap();
+    let kept: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE detail::text LIKE '%张三%'").fetch_one(app.owner_db()).await.unwrap();
+    assert_eq!((told, kept), (0, 0), "what people write stays in its row");
+    assert_eq!(app.wallet(&shop).await.0, "69.73");
     app.finish().await;
 }

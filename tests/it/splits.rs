@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "what a helper cannot do fails its test")]
 
+mod advances;
 mod api;
 mod damage;
 mod lines;
+mod manual;
 mod refunds;
 mod returns;
 mod rounds;

@@ -17,14 +17,14 @@ use wallet::refund::{
 use super::{Scene, cny};
 
 impl Scene {
-    async fn divided_order(&self) -> OrderId {
+    pub(super) async fn divided_order(&self) -> OrderId {
         let order = self.planned(true).await;
         self.execute(order).await;
         order
     }
 
     /// Brings back all that is asked of receivers, as the job does. Whether nobody was short.
-    async fn bring_back(&self, order: OrderId) -> bool {
+    pub(super) async fn bring_back(&self, order: OrderId) -> bool {
         let mut all = true;
         for back in self.splits.returns(&self.owner, self.merchant, order).await.unwrap() {
             all &= self.splits.execute_return(self.merchant.book(), back.id).await.unwrap() == Progress::Settled;
@@ -32,35 +32,35 @@ impl Scene {
         all
     }
 
-    async fn gather_refund(&self, refund: &Refund) -> Progress {
+    pub(super) async fn gather_refund(&self, refund: &Refund) -> Progress {
         self.refunds.gather(self.merchant.book(), refund.id).await.unwrap()
     }
 
-    async fn shown(&self, refund: &Refund) -> Refund {
+    pub(super) async fn shown(&self, refund: &Refund) -> Refund {
         self.refunds.by_ids(&[(self.merchant, refund.id)]).await.unwrap().pop().unwrap()
     }
 
-    async fn tries(&self, refund: &Refund) -> Vec<Route> {
+    pub(super) async fn tries(&self, refund: &Refund) -> Vec<Route> {
         self.refunds.routes(&[(self.merchant, refund.id)]).await.unwrap()
     }
 
-    async fn send(&self, refund: &Refund) {
+    pub(super) async fn send(&self, refund: &Refund) {
         assert_eq!(self.refunds.send(self.merchant.book(), refund.id).await.unwrap(), Progress::Settled);
     }
 
-    async fn channel_says(&self, refund: &Refund, word: Word) -> Verdict {
+    pub(super) async fn channel_says(&self, refund: &Refund, word: Word) -> Verdict {
         let outcome = Outcome { book: self.merchant.book(), refund: refund.id, word };
         self.refunds.apply(&[outcome]).await.unwrap()[0].unwrap()
     }
 
-    async fn bank_says(&self, route: &Route, status: PayoutStatus, reference: &str) -> PayoutVerdict {
+    pub(super) async fn bank_says(&self, route: &Route, status: PayoutStatus, reference: &str) -> PayoutVerdict {
         let state = PayoutState { status, bank_reference: Some(reference.to_owned()) };
         let outcome = PayoutOutcome { bank: SANDBOX_BANK.to_owned(), book: self.merchant.book(), route: route.id, state, stated: None };
         self.refunds.apply_payouts(&[outcome]).await.unwrap()[0].unwrap()
     }
 
     /// From the request to the payer, all in order.
-    async fn refund_whole_way(&self, order: OrderId, minor: i64) -> Refund {
+    pub(super) async fn refund_whole_way(&self, order: OrderId, minor: i64) -> Refund {
         let refund = self.refund(order, minor).await.unwrap();
         assert_eq!((refund.status, refund.funded), (RefundStatus::Gathering, false));
         self.assert_sound().await;
@@ -76,22 +76,22 @@ impl Scene {
         refund
     }
 
-    async fn cancel(&self, refund: &Refund) -> Result<Refund, RefundError> {
+    pub(super) async fn cancel(&self, refund: &Refund) -> Result<Refund, RefundError> {
         let cmd = CancelRefund { merchant: self.merchant, refund: refund.id, idempotency_key: Uuid::now_v7() };
         self.refunds.cancel(&self.owner, cmd).await
     }
 
-    async fn fund_now(&self, refund: &Refund) -> Result<Refund, RefundError> {
+    pub(super) async fn fund_now(&self, refund: &Refund) -> Result<Refund, RefundError> {
         let cmd = FundRefund { merchant: self.merchant, refund: refund.id, idempotency_key: Uuid::now_v7() };
         self.refunds.fund_now(&self.owner, cmd).await
     }
 
     /// Moves available money of a receiver away, or pending money home again.
-    async fn spend(&self, receiver: usize, minor: i64) {
+    pub(super) async fn spend(&self, receiver: usize, minor: i64) {
         self.move_available(self.receivers[receiver].0, self.receivers[(receiver + 1) % 3].0, minor).await;
     }
 
-    async fn move_available(&self, from: wallet::base::id::MerchantId, to: wallet::base::id::MerchantId, minor: i64) {
+    pub(super) async fn move_available(&self, from: wallet::base::id::MerchantId, to: wallet::base::id::MerchantId, minor: i64) {
         let transfer = SendTransfer {
             id: TransferId::new(),
             purpose: Purpose::BetweenBooks,
@@ -106,7 +106,7 @@ impl Scene {
     }
 
     /// Two people confirm an account.
-    async fn confirm_payee(&self, refund: &Refund) {
+    pub(super) async fn confirm_payee(&self, refund: &Refund) {
         let propose = ProposePayee {
             merchant: self.merchant,
             refund: refund.id,
@@ -126,7 +126,7 @@ impl Scene {
     }
 
     /// A refund that found the payer's account at the channel closed, and its second try, under way at the bank.
-    async fn rerouted(&self, order: OrderId, minor: i64) -> (Refund, Route) {
+    pub(super) async fn rerouted(&self, order: OrderId, minor: i64) -> (Refund, Route) {
         let refund = self.refund(order, minor).await.unwrap();
         self.send(&refund).await;
         assert_eq!(self.channel_says(&refund, closed()).await, Verdict::Reroute);
@@ -145,11 +145,11 @@ impl Scene {
     }
 }
 
-fn operator() -> Actor {
+pub(super) fn operator() -> Actor {
     Actor::Person { id: UserId::new(), role: Role::Operator, merchants: vec![] }
 }
 
-fn closed() -> Word {
+pub(super) fn closed() -> Word {
     Word::Closed { code: "PAYER_ACCOUNT_CLOSED".to_owned() }
 }
 

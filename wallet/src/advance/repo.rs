@@ -268,7 +268,7 @@ pub async fn has_book_in_tx(tx: &mut PgConnection, merchant: MerchantId) -> sqlx
 pub async fn insert_cap_in_tx(tx: &mut PgConnection, cap: &Cap) -> sqlx::Result<bool> {
     let inserted = sqlx::query!(
         "INSERT INTO advance_caps (book_id, cap_id, cap_no, cap_minor, currency, status, proposed_by, proposed_at)
-         SELECT $1, $2, COALESCE((SELECT max(c.cap_no) FROM advance_caps c WHERE c.book_id = $1), 0) + 1, $3, $4, 'PROPOSED', $5, $6
+         VALUES ($1, $2, (SELECT COALESCE(max(c.cap_no), 0) + 1 FROM advance_caps c WHERE c.book_id = $1), $3, $4, 'PROPOSED', $5, $6)
          ON CONFLICT DO NOTHING",
         cap.merchant.0,
         cap.id.0,
