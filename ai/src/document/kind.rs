@@ -37,12 +37,13 @@ pub enum DocumentKind {
 }
 
 /// Which side of a card a kind is (正反面).
-#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
     Front,
     Back,
     /// The document has no sides, or the page does not tell.
+    #[default]
     None,
 }
 
@@ -182,22 +183,6 @@ impl DocumentKind {
         Self::BusinessLicence,
         Self::Other,
     ];
-    /// The kinds that can be asked for: all but [`Self::Other`].
-    pub const ALL: [Self; 12] = [
-        Self::IdFront,
-        Self::IdBack,
-        Self::TempId,
-        Self::HkmoPermit,
-        Self::TaiwanPermit,
-        Self::TaiwanCompatriot,
-        Self::Passport,
-        Self::HouseholdHead,
-        Self::HouseholdMember,
-        Self::DeedOld,
-        Self::DeedNew,
-        Self::BusinessLicence,
-    ];
-
     /// The stable name, the title, and the fields.
     fn entry(self) -> (&'static str, &'static str, &'static [FieldTitle]) {
         match self {
@@ -280,7 +265,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{kind}\""));
         }
         assert!("id".parse::<DocumentKind>().is_err());
-        assert_eq!(DocumentKind::EVERY[..12], DocumentKind::ALL);
+        assert_eq!(DocumentKind::EVERY[12], DocumentKind::Other);
     }
 
     #[test]

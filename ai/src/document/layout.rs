@@ -5,49 +5,20 @@
 //! or, in tables, beside its middle. Per column of labels the pieces are therefore dealt out from top to bottom so that
 //! the labels sit as close as possible to the beginning or the middle of what they get (see `columns.rs`).
 
-use super::{Quad, columns, text};
+use super::{Quad, columns};
 
-/// One recognised character; `left` and `right` are shares of its line's width.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Glyph {
-    pub character: char,
-    pub confidence: f32,
-    pub left: f32,
-    pub right: f32,
-    /// What it may be instead, likeliest first, each with its confidence; empty where there is no doubt.
-    pub alternatives: Vec<(char, f32)>,
-}
+mod label;
+mod line;
 
-/// So many alternatives of a character are kept for repairs.
-pub const ALTERNATIVES: usize = 3;
-/// Alternatives less likely than this are noise.
-const ALTERNATIVE_MIN: f32 = 0.01;
-
-/// One recognised line.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Line {
-    pub glyphs: Vec<Glyph>,
-    pub quad: Quad,
-}
-
-impl Line {
-    pub fn text(&self) -> String {
-        self.glyphs.iter().map(|glyph| glyph.character).collect()
-    }
-
-    pub fn confidence(&self) -> f32 {
-        self.glyphs.iter().map(|glyph| glyph.confidence).sum::<f32>() / self.glyphs.len().max(1) as f32
-    }
-
-    pub fn confidence_min(&self) -> f32 {
-        self.glyphs.iter().map(|glyph| glyph.confidence).fold(1.0, f32::min)
-    }
-}
+pub use label::{FoundLabel, Label};
+use label::{labels_at, take};
+pub use line::{ALTERNATIVES, Glyph, Line};
+use line::{is_mark, place, tilt};
 
 /// A character with its place on the levelled page (the tilt of the lines taken out).
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Placed {
-    /// The folded form, see [`text::fold`].
+    /// The folded form, see [`super::text::fold`].
     pub character: char,
     pub raw: char,
     pub confidence: f32,
@@ -75,14 +46,6 @@ pub struct Page {
 const SPECK_CONFIDENCE: f32 = 0.7;
 /// Lines this close in height, as a share of the smaller one's height, stand in one row.
 const SAME_ROW: f32 = 0.5;
-/// A line of several characters this much higher than wide stands upright.
-const UPRIGHT: f32 = 1.6;
-/// A gap wider than this share of the height separates a label from the text before it.
-const LABEL_GAP: f32 = 0.45;
-/// Letters of a label that is set wide stand at most this many heights apart.
-const LABEL_SPREAD_MAX: f32 = 6.0;
-/// A label of at least this many characters may have one wrong.
-const FUZZY_CHARS_MIN: usize = 4;
 
 impl Page {
     pub fn new(lines: &[Line]) -> Self {
@@ -221,49 +184,6 @@ impl Page {
 /// The text per label name.
 pub type Values = std::collections::BTreeMap<&'static str, Run>;
 
-/// A label as documents print it.
-#[derive(Clone, Copy, Debug)]
-pub struct Label {
-    /// The field its text is for; a name that is no field ends the field above.
-    pub name: &'static str,
-    pub words: &'static [&'static str],
-    /// Whether it may follow another value without a gap (性别男民族汉).
-    pub inline: bool,
-}
-
-impl Label {
-    pub const fn new(name: &'static str, words: &'static [&'static str]) -> Self {
-        Self { name, words, inline: false }
-    }
-
-    pub const fn inline(name: &'static str, words: &'static [&'static str]) -> Self {
-        Self { name, words, inline: true }
-    }
-}
-
-/// A label on the page.
-#[derive(Clone, Debug)]
-pub struct FoundLabel {
-    pub name: &'static str,
-    pub left: f32,
-    pub right: f32,
-    pub y: f32,
-    pub height: f32,
-}
-
-impl FoundLabel {
-    fn new(label: &Label, run: &[Placed]) -> Self {
-        let count = run.len().max(1) as f32;
-        Self {
-            name: label.name,
-            left: run.iter().map(|p| p.left).fold(f32::MAX, f32::min),
-            right: run.iter().map(|p| p.right).fold(f32::MIN, f32::max),
-            y: run.iter().map(|p| p.y).sum::<f32>() / count,
-            height: run.iter().map(|p| p.height).fold(f32::MIN, f32::max),
-        }
-    }
-}
-
 /// Text between labels.
 #[derive(Clone, Debug)]
 pub struct Piece {
@@ -303,197 +223,6 @@ fn push(pieces: &mut Vec<Piece>, run: &mut Run, owner: Option<usize>) {
     if !run.is_empty() {
         pieces.push(Piece { run, owner });
     }
-}
-
-/// A value stands at most this many heights right of its label, or below it; two lines fit between.
-const BESIDE_MAX: f32 = 12.0;
-const BELOW_MAX: f32 = 3.6;
-/// Lines of a label in one cell follow each other within this many heights.
-const LABEL_LINES: f32 = 2.0;
-
-impl FoundLabel {
-    /// Whether `next` is another line of this label: right below it, over the same stretch.
-    fn goes_on(&self, next: &Self) -> bool {
-        let height = self.height.max(next.height);
-        let below = next.y - self.y;
-        let over = next.left < self.right && next.right > self.left;
-        over && below > height * SAME_ROW && below < height * LABEL_LINES
-    }
-
-    /// How far a piece is from where the label's value stands, in heights: right of it, or below it with the same left edge.
-    fn distance(&self, piece: &Piece) -> Option<f32> {
-        let height = self.height.max(piece.height()).max(1.0);
-        let (across, down) = ((piece.left() - self.right) / height, (piece.y() - self.y) / height);
-        if down.abs() < SAME_ROW + 0.1 && across > -0.6 {
-            return (across < BESIDE_MAX).then_some(across.max(0.0) * 0.35 + down.abs());
-        }
-        let offset = (piece.left() - self.left) / height;
-        let over = piece.left() < self.right + height * 2.0 && piece.right() > self.left - height;
-        (over && (0.4..BELOW_MAX).contains(&down) && offset > -2.5).then_some(down + offset.abs() * 0.4)
-    }
-
-    fn join(&mut self, next: &Self) {
-        self.left = self.left.min(next.left);
-        self.right = self.right.max(next.right);
-        self.y = (self.y + next.y) / 2.0;
-    }
-}
-
-/// A label that may stand at some place of a row.
-struct Candidate<'a> {
-    label: &'a Label,
-    length: usize,
-    exact: bool,
-    /// Whether the word is only the second line of its label.
-    tail: bool,
-}
-
-/// Takes the label, or joins it to its first line; its index, or `None` when it stands elsewhere already.
-fn take(found: &mut Vec<FoundLabel>, row: &[Placed], candidate: &Candidate<'_>) -> Option<usize> {
-    let new = FoundLabel::new(candidate.label, &row[..candidate.length]);
-    match found.iter().position(|known| known.name == new.name) {
-        None if candidate.tail => None,
-        // What is no field's label ends the value before it wherever it stands.
-        Some(_) if new.name.starts_with('-') => {
-            found.push(new);
-            Some(found.len() - 1)
-        }
-        None => {
-            found.push(new);
-            Some(found.len() - 1)
-        }
-        Some(first) if candidate.tail && found[first].goes_on(&new) => {
-            found[first].join(&new);
-            Some(first)
-        }
-        Some(_) => None,
-    }
-}
-
-/// The labels whose words stand at this place, the longest first. A word that begins with `+` is a second line.
-fn labels_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> Vec<Candidate<'a>> {
-    let here = row[at];
-    let open = match at.checked_sub(1).map(|before| row[before]) {
-        None => true,
-        Some(before) => before.line != here.line || before.character == ':' || here.left - before.right > here.height * LABEL_GAP,
-    };
-    let mut candidates: Vec<Candidate<'a>> = labels
-        .iter()
-        .filter(|label| open || label.inline)
-        .flat_map(|label| label.words.iter().map(move |word| (label, word)))
-        .filter_map(|(label, word)| {
-            let tail = word.starts_with('+');
-            let (length, exact) = matched(&row[at..], word.trim_start_matches('+'))?;
-            // Behind another value only a label that is surely read begins.
-            (open || exact).then_some(Candidate { label, length, exact, tail })
-        })
-        .collect();
-    candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.length), !candidate.exact));
-    candidates
-}
-
-/// How many characters of the row the word takes, and whether it stands there exactly.
-fn matched(row: &[Placed], word: &str) -> Option<(usize, bool)> {
-    let count = word.chars().count();
-    if matches(row, word) {
-        return Some((count, row.iter().zip(word.chars()).all(|(placed, c)| placed.character.to_ascii_uppercase() == c)));
-    }
-    // A character of a long label was missed.
-    let short: String = row.iter().take(count - 1).map(|p| p.character.to_ascii_uppercase()).collect();
-    let near = row.iter().take(count - 1).zip(row.iter().skip(1)).all(|(a, b)| b.left - a.right < a.height * LABEL_SPREAD_MAX);
-    let first = row.first().map(|p| p.character) == word.chars().next();
-    (count > FUZZY_CHARS_MIN && first && near && text::distance(&short, word, 1) == 1 && row.len() >= count - 1)
-        .then_some((count - 1, false))
-}
-
-fn matches(row: &[Placed], word: &str) -> bool {
-    let count = word.chars().count();
-    if row.len() < count {
-        return false;
-    }
-    let wrong = row.iter().zip(word.chars()).filter(|(placed, c)| placed.character.to_ascii_uppercase() != *c).count();
-    // One character of a label that is set wide, its other one missed: only when nothing else stands in its line.
-    if count == 1 && row.get(1).is_some_and(|next| next.line == row[0].line) {
-        return false;
-    }
-    // What stands in another line beside is no misread character of the label.
-    let elsewhere =
-        row.iter().zip(word.chars()).any(|(placed, c)| placed.line != row[0].line && placed.character.to_ascii_uppercase() != c);
-    if elsewhere {
-        return false;
-    }
-    let near = row[..count].windows(2).all(|pair| pair[1].left - pair[0].right < pair[0].height * LABEL_SPREAD_MAX);
-    near && wrong <= usize::from(count >= FUZZY_CHARS_MIN)
-}
-
-/// The angle most of the text runs at, weighted by length.
-fn tilt(lines: &[Line]) -> f32 {
-    let mut angles: Vec<(f32, f32)> = lines
-        .iter()
-        .map(|line| {
-            let [from, to] = [line.quad[0], line.quad[1]];
-            ((to[1] - from[1]).atan2(to[0] - from[0]), (to[0] - from[0]).hypot(to[1] - from[1]))
-        })
-        // A large diagonal mark is not what the page's text runs along.
-        .filter(|(angle, _)| angle.abs() < 0.26)
-        .collect();
-    angles.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let half = angles.iter().map(|(_, length)| length).sum::<f32>() / 2.0;
-    let mut passed = 0.0;
-    for (angle, length) in angles {
-        passed += length;
-        if passed >= half {
-            return angle;
-        }
-    }
-    0.0
-}
-
-/// Whether the line is nothing but a mark across the page (样本, once or more), which belongs to no value.
-fn is_mark(line: &Line) -> bool {
-    const MARK: [char; 6] = ['样', '本', '木', '祥', '张', '例'];
-    let read: Vec<char> = line.glyphs.iter().filter_map(|glyph| text::fold(glyph.character)).collect();
-    let known = read.iter().filter(|c| MARK.contains(c)).count();
-    read.len() > 1 && known == read.len() && (read.contains(&'样') || read.contains(&'祥'))
-}
-
-/// The characters with their places; none for a line that stands upright.
-fn place(at: usize, line: &Line, level: &impl Fn([f32; 2]) -> [f32; 2]) -> Run {
-    let [top_left, top_right, bottom_right, bottom_left] = line.quad.map(level);
-    let middle = |a: [f32; 2], b: [f32; 2]| [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0];
-    let (start, end) = (middle(top_left, bottom_left), middle(top_right, bottom_right));
-    let height = (bottom_left[1] - top_left[1]).hypot(bottom_left[0] - top_left[0]);
-    let width = (top_right[0] - top_left[0]).hypot(top_right[1] - top_left[1]);
-    // Headings set downwards and the ornaments of a frame are no part of any row.
-    if line.glyphs.len() > 1 && height > width * UPRIGHT {
-        return Run::new();
-    }
-    let between = |share: f32, axis: usize| start[axis] + (end[axis] - start[axis]) * share;
-    line.glyphs
-        .iter()
-        .filter_map(|glyph| {
-            Some(Placed {
-                character: text::fold(glyph.character)?,
-                raw: glyph.character,
-                confidence: glyph.confidence,
-                line: at,
-                left: between(glyph.left, 0),
-                right: between(glyph.right, 0),
-                y: between((glyph.left + glyph.right) / 2.0, 1),
-                height,
-                alternatives: alternatives(glyph),
-            })
-        })
-        .collect()
-}
-
-fn alternatives(glyph: &Glyph) -> [Option<char>; ALTERNATIVES] {
-    let mut out = [None; ALTERNATIVES];
-    let likely = glyph.alternatives.iter().filter(|(_, share)| *share >= ALTERNATIVE_MIN).filter_map(|(c, _)| text::fold(*c));
-    for (slot, c) in out.iter_mut().zip(likely) {
-        *slot = Some(c);
-    }
-    out
 }
 
 fn rows(mut lines: Vec<Run>) -> Vec<Run> {

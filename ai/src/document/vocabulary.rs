@@ -33,13 +33,6 @@ pub const HOUSEHOLD_TYPES: [&str; 13] = [
     "非农业集体户",
 ];
 
-/// Level of education (GB/T 4658 and what registers print).
-#[rustfmt::skip]
-pub const EDUCATION: [&str; 24] = [
-    "博士研究生", "硕士研究生", "研究生", "博士", "硕士", "大学本科", "大学专科", "大学", "本科", "专科", "大专", "中等专科", "中等专业学校", "中专", "技工学校", "普通高中",
-    "高级中学", "高中", "初级中学", "初中", "小学", "文盲", "文盲或半文盲", "不识字",
-];
-
 /// Marital status (GB/T 2261.2).
 pub const MARITAL: [&str; 8] = ["未婚", "已婚", "有配偶", "初婚", "再婚", "复婚", "丧偶", "离婚"];
 

@@ -4,6 +4,8 @@ Places are real districts, so that codes and addresses fit each other; streets, 
 """
 import datetime
 
+from ..values import credit_check_digit, day, id_check_digit, organisation_check_digit
+
 # district code, province character, province, city, district
 PLACES = [
     ("510107", "川", "四川省", "成都市", "武侯区"), ("510104", "川", "四川省", "成都市", "锦江区"),
@@ -27,27 +29,6 @@ TRADES = [
 ]
 KINDS = ["有限责任公司（自然人独资）", "有限责任公司（自然人投资或控股）", "有限责任公司（法人独资）"]
 CAPITALS = ["壹拾万元整", "伍拾万元整", "壹佰万元整", "贰佰万元整", "伍佰万元整", "壹仟万元整"]
-CREDIT_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-
-
-def id_check_digit(first17):
-    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    return "10X98765432"[sum(int(d) * w for d, w in zip(first17, weights)) % 11]
-
-
-def organisation_check_digit(first8):
-    weights = (3, 7, 9, 10, 5, 8, 4, 2)
-    left = 11 - sum(int(c, 36) * w for c, w in zip(first8, weights)) % 11
-    return {10: "X", 11: "0"}.get(left, str(left))
-
-
-def credit_check_digit(first17):
-    total = sum(CREDIT_ALPHABET.index(c) * 3 ** i for i, c in enumerate(first17))
-    return CREDIT_ALPHABET[-total % 31]
-
-
-def day(rng, first_year, last_year):
-    return datetime.date(first_year, 1, 1) + datetime.timedelta(days=rng.randrange((last_year - first_year + 1) * 365))
 
 
 def chinese_day(date, padded=True):

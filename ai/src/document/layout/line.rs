@@ -1,0 +1,113 @@
+//! Recognised characters and lines, and where each character stands once the tilt of the page is taken out.
+
+use super::{Placed, Run};
+use crate::document::{Quad, text};
+
+/// So many alternatives of a character are kept for repairs.
+pub const ALTERNATIVES: usize = 3;
+/// Alternatives less likely than this are noise.
+const ALTERNATIVE_MIN: f32 = 0.01;
+/// A line of several characters this much higher than wide stands upright.
+const UPRIGHT: f32 = 1.6;
+
+/// One recognised character; `left` and `right` are shares of its line's width.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Glyph {
+    pub character: char,
+    pub confidence: f32,
+    pub left: f32,
+    pub right: f32,
+    /// What it may be instead, likeliest first, each with its confidence; empty where there is no doubt.
+    pub alternatives: Vec<(char, f32)>,
+}
+
+/// One recognised line.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Line {
+    pub glyphs: Vec<Glyph>,
+    pub quad: Quad,
+}
+
+impl Line {
+    pub fn text(&self) -> String {
+        self.glyphs.iter().map(|glyph| glyph.character).collect()
+    }
+
+    pub fn confidence(&self) -> f32 {
+        self.glyphs.iter().map(|glyph| glyph.confidence).sum::<f32>() / self.glyphs.len().max(1) as f32
+    }
+
+    pub fn confidence_min(&self) -> f32 {
+        self.glyphs.iter().map(|glyph| glyph.confidence).fold(1.0, f32::min)
+    }
+}
+
+/// The angle most of the text runs at, weighted by length.
+pub(super) fn tilt(lines: &[Line]) -> f32 {
+    let mut angles: Vec<(f32, f32)> = lines
+        .iter()
+        .map(|line| {
+            let [from, to] = [line.quad[0], line.quad[1]];
+            ((to[1] - from[1]).atan2(to[0] - from[0]), (to[0] - from[0]).hypot(to[1] - from[1]))
+        })
+        // A large diagonal mark is not what the page's text runs along.
+        .filter(|(angle, _)| angle.abs() < 0.26)
+        .collect();
+    angles.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let half = angles.iter().map(|(_, length)| length).sum::<f32>() / 2.0;
+    let mut passed = 0.0;
+    for (angle, length) in angles {
+        passed += length;
+        if passed >= half {
+            return angle;
+        }
+    }
+    0.0
+}
+
+/// Whether the line is nothing but a mark across the page (样本, once or more), which belongs to no value.
+pub(super) fn is_mark(line: &Line) -> bool {
+    const MARK: [char; 6] = ['样', '本', '木', '祥', '张', '例'];
+    let read: Vec<char> = line.glyphs.iter().filter_map(|glyph| text::fold(glyph.character)).collect();
+    let known = read.iter().filter(|c| MARK.contains(c)).count();
+    read.len() > 1 && known == read.len() && (read.contains(&'样') || read.contains(&'祥'))
+}
+
+/// The characters with their places; none for a line that stands upright.
+pub(super) fn place(at: usize, line: &Line, level: &impl Fn([f32; 2]) -> [f32; 2]) -> Run {
+    let [top_left, top_right, bottom_right, bottom_left] = line.quad.map(level);
+    let middle = |a: [f32; 2], b: [f32; 2]| [(a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0];
+    let (start, end) = (middle(top_left, bottom_left), middle(top_right, bottom_right));
+    let height = (bottom_left[1] - top_left[1]).hypot(bottom_left[0] - top_left[0]);
+    let width = (top_right[0] - top_left[0]).hypot(top_right[1] - top_left[1]);
+    // Headings set downwards and the ornaments of a frame are no part of any row.
+    if line.glyphs.len() > 1 && height > width * UPRIGHT {
+        return Run::new();
+    }
+    let between = |share: f32, axis: usize| start[axis] + (end[axis] - start[axis]) * share;
+    line.glyphs
+        .iter()
+        .filter_map(|glyph| {
+            Some(Placed {
+                character: text::fold(glyph.character)?,
+                raw: glyph.character,
+                confidence: glyph.confidence,
+                line: at,
+                left: between(glyph.left, 0),
+                right: between(glyph.right, 0),
+                y: between((glyph.left + glyph.right) / 2.0, 1),
+                height,
+                alternatives: alternatives(glyph),
+            })
+        })
+        .collect()
+}
+
+fn alternatives(glyph: &Glyph) -> [Option<char>; ALTERNATIVES] {
+    let mut out = [None; ALTERNATIVES];
+    let likely = glyph.alternatives.iter().filter(|(_, share)| *share >= ALTERNATIVE_MIN).filter_map(|(c, _)| text::fold(*c));
+    for (slot, c) in out.iter_mut().zip(likely) {
+        *slot = Some(c);
+    }
+    out
+}
