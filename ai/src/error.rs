@@ -16,6 +16,7 @@ pub const FETCH_COMMAND: &str = "python3 models/fetch.py";
 pub enum Stage {
     Decode,
     Rectify,
+    Appearance,
     Quality,
     Detect,
     Direction,
@@ -32,6 +33,7 @@ impl Stage {
         match self {
             Self::Decode => "decode",
             Self::Rectify => "rectify",
+            Self::Appearance => "appearance",
             Self::Quality => "quality",
             Self::Detect => "detect",
             Self::Direction => "direction",
@@ -116,6 +118,16 @@ pub enum Cause {
     StandbyModel(#[from] rten::LoadError),
     #[error("the model run panicked")]
     Panicked,
+    /// The run was not done within its time budget; it was left behind.
+    #[error("the model run took too long")]
+    Overdue,
+    #[error("every thread of the engine hangs")]
+    Hanging,
+    /// No thread of the engine was free within the time budget.
+    #[error("the engine is busy")]
+    Busy,
+    #[error("the engine is broken for a drill")]
+    Drill,
     #[error("the engine holds no model that fits ({0})")]
     NoModel(&'static str),
     #[error("no engine is in service")]

@@ -1,4 +1,5 @@
-//! The model manifest (`models/manifest.toml`), compiled in: which files the pipeline was measured with, by SHA-256.
+//! The model manifest (`models/manifest.toml`), compiled in: which files the pipeline was measured with, by SHA-256. The page classifier is
+//! ours and small, so it is compiled in itself, with its own description (`models/classifier.toml`).
 
 use std::{
     fs::File,
@@ -9,9 +10,11 @@ use std::{
 use aws_lc_rs::digest;
 use serde::Deserialize;
 
-use crate::error::EngineError;
+use crate::{document::DocumentKind, error::EngineError};
 
 const MANIFEST: &str = include_str!("../../models/manifest.toml");
+const CLASSIFIER: &str = include_str!("../../models/classifier.toml");
+const CLASSIFIER_BYTES: &[u8] = include_bytes!("../../models/classifier.onnx");
 /// Hashing reads in pieces of this many bytes.
 const BLOCK_BYTES: usize = 1 << 20;
 
@@ -20,6 +23,8 @@ const BLOCK_BYTES: usize = 1 << 20;
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     Runtime,
+    /// Our page classifier.
+    Classify,
     Detect,
     Direction,
     Recognise,
@@ -31,6 +36,7 @@ impl Role {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Runtime => "runtime",
+            Self::Classify => "classify",
             Self::Detect => "detect",
             Self::Direction => "direction",
             Self::Recognise => "recognise",
@@ -40,7 +46,7 @@ impl Role {
 
     /// Whether every page needs it, so that it is opened at start.
     pub fn is_on_every_page(self) -> bool {
-        matches!(self, Self::Detect | Self::Direction | Self::Recognise)
+        matches!(self, Self::Classify | Self::Detect | Self::Direction | Self::Recognise)
     }
 }
 
@@ -70,6 +76,75 @@ pub struct Source {
 pub struct Manifest {
     #[serde(rename = "file")]
     pub files: Vec<ModelFile>,
+}
+
+/// Where an engine finds a model.
+#[derive(Clone, Debug)]
+pub enum Weights {
+    File(PathBuf),
+    /// Part of this program, under this name.
+    BuiltIn(&'static str, &'static [u8]),
+}
+
+impl Weights {
+    /// What messages call it.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::File(path) => path,
+            Self::BuiltIn(name, _) => Path::new(name),
+        }
+    }
+}
+
+/// The page classifier's description, written by its training.
+#[derive(Deserialize, Clone, PartialEq, Debug)]
+pub struct Classifier {
+    pub file: String,
+    pub sha256: String,
+    /// The kinds in the order of its first output.
+    pub labels: Vec<DocumentKind>,
+    /// The turns in the order of its second output: clockwise, by which the upright page was turned.
+    pub rotations_degrees: Vec<u16>,
+    pub input: ClassifierInput,
+    pub output: ClassifierOutput,
+    pub calibration: ClassifierCalibration,
+}
+
+/// What the classifier is shown.
+#[derive(Deserialize, Clone, PartialEq, Debug)]
+pub struct ClassifierInput {
+    pub size_pixels: u32,
+    pub pad_value: u8,
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
+/// The names of the outputs that are used.
+#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+pub struct ClassifierOutput {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub rotation: String,
+}
+
+/// What its logits are divided by, and from which energy on a picture is like nothing it was trained on.
+#[derive(Deserialize, Clone, Copy, PartialEq, Debug)]
+pub struct ClassifierCalibration {
+    pub type_temperature: f32,
+    pub rotation_temperature: f32,
+    pub ood_threshold: f32,
+}
+
+impl Classifier {
+    /// The description of the classifier in this program, and its weights, compared with the description.
+    pub fn built_in() -> Result<(Self, Weights), EngineError> {
+        let this: Self = toml::from_str(CLASSIFIER)?;
+        let found = hex::encode(digest::digest(&digest::SHA256, CLASSIFIER_BYTES));
+        if found != this.sha256 {
+            return Err(EngineError::WrongFile { path: PathBuf::from(this.file) });
+        }
+        Ok((this, Weights::BuiltIn("classifier.onnx", CLASSIFIER_BYTES)))
+    }
 }
 
 impl Manifest {
@@ -131,6 +206,14 @@ mod tests {
             assert!(!file.licence.is_empty() && !file.attribution.is_empty());
         }
         assert_eq!(manifest.get(Role::Detect).unwrap().threshold("unclip", 0.0), 1.6);
+    }
+
+    #[test]
+    fn the_classifier_is_the_one_that_its_description_names() {
+        let (classifier, weights) = Classifier::built_in().unwrap();
+        assert_eq!(classifier.labels, DocumentKind::EVERY);
+        assert_eq!(classifier.rotations_degrees, [0, 90, 180, 270]);
+        assert_eq!(weights.path(), Path::new(&classifier.file));
     }
 
     #[test]

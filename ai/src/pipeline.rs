@@ -11,18 +11,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     document::{
-        self, DocumentKind, Fields, Quad,
+        self, DocumentKind, Fields, Quad, Side,
+        classify::classify,
         layout::{self, Line},
     },
-    engine::{Engine, Health, RuntimeKind, Session, Setup},
+    engine::{Broken, Engine, Health, RuntimeKind, Session, Setup},
     error::{EngineError, Stage, StageError},
     image,
     manifest::Role,
     stage::{
-        authenticity, classify, detect, direction,
+        appearance::{self, Appearance},
+        authenticity, detect, direction,
         geometry::{Turn, half_turned},
         homography::{Homography, corners},
-        ink, quality,
+        ink, kind, quality,
         recognise::Reader,
         rectify,
         second_look::{self, Reading},
@@ -67,7 +69,11 @@ impl Default for Options {
 #[derive(Serialize, Deserialize, Clone, PartialEq, Debug)]
 pub struct Findings {
     pub kind: DocumentKind,
+    /// Below the policy's minimum where text and picture disagree, or the picture is like nothing known.
     pub kind_confidence: f32,
+    /// Which side of a card the page shows.
+    #[serde(default)]
+    pub side: Side,
     /// The clockwise turn that set the page upright, after the one its EXIF data asks for.
     pub rotation_degrees: u16,
     /// Size of the photograph after that turn; every quad is in its pixels.
@@ -128,8 +134,7 @@ struct Read {
     /// The page with seal ink lifted, where there is any.
     lifted: Option<RgbImage>,
     lines: Vec<Line>,
-    kind: DocumentKind,
-    kind_confidence: f32,
+    seen: kind::Verdict,
     /// From the upright page to the photograph as it was worked on.
     back: Homography,
 }
@@ -157,6 +162,11 @@ impl Pipeline {
         self.engine.suspend(runtime, suspended);
     }
 
+    /// Breaks a runtime on purpose, or mends it.
+    pub fn drill(&self, runtime: RuntimeKind, broken: Broken) {
+        self.engine.drill(runtime, broken);
+    }
+
     /// Reads one page. An error names the stage that failed; it never becomes an empty result.
     pub fn run(&self, bytes: &[u8], options: &Options) -> Result<Findings, StageError> {
         self.run_until(bytes, options, &AtomicBool::new(false))
@@ -172,6 +182,9 @@ impl Pipeline {
         let (photo, scale) = working_size(decoded);
         clock.lap(Stage::Decode);
 
+        let looks = appearance::run(&session, &photo)?;
+        clock.lap(Stage::Appearance);
+
         let found = rectify::find(&photo);
         // The text must agree: what was taken for the page may be a panel on it, or end at a shadow's edge.
         let found = match found {
@@ -186,7 +199,7 @@ impl Pipeline {
             _ => None,
         };
         clock.lap(Stage::Rectify);
-        let (mut read, quad) = self.read_page(&session, &photo, whole, &mut clock)?;
+        let (mut read, quad) = self.read_page(&session, &photo, &looks, whole, &mut clock)?;
 
         let print: Vec<Quad> = read.lines.iter().map(|line| line.quad).collect();
         let quality = quality::run(
@@ -202,9 +215,9 @@ impl Pipeline {
         clock.lap(Stage::Quality);
 
         let reader = Reader { session: &session, raw: &read.page, lifted: read.lifted.as_ref().unwrap_or(&read.page) };
-        let fields = document::read(read.kind, &layout::Page::new(&read.lines));
+        let fields = document::read(read.seen.kind, &layout::Page::new(&read.lines));
         clock.lap(Stage::Fields);
-        let mut fields = second_look::repair(&reader, read.kind, &mut read.lines, fields)?;
+        let mut fields = second_look::repair(&reader, read.seen.kind, &mut read.lines, fields)?;
         let readings = second_look::readings(&reader, &read.lines, &fields)?;
         clock.lap(Stage::SecondLook);
 
@@ -222,10 +235,11 @@ impl Pipeline {
         let lines = read.lines.iter().map(|line| TextLine::of(line, &out));
         let on_side = matches!(read.turn, Turn::Quarter | Turn::ThreeQuarters);
         let (width, height) = if on_side { (full_height, full_width) } else { (full_width, full_height) };
-        tracing::debug!(kind = %read.kind, read.kind_confidence, turn = read.turn.degrees(), lines = read.lines.len(), fields = fields.len(), "page read");
+        tracing::debug!(kind = %read.seen.kind, read.seen.confidence, turn = read.turn.degrees(), lines = read.lines.len(), fields = fields.len(), "page read");
         Ok(Findings {
-            kind: read.kind,
-            kind_confidence: read.kind_confidence,
+            kind: read.seen.kind,
+            kind_confidence: read.seen.confidence,
+            side: read.seen.side,
             rotation_degrees: read.turn.degrees(),
             width,
             height,
@@ -247,22 +261,30 @@ impl Pipeline {
         &self,
         session: &Session<'_>,
         photo: &RgbImage,
+        looks: &Appearance,
         found: Option<Quad>,
         clock: &mut Clock,
     ) -> Result<(Read, Option<Quad>), StageError> {
         if let Some((flat, map)) = found.and_then(|quad| rectify::cut_out(photo, &quad)) {
             clock.lap(Stage::Rectify);
-            let read = self.read_upright(session, flat, map, clock)?;
+            let read = self.read_upright(session, flat, map, looks, clock)?;
             let characters = read.lines.iter().map(|line| line.glyphs.len()).sum::<usize>();
-            if read.kind != DocumentKind::Other || characters >= MEAGRE_CHARACTERS {
+            if read.seen.kind != DocumentKind::Other || characters >= MEAGRE_CHARACTERS {
                 return Ok((read, found));
             }
         }
-        Ok((self.read_upright(session, photo.clone(), Homography::IDENTITY, clock)?, None))
+        Ok((self.read_upright(session, photo.clone(), Homography::IDENTITY, looks, clock)?, None))
     }
 
     /// Turns the page upright and reads its lines and its kind.
-    fn read_upright(&self, session: &Session<'_>, flat: RgbImage, map: Homography, clock: &mut Clock) -> Result<Read, StageError> {
+    fn read_upright(
+        &self,
+        session: &Session<'_>,
+        flat: RgbImage,
+        map: Homography,
+        looks: &Appearance,
+        clock: &mut Clock,
+    ) -> Result<Read, StageError> {
         let (flat_width, flat_height) = (flat.width() as f32, flat.height() as f32);
         let mut page = flat;
         let mut lifted = ink::red_lifted(&page);
@@ -270,14 +292,14 @@ impl Pipeline {
         clock.lap(Stage::Detect);
 
         let mut turn = Turn::None;
-        if direction::lies_on_its_side(&quads) {
+        if direction::lies_on_its_side(&quads, looks) {
             turn = Turn::Quarter;
             page = turn.apply(page);
             lifted = lifted.map(|lifted| turn.apply(lifted));
             // Standing lines are boxed poorly, so the turned page is looked at afresh.
             quads = detect::run(session, self.thresholds, lifted.as_ref().unwrap_or(&page))?;
         }
-        if direction::run(session, lifted.as_ref().unwrap_or(&page), &quads)? == Turn::Half {
+        if direction::stands_on_its_head(session, lifted.as_ref().unwrap_or(&page), &quads, turn, looks)? {
             turn = turn.and_half();
             page = Turn::Half.apply(page);
             lifted = lifted.map(|lifted| Turn::Half.apply(lifted));
@@ -288,10 +310,10 @@ impl Pipeline {
         let lines = Reader { session, raw: &page, lifted: lifted.as_ref().unwrap_or(&page) }.lines(&quads)?;
         clock.lap(Stage::Recognise);
 
-        let (kind, kind_confidence) = classify::run(&layout::Page::new(&lines));
+        let seen = kind::settle(&classify(&layout::Page::new(&lines)), looks);
         clock.lap(Stage::Classify);
         let back = Homography::undoing(turn, flat_width, flat_height).then(&map);
-        Ok(Read { turn, page, lifted, lines, kind, kind_confidence, back })
+        Ok(Read { turn, page, lifted, lines, seen, back })
     }
 
     fn models(&self, session: &Session<'_>) -> Vec<ModelVersion> {
@@ -303,7 +325,13 @@ impl Pipeline {
             sha256: file.sha256.clone(),
             runtimes: if file.role == Role::Runtime { Vec::new() } else { runtimes.clone() },
         };
-        self.engine.manifest.files.iter().filter(|file| took_part(file.role)).map(version).collect()
+        let ours = &self.engine.classifier;
+        let own = session.took_part(Role::Classify).then(|| ModelVersion {
+            name: ours.file.clone(),
+            sha256: ours.sha256.clone(),
+            runtimes: runtimes.clone(),
+        });
+        own.into_iter().chain(self.engine.manifest.files.iter().filter(|file| took_part(file.role)).map(version)).collect()
     }
 }
 

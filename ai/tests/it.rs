@@ -21,6 +21,8 @@ use serde::Deserialize;
 
 #[path = "it/accuracy.rs"]
 mod accuracy;
+#[path = "it/classifier.rs"]
+mod classifier;
 #[path = "it/engines.rs"]
 mod engines;
 #[path = "it/hostile.rs"]

@@ -206,6 +206,7 @@ fn models(config: &Config) -> Vec<Finding> {
                 let found = model.verified_path(&config.documents.models_dir);
                 let what = match model.role {
                     ai::manifest::Role::Runtime => "ONNX Runtime",
+                    ai::manifest::Role::Classify => "model: classifier",
                     ai::manifest::Role::Detect => "model: detection",
                     ai::manifest::Role::Direction => "model: direction",
                     ai::manifest::Role::Recognise => "model: recognition",

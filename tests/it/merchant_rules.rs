@@ -171,6 +171,7 @@ fn judgement(verdict: Verdict) -> Judgement {
     let findings = Findings {
         kind: DocumentKind::IdFront,
         kind_confidence: 0.9,
+        side: ai::document::Side::None,
         rotation_degrees: 90,
         width: 400,
         height: 320,

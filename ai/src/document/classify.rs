@@ -26,7 +26,7 @@ use words::{LABELS, OTHER_LABELS, OTHER_TITLES, TITLES};
 pub struct Evidence {
     pub kind: DocumentKind,
     pub side: Side,
-    /// The share of the kind among all kinds, 0 to 1; about how often such a page is what it is said to be.
+    /// The share of the kind's weight among all kinds, 0 to 1; it orders pages, see above.
     pub confidence: f32,
     /// The weight found for each kind, in the order of [`DocumentKind::EVERY`]; that of [`Other`] is what speaks against all.
     pub weights: [f32; 13],
@@ -34,6 +34,15 @@ pub struct Evidence {
     pub proven: bool,
 }
 
+impl Evidence {
+    /// Whether the text names no kind and speaks against none: an empty or unreadable page, or one whose words say nothing.
+    pub fn is_silent(&self) -> bool {
+        self.weights[..12].iter().all(|weight| *weight < SPOKEN_MIN) && self.weights[12] <= PRIOR_OTHER
+    }
+}
+
+/// Less weight than two common labels' is nothing said.
+const SPOKEN_MIN: f32 = 1.5;
 /// What speaks against every kind before anything is found.
 const PRIOR_OTHER: f32 = 4.0;
 /// Softmax scale, by judgement: not measured on pages yet.
@@ -383,6 +392,7 @@ mod tests {
         let all = said(&["营业执照", "统一社会信用代码", "名称  某公司", "注册资本  壹万元", "经营范围"]).confidence;
         let half = said(&["经营范围", "注册资本  壹万元", "住所", "成立日期  2020年1月1日"]);
         assert!(half.confidence < 0.9 && all > 0.99, "{} {all}", half.confidence);
-        assert!(!half.proven);
+        assert!(!half.proven && !half.is_silent());
+        assert!(said(&[]).is_silent() && said(&["张三", "住址"]).is_silent() && !said(&["房屋租赁合同"]).is_silent());
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn add_period(reader: &mut Reader<'_>, name: &str, run: &[Placed]) ->
 }
 
 /// The two ends of a period; an open end is `None`. Points that were lost are put back from the eight digits.
-pub(crate) fn period(read: &str) -> Option<(NaiveDate, Option<NaiveDate>)> {
+pub fn period(read: &str) -> Option<(NaiveDate, Option<NaiveDate>)> {
     let digits: Vec<char> = read.chars().map(text::as_digit).filter(char::is_ascii_digit).collect();
     let day = |at: usize| {
         let number = |from: usize, to: usize| digits.get(at + from..at + to)?.iter().collect::<String>().parse::<u32>().ok();

@@ -1,4 +1,5 @@
-//! The circuit breaker (熔断) of one runtime: after some failures in a row it is left out for a while, then tried with one run.
+//! The circuit breaker (熔断) of one runtime: after some failures in a row, or one run that
+//! hangs, it is left out for a while, then tried with one run.
 
 use std::time::{Duration, Instant};
 
@@ -33,9 +34,9 @@ impl Breaker {
         (self.failures, self.closed_from) = (0, None);
     }
 
-    /// Whether this failure is the one that takes the runtime out.
-    pub(super) fn failed(&mut self, now: Instant) -> bool {
-        self.failures = self.failures.saturating_add(1);
+    /// Whether this failure is the one that takes the runtime out; one that hangs does at once, because each costs a whole time budget.
+    pub(super) fn failed(&mut self, now: Instant, hangs: bool) -> bool {
+        self.failures = if hangs { FAILURES_MAX } else { self.failures.saturating_add(1) };
         let out = self.failures >= FAILURES_MAX;
         let newly = out && self.closed_from.is_none();
         if out {
@@ -63,19 +64,26 @@ mod tests {
     #[test]
     fn three_failures_in_a_row_take_it_out_and_one_success_brings_it_back() {
         let (mut breaker, start) = (Breaker::default(), Instant::now());
-        assert!(!breaker.failed(start) && !breaker.failed(start));
+        assert!(!breaker.failed(start, false) && !breaker.failed(start, false));
         breaker.succeeded();
-        assert!(!breaker.failed(start) && !breaker.failed(start) && breaker.permits(start));
-        assert!(breaker.failed(start), "the third in a row");
+        assert!(!breaker.failed(start, false) && !breaker.failed(start, false) && breaker.permits(start));
+        assert!(breaker.failed(start, false), "the third in a row");
         assert!(!breaker.permits(start + PAUSE - Duration::from_millis(1)));
         let later = start + PAUSE;
         assert!(breaker.permits(later), "one run tries it");
         assert!(!breaker.permits(later), "and only one");
-        assert!(!breaker.failed(later), "it was out already");
+        assert!(!breaker.failed(later, false), "it was out already");
         assert!(!breaker.permits(later + PAUSE - Duration::from_millis(1)));
         assert!(breaker.permits(later + PAUSE));
         breaker.succeeded();
         assert!(breaker.permits(later) && !breaker.is_out());
+    }
+
+    #[test]
+    fn a_run_that_hangs_takes_it_out_at_once() {
+        let (mut breaker, start) = (Breaker::default(), Instant::now());
+        assert!(breaker.failed(start, true) && breaker.is_out());
+        assert!(!breaker.permits(start + PAUSE - Duration::from_millis(1)) && breaker.permits(start + PAUSE));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Runs the models. Two runtimes read the same files: engine A (ONNX Runtime, a native library) and engine B (`rten`, pure Rust). A run
-//! that fails, panics or takes too long on one is repeated on the next at once, so no page is lost; a runtime that fails again and again is
-//! left out for a while by its circuit breaker. A missing or broken library only takes engine A out, visibly: in the log, in
+//! that fails, panics or is not done within its time budget on one is repeated on the next at once, so no page is lost; a runtime that fails
+//! again and again, or hangs once, is left out for a while by its circuit breaker. A missing or broken library only takes engine A out, visibly: in the log, in
 //! [`Engine::health`], and in the models that each page names.
 //!
 //! The second reader (engine C) is another recognition model, PP-OCRv4, run by whichever runtime is in service.
@@ -10,7 +10,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -21,23 +21,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Cause, EngineError},
-    manifest::{Manifest, Role},
+    manifest::{Classifier, Manifest, Role, Weights},
 };
 
 mod breaker;
 mod dictionary;
+mod fault;
+mod lane;
 mod onnx_runtime;
 mod pure_rust;
 
 pub use dictionary::{Charset, Dictionary};
+pub use fault::Broken;
+use fault::Fault;
+use lane::{Lanes, Stop};
 
-/// A run takes 0.02 to 1 s; one that takes longer than this counts as a failure of its runtime, although its answer is used.
-const RUN_BUDGET: Duration = Duration::from_secs(30);
+/// A run takes 0.02 to 1 s on two cores that have nothing else to do; one that takes this long hangs, on a busy machine too.
+const RUN_BUDGET: Duration = Duration::from_secs(15);
 
 /// A runtime with the models loaded.
 trait Runtime: Send + Sync + std::fmt::Debug {
-    /// Runs one batch; waits while every session is busy.
-    fn run(&self, role: Role, input: &Array4<f32>) -> Result<Vec<Output>, Cause>;
+    /// Runs one batch; waits while every session is busy. A runtime that can be stopped tells `stop` how.
+    fn run(&self, role: Role, input: &Array4<f32>, stop: &Stop) -> Result<Vec<Output>, Cause>;
 }
 
 /// The runtimes we have, in order of preference.
@@ -69,12 +74,14 @@ pub struct Setup {
     pub threads: usize,
     /// In order of preference.
     pub runtimes: Vec<RuntimeKind>,
+    /// How long a run may wait for a free thread, and then take, before the next runtime is asked.
+    pub run_budget: Duration,
 }
 
 impl Default for Setup {
     /// Two cores are what we plan for; a third session would only add its 100 MB.
     fn default() -> Self {
-        Self { threads: 2, runtimes: RuntimeKind::ALL.to_vec() }
+        Self { threads: 2, runtimes: RuntimeKind::ALL.to_vec(), run_budget: RUN_BUDGET }
     }
 }
 
@@ -93,16 +100,19 @@ pub struct Engine {
     pub dictionary: Dictionary,
     pub second_dictionary: Dictionary,
     pub manifest: Manifest,
-    models: HashMap<Role, PathBuf>,
+    pub classifier: Classifier,
+    models: HashMap<Role, Weights>,
     library: Result<PathBuf, String>,
     threads: usize,
+    run_budget: Duration,
 }
 
 #[derive(Debug)]
 struct Member {
     kind: RuntimeKind,
     /// Loaded when first needed; what failed to load is not tried again, because a library cannot be loaded twice.
-    runtime: OnceLock<Result<Box<dyn Runtime>, String>>,
+    lanes: OnceLock<Result<Lanes, String>>,
+    fault: Arc<Fault>,
     breaker: Mutex<breaker::Breaker>,
     runs: AtomicU64,
     failures: AtomicU64,
@@ -137,18 +147,21 @@ impl Engine {
     /// missing or broken runtime library is not, as long as another runtime serves.
     pub fn load(models_dir: &Path, setup: &Setup) -> Result<Self, EngineError> {
         let manifest = Manifest::built_in()?;
-        let models: HashMap<Role, PathBuf> = manifest
+        let mut models: HashMap<Role, Weights> = manifest
             .files
             .iter()
             .filter(|file| file.role != Role::Runtime)
-            .map(|file| Ok((file.role, file.verified_path(models_dir)?)))
+            .map(|file| Ok((file.role, Weights::File(file.verified_path(models_dir)?))))
             .collect::<Result<_, EngineError>>()?;
-        let path = |role: Role| models.get(&role).ok_or(EngineError::NoSuchRole { role: role.as_str() });
+        let (classifier, weights) = Classifier::built_in()?;
+        models.insert(Role::Classify, weights);
+        let path = |role: Role| models.get(&role).map(Weights::path).ok_or(EngineError::NoSuchRole { role: role.as_str() });
         let dictionary = Dictionary::of_model(path(Role::Recognise)?)?;
         let second_dictionary = Dictionary::of_model(path(Role::SecondRecognise)?)?;
         let library = manifest.get(Role::Runtime)?.verified_path(models_dir).map_err(|error| error.to_string());
         let members = setup.runtimes.iter().map(|&kind| Member::new(kind)).collect();
-        let engine = Self { members, dictionary, second_dictionary, manifest, models, library, threads: setup.threads.max(1) };
+        let (threads, run_budget) = (setup.threads.max(1), setup.run_budget);
+        let engine = Self { members, dictionary, second_dictionary, manifest, classifier, models, library, threads, run_budget };
         let refused: Vec<&str> = engine.members.iter().map_while(|member| engine.loaded(member).err()).collect();
         if refused.len() == engine.members.len() {
             return Err(EngineError::NoRuntime { reasons: refused.join("; ") });
@@ -162,14 +175,14 @@ impl Engine {
     }
 
     /// Runs one input on the first runtime that is in service, and on the next when that fails.
-    fn run(&self, role: Role, input: &Array4<f32>) -> Result<(Vec<Output>, RuntimeKind), Cause> {
-        let mut last = None;
+    fn run(&self, role: Role, input: Array4<f32>) -> Result<(Vec<Output>, RuntimeKind), Cause> {
+        let (input, mut last) = (Arc::new(input), None);
         for member in &self.members {
             if !member.breaker().permits(Instant::now()) {
                 continue;
             }
-            let Ok(runtime) = self.loaded(member) else { continue };
-            match member.attempt(runtime, role, input) {
+            let Ok(lanes) = self.loaded(member) else { continue };
+            match member.attempt(lanes, role, &input, self.run_budget) {
                 Ok(outputs) => return Ok((outputs, member.kind)),
                 Err(cause) => last = Some(cause),
             }
@@ -177,7 +190,7 @@ impl Engine {
         Err(last.unwrap_or(Cause::NoRuntime))
     }
 
-    fn loaded<'a>(&self, member: &'a Member) -> Result<&'a dyn Runtime, &'a str> {
+    fn loaded<'a>(&self, member: &'a Member) -> Result<&'a Lanes, &'a str> {
         let load = || {
             let started = Instant::now();
             let load = || -> Result<Box<dyn Runtime>, String> {
@@ -191,14 +204,23 @@ impl Engine {
             };
             // A library of another version panics inside its binding.
             let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err("loading it panicked".to_owned()));
+            let lanes =
+                loaded.and_then(|runtime| Lanes::new(runtime, self.threads, Arc::clone(&member.fault)).map_err(|error| chain(&error)));
             let ms = started.elapsed().as_millis();
-            match &loaded {
+            match &lanes {
                 Ok(_) => tracing::info!(runtime = member.kind.as_str(), ms, "runtime loaded"),
                 Err(reason) => tracing::error!(runtime = member.kind.as_str(), reason, "runtime unavailable, the next one serves"),
             }
-            loaded
+            lanes
         };
-        member.runtime.get_or_init(load).as_ref().map(AsRef::as_ref).map_err(String::as_str)
+        member.lanes.get_or_init(load).as_ref().map_err(String::as_str)
+    }
+
+    /// Breaks a runtime on purpose, or mends it: a drill of what happens when it fails or hangs.
+    pub fn drill(&self, kind: RuntimeKind, broken: Broken) {
+        for member in self.members.iter().filter(|member| member.kind == kind) {
+            member.fault.set(broken);
+        }
     }
 
     /// Takes a runtime out of service or puts it back, as an operator; runs that are under way finish.
@@ -217,22 +239,27 @@ impl Engine {
 
 impl Member {
     fn new(kind: RuntimeKind) -> Self {
-        Self { kind, runtime: OnceLock::new(), breaker: Mutex::default(), runs: AtomicU64::new(0), failures: AtomicU64::new(0) }
+        Self {
+            kind,
+            lanes: OnceLock::new(),
+            fault: Arc::default(),
+            breaker: Mutex::default(),
+            runs: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
     }
 
-    fn attempt(&self, runtime: &dyn Runtime, role: Role, input: &Array4<f32>) -> Result<Vec<Output>, Cause> {
-        let started = Instant::now();
+    fn attempt(&self, lanes: &Lanes, role: Role, input: &Arc<Array4<f32>>, budget: Duration) -> Result<Vec<Output>, Cause> {
         self.runs.fetch_add(1, Ordering::Relaxed);
-        let run = catch_unwind(AssertUnwindSafe(|| runtime.run(role, input))).unwrap_or(Err(Cause::Panicked));
-        let late = started.elapsed() > RUN_BUDGET;
-        if run.is_ok() && !late {
+        let run = lanes.run(role, input, budget);
+        let Err(cause) = &run else {
             self.breaker().succeeded();
             return run;
-        }
+        };
         self.failures.fetch_add(1, Ordering::Relaxed);
-        let now_out = self.breaker().failed(Instant::now());
-        let error = run.as_ref().err().map(|cause| chain(cause));
-        tracing::warn!(runtime = self.kind.as_str(), model = role.as_str(), late, error, now_out, "a run failed");
+        let hangs = matches!(cause, Cause::Overdue | Cause::Hanging);
+        let now_out = self.breaker().failed(Instant::now(), hangs);
+        tracing::warn!(runtime = self.kind.as_str(), model = role.as_str(), error = chain(cause), now_out, "a run failed");
         run
     }
 
@@ -241,7 +268,7 @@ impl Member {
     }
 
     fn health(&self) -> Health {
-        let (state, reason) = match self.runtime.get() {
+        let (state, reason) = match self.lanes.get() {
             Some(Err(reason)) => (HealthState::Unavailable, Some(reason.clone())),
             _ if self.breaker().is_out() => (HealthState::Out, None),
             Some(Ok(_)) => (HealthState::Ready, None),
@@ -267,7 +294,7 @@ impl<'a> Session<'a> {
     }
 
     /// The model's answers by output, or an error when every runtime failed or the page was given up.
-    pub fn run_all(&self, role: Role, input: &Array4<f32>) -> Result<Vec<Output>, Cause> {
+    pub fn run_all(&self, role: Role, input: Array4<f32>) -> Result<Vec<Output>, Cause> {
         self.check()?;
         let (outputs, runtime) = self.engine.run(role, input)?;
         self.runtimes.fetch_or(runtime.bit(), Ordering::Relaxed);
@@ -276,7 +303,7 @@ impl<'a> Session<'a> {
     }
 
     /// The first answer, of models that have only one.
-    pub fn run(&self, role: Role, input: &Array4<f32>) -> Result<Output, Cause> {
+    pub fn run(&self, role: Role, input: Array4<f32>) -> Result<Output, Cause> {
         self.run_all(role, input)?.into_iter().next().ok_or(Cause::Shape(Vec::new()))
     }
 

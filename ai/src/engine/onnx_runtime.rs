@@ -3,21 +3,21 @@
 
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
-    sync::{Condvar, Mutex, MutexGuard, Once, PoisonError},
+    path::Path,
+    sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError},
 };
 
 use ndarray::Array4;
 use ort::{
     ep,
-    session::{Session, builder::GraphOptimizationLevel},
+    session::{RunOptions, Session, builder::GraphOptimizationLevel},
     value::TensorRef,
 };
 
-use super::{Output, Runtime};
+use super::{Output, Runtime, lane::Stop};
 use crate::{
     error::{Cause, EngineError},
-    manifest::Role,
+    manifest::{Role, Weights},
 };
 
 /// The runtime with its models, each opened when first needed.
@@ -28,27 +28,35 @@ pub(super) struct OnnxRuntime {
 
 impl OnnxRuntime {
     /// Loads the runtime library, and a first session of each model that every page needs.
-    pub(super) fn load(library: &Path, models: &HashMap<Role, PathBuf>, sessions: usize) -> Result<Self, EngineError> {
+    pub(super) fn load(library: &Path, models: &HashMap<Role, Weights>, sessions: usize) -> Result<Self, EngineError> {
         // Every later use of the runtime would panic without its library, so it is loaded here, where failing is an error.
         static COMMIT: Once = Once::new();
         let environment = ort::init_from(library).map_err(|source| EngineError::Library { path: library.to_owned(), source })?;
         COMMIT.call_once(|| {
             environment.with_name("haodian").with_telemetry(false).commit();
         });
-        let pool = |(role, path): (&Role, &PathBuf)| (*role, Pool::new(path.clone(), sessions));
+        let pool = |(role, weights): (&Role, &Weights)| (*role, Pool::new(weights.clone(), sessions));
         let this = Self { models: models.iter().map(pool).collect() };
         for (_, pool) in this.models.iter().filter(|(role, _)| role.is_on_every_page()) {
-            drop(pool.borrow().map_err(|source| EngineError::Model { path: pool.path.clone(), source })?);
+            drop(pool.borrow().map_err(|source| EngineError::Model { path: pool.weights.path().to_owned(), source })?);
         }
         Ok(this)
     }
 }
 
 impl Runtime for OnnxRuntime {
-    fn run(&self, role: Role, input: &Array4<f32>) -> Result<Vec<Output>, Cause> {
+    /// A run that is asked to stop ends before the graph's next operator; one that hangs inside an operator does not.
+    fn run(&self, role: Role, input: &Array4<f32>, stop: &Stop) -> Result<Vec<Output>, Cause> {
         let pool = self.models.get(&role).ok_or(Cause::NoModel(role.as_str()))?;
         let mut session = pool.borrow()?;
-        let outputs = session.run(ort::inputs![TensorRef::from_array_view(input)?])?;
+        let options = Arc::new(RunOptions::new()?);
+        stop.by({
+            let options = Arc::clone(&options);
+            move || {
+                let _ = options.terminate();
+            }
+        });
+        let outputs = session.run_with_options(ort::inputs![TensorRef::from_array_view(input)?], &options)?;
         let mut all = Vec::with_capacity(outputs.len());
         for (name, value) in outputs.iter() {
             let (shape, values) = value.try_extract_tensor::<f32>()?;
@@ -62,7 +70,7 @@ impl Runtime for OnnxRuntime {
 
 /// One model's sessions.
 struct Pool {
-    path: PathBuf,
+    weights: Weights,
     slots: Mutex<Slots>,
     returned: Condvar,
 }
@@ -75,13 +83,13 @@ struct Slots {
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Pool").field("path", &self.weights.path()).finish_non_exhaustive()
     }
 }
 
 impl Pool {
-    fn new(path: PathBuf, sessions: usize) -> Self {
-        Self { path, slots: Mutex::new(Slots { idle: Vec::new(), unopened: sessions.max(1) }), returned: Condvar::new() }
+    fn new(weights: Weights, sessions: usize) -> Self {
+        Self { weights, slots: Mutex::new(Slots { idle: Vec::new(), unopened: sessions.max(1) }), returned: Condvar::new() }
     }
 
     fn borrow(&self) -> ort::Result<Borrowed<'_>> {
@@ -93,7 +101,7 @@ impl Pool {
             if slots.unopened > 0 {
                 slots.unopened -= 1;
                 drop(slots);
-                let opened = open(&self.path).inspect_err(|_| {
+                let opened = open(&self.weights).inspect_err(|_| {
                     self.slots().unopened += 1;
                     self.returned.notify_one();
                 })?;
@@ -138,14 +146,17 @@ impl Drop for Borrowed<'_> {
     }
 }
 
-fn open(path: &Path) -> ort::Result<Session> {
-    Session::builder()?
+fn open(weights: &Weights) -> ort::Result<Session> {
+    let mut builder = Session::builder()?
         // The arena never gives memory back, but the stages ask for a handful of shapes only, so it stops growing (measured:
         // 0.46 GB peak over 90 mixed pages); without it every run costs a quarter more.
         .with_execution_providers([ep::CPU::default().with_arena_allocator(true).build()])?
         .with_memory_pattern(false)?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .commit_from_file(path)
+        .with_optimization_level(GraphOptimizationLevel::All)?;
+    match weights {
+        Weights::File(path) => builder.commit_from_file(path),
+        Weights::BuiltIn(_, bytes) => builder.commit_from_memory(bytes),
+    }
 }

@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    path::{Path, PathBuf},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -13,10 +12,10 @@ use std::{
 use ndarray::Array4;
 use rten::{Model, ModelOptions, RunOptions, ThreadPool, Value, ValueView};
 
-use super::{Output, Runtime};
+use super::{Output, Runtime, lane::Stop};
 use crate::{
     error::{Cause, EngineError},
-    manifest::Role,
+    manifest::{Role, Weights},
 };
 
 /// The runtime with its models, each opened when first needed.
@@ -28,7 +27,7 @@ pub(super) struct PureRust {
 }
 
 struct Slot {
-    path: PathBuf,
+    weights: Weights,
     model: OnceLock<Model>,
 }
 
@@ -40,22 +39,23 @@ impl std::fmt::Debug for PureRust {
 
 impl PureRust {
     /// Opens the models that every page needs; 0.1 s or so.
-    pub(super) fn load(models: &HashMap<Role, PathBuf>, threads: usize) -> Result<Self, EngineError> {
-        let slot = |(role, path): (&Role, &PathBuf)| (*role, Slot { path: path.clone(), model: OnceLock::new() });
+    pub(super) fn load(models: &HashMap<Role, Weights>, threads: usize) -> Result<Self, EngineError> {
+        let slot = |(role, weights): (&Role, &Weights)| (*role, Slot { weights: weights.clone(), model: OnceLock::new() });
         let this = Self {
             models: models.iter().map(slot).collect(),
             threads: (0..threads.max(1)).map(|_| Arc::new(ThreadPool::with_num_threads(1))).collect(),
             next: AtomicUsize::new(0),
         };
         for (_, slot) in this.models.iter().filter(|(role, _)| role.is_on_every_page()) {
-            slot.open().map_err(|source| EngineError::StandbyModel { path: slot.path.clone(), source })?;
+            slot.open().map_err(|source| EngineError::StandbyModel { path: slot.weights.path().to_owned(), source })?;
         }
         Ok(this)
     }
 }
 
 impl Runtime for PureRust {
-    fn run(&self, role: Role, input: &Array4<f32>) -> Result<Vec<Output>, Cause> {
+    /// A run cannot be stopped: `rten` has no way to.
+    fn run(&self, role: Role, input: &Array4<f32>, _stop: &Stop) -> Result<Vec<Output>, Cause> {
         let slot = self.models.get(&role).ok_or(Cause::NoModel(role.as_str()))?;
         let model = slot.open()?;
         let values = input.as_slice().ok_or(Cause::NoModel(role.as_str()))?;
@@ -76,14 +76,19 @@ impl Slot {
         if let Some(model) = self.model.get() {
             return Ok(model);
         }
-        let opened = load(&self.path)?;
+        let opened = load(&self.weights)?;
         // Two threads may have opened it; the first one's stays.
         Ok(self.model.get_or_init(|| opened))
     }
 }
 
-fn load(path: &Path) -> Result<Model, rten::LoadError> {
-    ModelOptions::with_all_ops().prepack_weights(true).load_file(path)
+fn load(weights: &Weights) -> Result<Model, rten::LoadError> {
+    let mut options = ModelOptions::with_all_ops();
+    let options = options.prepack_weights(true);
+    match weights {
+        Weights::File(path) => options.load_file(path),
+        Weights::BuiltIn(_, bytes) => options.load_static_slice(bytes),
+    }
 }
 
 fn output(name: String, value: Value) -> Result<Output, Cause> {

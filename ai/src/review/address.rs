@@ -73,6 +73,10 @@ mod tests {
             ("成都市武侯区", "成都市", false),
             ("人民路5号", "武侯区人民路5号", false),
             ("", "", true),
+            ("成都市武侯区人民路5号", "成都市人民路5号", true),
+            // What ends like a division after a number or a road is none.
+            ("武侯区3组超市2楼", "成都市武侯区3组超市2楼", true),
+            ("武侯区人民路超市二楼", "成都市武侯区人民路超市2楼", true),
         ] {
             assert_eq!(same(a, b), equal, "{a} / {b}");
             assert_eq!(same(b, a), equal, "{b} / {a}");

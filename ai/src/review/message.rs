@@ -12,6 +12,7 @@ pub(super) fn of(code: &str, kind: DocumentKind, field: Option<&str>) -> String 
         "TOO_SMALL" => "图片尺寸过小，正在人工审核；如需加快，请上传原图".to_owned(),
         "CUT_OFF" => "证件边缘被裁切，正在人工审核；如需加快，请让证件四边完整入镜后重新拍摄上传".to_owned(),
         "KIND_MISMATCH" => format!("上传的材料不是{title}，请上传{title}的清晰照片"),
+        "KIND_UNCERTAIN" => format!("未能确认上传的是{title}，正在人工审核；如需加快，请上传{title}的清晰照片"),
         "SPECIMEN_NOT_ALLOWED" => "材料带有样本字样，请上传真实有效的证件".to_owned(),
         "FIELD_UNREADABLE" => format!("证件上的{field_title}未能识别，正在人工审核；如需加快，请重新拍摄，确保该处完整清晰"),
         "CHECK_FAILED" => format!("证件上的{field_title}未通过校验，正在人工审核；请确认证件完整、未被遮挡"),

@@ -100,7 +100,7 @@ pub struct Policy {
     pub confidence_min: f32,
     /// Lowest character confidence at which a value that contradicts its claim is held against the merchant.
     pub contradiction_confidence_min: f32,
-    /// Below this, the page's kind is not held against the merchant.
+    /// Below this, the page's kind is not held against the merchant, and a person looks at what it is.
     pub kind_confidence_min: f32,
     /// Whether specimens pass: on for demonstrations, off where real merchants apply.
     pub allow_specimen: bool,
@@ -162,6 +162,9 @@ pub fn decide(findings: &Findings, expected: DocumentKind, claims: &Claims, poli
         let sure = findings.quality.is_empty() && findings.kind_confidence >= policy.kind_confidence_min;
         case.add(if sure { Verdict::Reject } else { Verdict::Review }, "KIND_MISMATCH", None);
         return case.close(Vec::new());
+    }
+    if findings.kind_confidence < policy.kind_confidence_min {
+        case.add(Verdict::Review, "KIND_UNCERTAIN", None);
     }
     let required = policy.required.get(&expected).map_or(&[][..], Vec::as_slice);
     let mut comparisons = Vec::new();

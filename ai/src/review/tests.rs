@@ -19,6 +19,7 @@ fn findings(kind: DocumentKind, fields: Vec<(&str, Field)>) -> Findings {
     Findings {
         kind,
         kind_confidence: 0.95,
+        side: crate::document::Side::None,
         rotation_degrees: 0,
         width: 1000,
         height: 700,

@@ -57,7 +57,7 @@ pub fn run(session: &Session<'_>, thresholds: Thresholds, page: &RgbImage) -> Re
 /// The same with the page's long side scaled to `target`, a multiple of 32.
 pub fn at_side(session: &Session<'_>, thresholds: Thresholds, page: &RgbImage, target: u32) -> Result<Vec<Quad>, StageError> {
     let (input, scale) = tensor(page, target);
-    let output = session.run(Role::Detect, &input).map_err(StageError::at(Stage::Detect))?;
+    let output = session.run(Role::Detect, input).map_err(StageError::at(Stage::Detect))?;
     let &[1, 1, height, width] = output.shape.as_slice() else {
         let shape = output.shape.iter().map(|&side| side as i64).collect();
         return Err(StageError::at(Stage::Detect)(Cause::Shape(shape)));

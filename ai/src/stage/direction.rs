@@ -1,10 +1,13 @@
 //! Finds which way up the page is. Lines that stand instead of lying mean a quarter turn; the direction model then votes,
-//! line by line, whether the text stands on its head.
+//! line by line, whether the text stands on its head. The classifier's opinion is heard in both, and decides where there are few lines.
 
 use ::image::RgbImage;
 use ndarray::Array4;
 
-use super::geometry::{Turn, crop, quad_height, quad_width};
+use super::{
+    appearance::Appearance,
+    geometry::{Turn, crop, quad_height, quad_width},
+};
 use crate::{
     document::Quad,
     engine::Session,
@@ -19,9 +22,13 @@ const VOTERS_MAX: usize = 15;
 /// A box counts as standing when it is this much taller than wide, and as lying the other way round.
 const CLEAR_ASPECT: f32 = 1.5;
 
-/// Whether the lines mostly stand, so that the page lies on its side. Long lines count more: a stray upright stamp or
-/// single characters must not turn the page.
-pub fn lies_on_its_side(lines: &[Quad]) -> bool {
+/// What the picture says counts as much as half of all lines of print for lying on a side, and as two sure lines for standing on its head.
+const PICTURE_AXIS: f32 = 0.5;
+const PICTURE_VOTES: f32 = 2.0;
+
+/// Whether the page lies on its side: the lines mostly stand, or leave it open and the picture says so. Long lines count more: a stray
+/// upright stamp or single characters must not turn the page.
+pub fn lies_on_its_side(lines: &[Quad], picture: &Appearance) -> bool {
     let (mut standing, mut lying) = (0.0, 0.0);
     for line in lines {
         let (width, height) = (quad_width(line), quad_height(line));
@@ -31,14 +38,27 @@ pub fn lies_on_its_side(lines: &[Quad]) -> bool {
             lying += width;
         }
     }
-    standing > lying
+    let share = if standing + lying > 0.0 { standing / (standing + lying) } else { 0.5 };
+    let seen = picture.needs(Turn::Quarter) + picture.needs(Turn::ThreeQuarters);
+    share + PICTURE_AXIS * (seen - 0.5) > 0.5
 }
 
-/// The half turn that sets the text upright, by majority weighted with each vote's certainty.
-pub fn run(session: &Session<'_>, page: &RgbImage, lines: &[Quad]) -> Result<Turn, StageError> {
+/// Whether the page, after `turn`, stands on its head: by a vote of the lines weighted with their certainty, and the picture's.
+pub fn stands_on_its_head(
+    session: &Session<'_>,
+    page: &RgbImage,
+    lines: &[Quad],
+    turn: Turn,
+    picture: &Appearance,
+) -> Result<bool, StageError> {
+    Ok(lead(session, page, lines)? + PICTURE_VOTES * (picture.needs(turn.and_half()) - picture.needs(turn)) > 0.0)
+}
+
+/// By how many sure lines those that stand on their heads outnumber the others.
+fn lead(session: &Session<'_>, page: &RgbImage, lines: &[Quad]) -> Result<f32, StageError> {
     let voters = voters(lines);
     if voters.is_empty() {
-        return Ok(Turn::None);
+        return Ok(0.0);
     }
     let mut input = Array4::zeros((voters.len(), 3, CROP_HEIGHT as usize, CROP_WIDTH as usize));
     for (at, line) in voters.iter().enumerate() {
@@ -52,18 +72,17 @@ pub fn run(session: &Session<'_>, page: &RgbImage, lines: &[Quad]) -> Result<Tur
             }
         }
     }
-    let output = session.run(Role::Direction, &input).map_err(StageError::at(Stage::Direction))?;
+    let output = session.run(Role::Direction, input).map_err(StageError::at(Stage::Direction))?;
     if output.shape != [voters.len(), 2] {
         let shape = output.shape.iter().map(|&side| side as i64).collect();
         return Err(StageError::at(Stage::Direction)(Cause::Shape(shape)));
     }
-    Ok(verdict(&output.values))
+    Ok(surplus(&output.values))
 }
 
 /// `votes` holds, per line, the probability of upright and of upside down.
-fn verdict(votes: &[f32]) -> Turn {
-    let lead: f32 = votes.chunks_exact(2).map(|vote| vote[1] - vote[0]).sum();
-    if lead > 0.0 { Turn::Half } else { Turn::None }
+fn surplus(votes: &[f32]) -> f32 {
+    votes.chunks_exact(2).map(|vote| vote[1] - vote[0]).sum()
 }
 
 fn voters(lines: &[Quad]) -> Vec<Quad> {
@@ -81,23 +100,31 @@ fn beginning(line: &Quad, share: f32) -> Quad {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::appearance::testing::sure, *};
+    use crate::document::DocumentKind;
 
     fn line(x: f32, y: f32, width: f32, height: f32) -> Quad {
         [[x, y], [x + width, y], [x + width, y + height], [x, y + height]]
     }
 
     #[test]
-    fn standing_lines_lay_the_page_on_its_side() {
-        assert!(lies_on_its_side(&[line(0.0, 0.0, 20.0, 300.0), line(40.0, 0.0, 20.0, 200.0), line(80.0, 0.0, 50.0, 20.0)]));
-        assert!(!lies_on_its_side(&[line(0.0, 0.0, 300.0, 20.0), line(0.0, 40.0, 20.0, 60.0)]));
-        assert!(!lies_on_its_side(&[]));
+    fn standing_lines_lay_the_page_on_its_side_and_the_picture_decides_where_they_leave_it_open() {
+        let seen = |turn: Turn| sure(DocumentKind::IdFront, turn, 0.97);
+        let on_side = [line(0.0, 0.0, 20.0, 300.0), line(40.0, 0.0, 20.0, 200.0), line(80.0, 0.0, 50.0, 20.0)];
+        let level = [line(0.0, 0.0, 300.0, 20.0), line(0.0, 40.0, 20.0, 60.0)];
+        let open = [line(0.0, 0.0, 300.0, 20.0), line(0.0, 40.0, 20.0, 300.0)];
+        for turn in [Turn::None, Turn::Quarter, Turn::Half, Turn::ThreeQuarters] {
+            let seen_on_side = matches!(turn, Turn::Quarter | Turn::ThreeQuarters);
+            assert!(lies_on_its_side(&on_side, &seen(turn)) && !lies_on_its_side(&level, &seen(turn)), "{turn:?}");
+            assert_eq!(lies_on_its_side(&open, &seen(turn)), seen_on_side, "{turn:?}");
+            assert_eq!(lies_on_its_side(&[], &seen(turn)), seen_on_side, "{turn:?}");
+        }
     }
 
     #[test]
     fn sure_votes_outweigh_doubtful_ones() {
-        assert_eq!(verdict(&[0.45, 0.55, 0.45, 0.55, 0.99, 0.01]), Turn::None);
-        assert_eq!(verdict(&[0.01, 0.99, 0.6, 0.4]), Turn::Half);
-        assert_eq!(verdict(&[]), Turn::None);
+        assert!(surplus(&[0.45, 0.55, 0.45, 0.55, 0.99, 0.01]) < 0.0);
+        assert!(surplus(&[0.01, 0.99, 0.6, 0.4]) > 0.0);
+        assert_eq!(surplus(&[]), 0.0);
     }
 }

@@ -1,8 +1,8 @@
-//! The steps of the pipeline, each from one typed value to the next. Only `detect`, `direction` and `recognise` run a
-//! model; everything before and after the run is plain arithmetic that is tested on tiny inputs without one.
+//! The steps of the pipeline, each from one typed value to the next. Only `appearance`, `detect`, `direction` and
+//! `recognise` run a model; everything before and after the run is plain arithmetic that is tested on tiny inputs without one.
 
+pub mod appearance;
 pub mod authenticity;
-pub mod classify;
 pub mod copy;
 pub mod cover;
 pub mod detect;
@@ -11,6 +11,7 @@ pub mod geometry;
 pub mod glare;
 pub mod homography;
 pub mod ink;
+pub mod kind;
 pub mod moire;
 pub mod quality;
 pub mod recognise;

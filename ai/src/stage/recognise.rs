@@ -146,7 +146,7 @@ fn scores(session: &Session<'_>, role: Role, dictionary: &Dictionary, image: &Rg
             input[[0, channel, y as usize, x as usize]] = (f32::from(pixel.0[2 - channel]) / 255.0 - 0.5) / 0.5;
         }
     }
-    let output = session.run(role, &input)?;
+    let output = session.run(role, input)?;
     let &[1, _, classes] = output.shape.as_slice() else {
         return Err(Cause::Shape(output.shape.iter().map(|&side| side as i64).collect()));
     };

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ai::{
-    engine::{HealthState, RuntimeKind, Setup},
+    engine::{Broken, HealthState, RuntimeKind, Setup},
     error::{Cause, EngineError},
     manifest::{Manifest, Role},
     pipeline::{Findings, Options, Pipeline},
@@ -16,7 +16,7 @@ use ai::{
 use super::{models_dir, pipeline, render};
 
 fn with(runtimes: &[RuntimeKind]) -> Pipeline {
-    Pipeline::load_with(&models_dir(), &Setup { threads: 2, runtimes: runtimes.to_vec() }).unwrap()
+    Pipeline::load_with(&models_dir(), &Setup { runtimes: runtimes.to_vec(), ..Setup::default() }).unwrap()
 }
 
 fn runtimes(findings: &Findings) -> Vec<RuntimeKind> {
@@ -81,7 +81,7 @@ fn a_missing_or_broken_library_leaves_the_other_engine_to_read() {
         let findings = pipeline.run(&page.bytes(), &Options::default()).unwrap();
         assert_eq!(findings.kind, page.doc_type);
         assert_eq!(runtimes(&findings), [RuntimeKind::Rten]);
-        let alone = Pipeline::load_with(&folder, &Setup { threads: 1, runtimes: vec![RuntimeKind::OnnxRuntime] });
+        let alone = Pipeline::load_with(&folder, &Setup { threads: 1, runtimes: vec![RuntimeKind::OnnxRuntime], ..Setup::default() });
         assert!(matches!(alone, Err(EngineError::NoRuntime { .. })), "alone, it is an error");
         std::fs::remove_dir_all(folder).unwrap();
     }
@@ -121,6 +121,28 @@ fn an_engine_that_goes_under_load_is_replaced_within_a_second_and_no_page_is_los
     pipeline.suspend(RuntimeKind::OnnxRuntime, false);
     let back = pipeline.run(&pages[0].bytes(), &Options::default()).unwrap();
     assert_eq!(runtimes(&back), [RuntimeKind::OnnxRuntime]);
+}
+
+#[test]
+fn an_engine_that_hangs_or_fails_costs_no_page_and_the_next_reads_the_same() {
+    let pages = render("engines-hang", &["--seed", "25", "--count", "1", "--conditions", "clean"]);
+    let expected: Vec<Findings> = pages.iter().map(|page| page.read()).collect();
+    for broken in [Broken::Hangs, Broken::Fails] {
+        let pipeline = with(&RuntimeKind::ALL);
+        let before = pipeline.run(&pages[0].bytes(), &Options::default()).unwrap();
+        assert_eq!(runtimes(&before), [RuntimeKind::OnnxRuntime]);
+        pipeline.drill(RuntimeKind::OnnxRuntime, broken);
+        let (mut lines, mut equal) = (0, 0);
+        for (page, expected) in pages.iter().zip(&expected) {
+            let findings = pipeline.run(&page.bytes(), &Options::default()).unwrap();
+            lines += expected.lines.len().max(findings.lines.len());
+            equal += findings.lines.iter().zip(&expected.lines).filter(|(a, b)| a.text == b.text).count();
+        }
+        let health = pipeline.health();
+        assert_eq!((health[0].state, health[1].state), (HealthState::Out, HealthState::Ready), "{broken:?}");
+        assert!(lines > 40 && equal * 1000 >= lines * 995, "{broken:?}: {equal} of {lines} lines equal");
+        pipeline.drill(RuntimeKind::OnnxRuntime, Broken::No);
+    }
 }
 
 #[test]

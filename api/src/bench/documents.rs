@@ -1,27 +1,43 @@
 //! Documents per second through the pipeline alone, with the time of each stage and, where the truth is known, how much was read right per
-//! condition and kind: drawn specimens, or a folder of them. Drawn pages are kinder than real ones; the figures say so by their name.
+//! condition and kind and what the policy made of it: drawn specimens, or a folder of them. Drawn pages are kinder than real ones; the figures
+//! say so by their name.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ai::document::text;
+use ai::document::DocumentKind;
 use ai::engine::{RuntimeKind, Setup};
 use ai::pipeline::{Findings, Options as Reading, Pipeline};
+use ai::review::Policy;
 use anyhow::{Context as _, Result, ensure};
-use serde::{Deserialize, Serialize};
+use chrono::NaiveDate;
 use serde_json::json;
+
+mod calibration;
+mod memory;
+mod score;
+mod specimen;
+mod takeover;
+
+use score::{Judge, Judged, Score};
+use specimen::Specimen;
 
 use super::Record;
 use crate::config::Config;
 
+/// Papers that are drawn unless another number is asked for.
+const DRAWN: usize = 24;
+/// Memory is noted this often over a repeated run.
+const SAMPLES: usize = 10;
+
 /// Which papers, and how many at a time.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
-    /// Papers to draw and read, or at most to take from the folder
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    count: u16,
+    /// Papers to draw and read, 24 unless given; or at most to take from the folder, all unless given
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    count: Option<u16>,
     /// Papers at a time
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     callers: u16,
@@ -31,78 +47,58 @@ pub struct Options {
     /// Only the second engine
     #[arg(long)]
     standby: bool,
+    /// Choose the policy's thresholds for this share of misread pages, and print them as lines of ai/data/policy.toml
+    #[arg(long, value_name = "RISK", conflicts_with_all = ["repeat", "takeover"])]
+    calibrate: Option<f64>,
+    /// Read the papers over and over until so many pages are read, and note the memory held on the way
+    #[arg(long, value_name = "PAGES", conflicts_with = "takeover", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    repeat: Option<u32>,
+    /// Hang the first engine under load, and say how soon the second answers and whether it reads the same
+    #[arg(long)]
+    takeover: bool,
+    /// The day on which papers are judged
+    #[arg(long, default_value = "2025-01-01")]
+    as_of: NaiveDate,
+    /// Name the fields that were not read as printed, one line each on standard error
+    #[arg(long)]
+    misread: bool,
     /// One JSON object per line instead of words
     #[arg(long)]
     json: bool,
 }
 
-/// One picture and, when it is known, what it shows.
-struct Specimen {
-    image: Vec<u8>,
-    truth: Option<Truth>,
-}
-
-/// What a specimen shows, as its maker wrote it down.
-#[derive(Deserialize)]
-struct Truth {
-    doc_type: String,
-    condition: String,
-    rotation: u16,
-    #[serde(default)]
-    fields: BTreeMap<String, String>,
-}
-
-/// How much was read right.
-#[derive(Serialize, Default, Clone)]
-struct Score {
-    pages: usize,
-    kind_right: usize,
-    rotation_right: usize,
-    fields: usize,
-    fields_exact: usize,
-    flags: BTreeMap<String, usize>,
-    ms_mean: f64,
-}
-
 /// Reads the specimens and prints the figures.
 pub fn run(config: &Config, options: &Options) -> Result<()> {
-    let (count, callers) = (usize::from(options.count), usize::from(options.callers));
+    let callers = usize::from(options.callers);
     let specimens = match &options.folder {
-        Some(folder) => from_folder(folder, count)?,
+        Some(folder) => specimen::from_folder(folder, options.count.map_or(usize::MAX, usize::from))?,
         None => {
             let folder = config.data_dir.join(format!("bench-documents-{}", std::process::id()));
-            let drawn = draw(&folder, count);
+            let drawn = specimen::draw(&folder, options.count.map_or(DRAWN, usize::from));
             let _ = std::fs::remove_dir_all(&folder);
             drawn?
         }
     };
     let runtimes = if options.standby { vec![RuntimeKind::Rten] } else { RuntimeKind::ALL.to_vec() };
-    let setup = Setup { threads: callers, runtimes };
+    let setup = Setup { threads: callers, runtimes, ..Setup::default() };
     let pipeline = Pipeline::load_with(&config.documents.models_dir, &setup).context("the document pipeline could not be loaded")?;
     // the first pages pay for memory the others use again
     for specimen in specimens.iter().take(3) {
         pipeline.run(&specimen.image, &Reading::default()).context("a specimen could not be read")?;
     }
+    if options.takeover {
+        let drill = takeover::drill(&pipeline, &specimens, callers)?;
+        println!("{drill}");
+        return Ok(());
+    }
 
-    let next = AtomicUsize::new(0);
-    let started = Instant::now();
-    let work = || {
-        let mut done = Vec::new();
-        while let Some(specimen) = specimens.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let begun = Instant::now();
-            let findings = pipeline.run(&specimen.image, &Reading::default());
-            done.push((specimen, findings, begun.elapsed()));
-        }
-        done
-    };
-    let done: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..callers).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("a reading thread does not panic")).collect()
-    });
-    let elapsed = started.elapsed();
-
+    let pages = options.repeat.map_or(specimens.len(), |pages| pages as usize);
+    let (held, done, elapsed) = read(&pipeline, &specimens, pages, callers);
     let (mut took, mut stages, mut errors): (Vec<Duration>, BTreeMap<&str, f64>, usize) = (Vec::new(), BTreeMap::new(), 0);
-    let (mut conditions, mut kinds): (BTreeMap<String, Score>, BTreeMap<String, Score>) = (BTreeMap::new(), BTreeMap::new());
+    let policy = Policy { allow_specimen: true, ..Policy::default() };
+    let judge = Judge { policy, as_of: options.as_of };
+    let mut judged: Vec<(DocumentKind, Judged)> = Vec::new();
+    let (mut conditions, mut kinds, mut all): (BTreeMap<String, Score>, BTreeMap<String, Score>, Score) = Default::default();
     for (specimen, findings, ms) in &done {
         let Ok(findings) = findings else {
             errors += 1;
@@ -113,20 +109,39 @@ pub fn run(config: &Config, options: &Options) -> Result<()> {
             *stages.entry(stage.stage.as_str()).or_default() += f64::from(stage.ms);
         }
         if let Some(truth) = &specimen.truth {
-            conditions.entry(truth.condition.clone()).or_default().add(truth, findings, *ms);
-            kinds.entry(truth.doc_type.clone()).or_default().add(truth, findings, *ms);
+            let page = judge.judge(truth, findings, *ms);
+            conditions.entry(truth.condition.clone()).or_default().add(&page);
+            kinds.entry(truth.doc_type.to_string()).or_default().add(&page);
+            all.add(&page);
+            judged.push((truth.doc_type, page));
+            if options.misread {
+                misread(specimen, findings);
+            }
         }
+    }
+    if let Some(risk) = options.calibrate {
+        ensure!(!judged.is_empty(), "no picture has its truth beside it");
+        calibration::lines(&judged, risk).iter().for_each(|line| println!("{line}"));
+        return Ok(());
     }
     let read = took.len().max(1) as f64;
     let mut record = Record::new("documents", callers, took, elapsed, errors);
     let means: BTreeMap<_, _> = stages.into_iter().map(|(stage, ms)| (stage, tenths(ms / read))).collect();
-    record.more.insert("stage_ms_mean".to_owned(), json!(means));
-    record.more.insert("peak_rss_mb".to_owned(), json!(peak_rss_mb()));
-    record.more.insert("synthetic".to_owned(), json!(true));
-    for (name, scores) in [("conditions", conditions), ("kinds", kinds)] {
-        if !scores.is_empty() {
+    let more = &mut record.more;
+    more.insert("stage_ms_mean".to_owned(), json!(means));
+    more.insert("peak_rss_mb".to_owned(), json!(memory::peak_mb()));
+    more.insert("synthetic".to_owned(), json!(true));
+    if options.repeat.is_some() {
+        more.insert("rss_mb_by_pages".to_owned(), json!(held));
+    } else if !judged.is_empty() {
+        let readable: Vec<(f32, bool)> = judged.iter().filter_map(|(_, page)| page.automatic).collect();
+        let papers = judged.iter().filter(|(kind, _)| *kind != DocumentKind::Other).count();
+        more.insert("as_of".to_owned(), json!(options.as_of));
+        more.insert("risk_coverage".to_owned(), json!(score::risk_coverage(readable, papers)));
+        more.insert("all".to_owned(), json!(all.meant()));
+        for (name, scores) in [("conditions", conditions), ("kinds", kinds)] {
             let means: BTreeMap<_, _> = scores.into_iter().map(|(name, score)| (name, score.meant())).collect();
-            record.more.insert(name.to_owned(), json!(means));
+            more.insert(name.to_owned(), json!(means));
         }
     }
     record.print(options.json);
@@ -134,74 +149,53 @@ pub fn run(config: &Config, options: &Options) -> Result<()> {
     Ok(())
 }
 
-impl Score {
-    fn add(&mut self, truth: &Truth, findings: &Findings, took: Duration) {
-        self.pages += 1;
-        self.kind_right += usize::from(findings.kind.as_str() == truth.doc_type);
-        self.rotation_right += usize::from(findings.page_turned_degrees() == truth.rotation);
-        self.ms_mean += took.as_secs_f64() * 1000.0;
-        for (name, printed) in &truth.fields {
-            let same = |value: &str| folded(value) == folded(printed);
-            self.fields += 1;
-            self.fields_exact += usize::from(findings.fields.get(name).is_some_and(|field| same(&field.value) || same(&field.raw)));
-        }
-        let flags = json!([findings.quality, findings.authenticity]);
-        for flag in flags.as_array().into_iter().flatten().filter_map(|list| list.as_array()).flatten().filter_map(|flag| flag.as_str()) {
-            *self.flags.entry(flag.to_owned()).or_default() += 1;
-        }
-    }
+type Read<'a> = (&'a Specimen, Result<Findings, ai::error::StageError>, Duration);
 
-    fn meant(mut self) -> Self {
-        self.ms_mean = tenths(self.ms_mean / self.pages.max(1) as f64);
-        self
-    }
+/// Reads so many pages, from the first specimen again when all are read; findings are kept of the first round only. Also the memory held,
+/// by the number of pages read.
+fn read<'a>(pipeline: &Pipeline, specimens: &'a [Specimen], pages: usize, callers: usize) -> (Vec<(usize, u64)>, Vec<Read<'a>>, Duration) {
+    let next = AtomicUsize::new(0);
+    let held = std::sync::Mutex::new(vec![(0, memory::resident_mb())]);
+    let started = Instant::now();
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= pages {
+                return done;
+            }
+            let specimen = &specimens[at % specimens.len()];
+            let begun = Instant::now();
+            let findings = pipeline.run(&specimen.image, &Reading::default());
+            if at < specimens.len() {
+                done.push((specimen, findings, begun.elapsed()));
+            }
+            if (at + 1) % (pages / SAMPLES).max(1) == 0 {
+                held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at + 1, memory::resident_mb()));
+            }
+        }
+    };
+    let done = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..callers).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("a reading thread does not panic")).collect()
+    });
+    (held.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner), done, started.elapsed())
 }
 
-/// The same form for width, traditional characters and spaces, as every comparison folds them.
-fn folded(value: &str) -> String {
-    text::normalise(value).chars().filter(|character| !character.is_whitespace()).collect()
+/// Names what was not read as printed.
+fn misread(specimen: &Specimen, findings: &Findings) {
+    let Some(truth) = &specimen.truth else { return };
+    if findings.kind != truth.doc_type || findings.page_turned_degrees() != truth.rotation {
+        eprintln!("{}: {} turned {} at {:.2}", specimen.name, findings.kind, findings.page_turned_degrees(), findings.kind_confidence);
+    }
+    for (name, printed) in &truth.fields {
+        let read = findings.fields.get(name);
+        if !read.is_some_and(|field| [&field.value, &field.raw].into_iter().any(|value| score::folded(value) == score::folded(printed))) {
+            eprintln!("{}: {name}: printed {printed} read {:?}", specimen.name, read.map(|field| &field.value));
+        }
+    }
 }
 
 fn tenths(ms: f64) -> f64 {
     (ms * 10.0).round() / 10.0
-}
-
-/// The most memory this process has held; 0 where the system does not tell.
-fn peak_rss_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kilobytes| kilobytes / 1024)
-}
-
-/// The pictures of a folder by name, evenly thinned out to `count`.
-fn from_folder(folder: &Path, count: usize) -> Result<Vec<Specimen>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))?;
-    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "jpg" || extension == "png"));
-    files.sort();
-    ensure!(!files.is_empty(), "{} holds no pictures", folder.display());
-    let step = files.len().div_ceil(count).max(1);
-    files.iter().step_by(step).map(|path| specimen(path)).collect()
-}
-
-fn specimen(path: &Path) -> Result<Specimen> {
-    let image = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
-    let beside = path.with_extension("json");
-    let truth = match std::fs::read(&beside) {
-        Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is not the truth of a specimen", beside.display()))?),
-        Err(_) => None,
-    };
-    Ok(Specimen { image, truth })
-}
-
-/// Renders specimens with `models/specimens.py`: so many of each kind and condition.
-fn draw(folder: &Path, count: usize) -> Result<Vec<Specimen>> {
-    let status = std::process::Command::new("/usr/bin/python3")
-        .args(["models/specimens.py", "--seed", "7", "--conditions", "clean,photo", "--count", &count.div_ceil(6).to_string(), "--out"])
-        .arg(folder)
-        .stdout(std::process::Stdio::null())
-        .status()
-        .context("python3 could not be started; scripts/setup installs it")?;
-    ensure!(status.success(), "models/specimens.py failed; run it by hand to see why");
-    from_folder(folder, count)
 }

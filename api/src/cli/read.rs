@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use ai::document::{DocumentKind, Quad};
+use ai::document::{DocumentKind, Quad, Side};
 use ai::engine::{RuntimeKind, Setup};
 use ai::pipeline::{Findings, Options, Pipeline};
 use ai::review::{self, Claims, Decision, Policy};
@@ -79,7 +79,7 @@ pub fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     let files = expanded(&arguments.files)?;
     let threads = usize::from(arguments.threads);
-    let setup = Setup { threads, runtimes: arguments.engine.runtimes() };
+    let setup = Setup { threads, runtimes: arguments.engine.runtimes(), ..Setup::default() };
     let pipeline = Pipeline::load_with(&config.documents.models_dir, &setup)?;
 
     let mut progress = Progress::new(files.len(), std::io::stderr().is_terminal());
@@ -294,7 +294,7 @@ fn read(findings: &Findings) -> Value {
     json!({
         "type": findings.kind,
         "type_confidence": findings.kind_confidence,
-        "side": side(findings.kind),
+        "side": (findings.side != Side::None).then_some(findings.side),
         "rotation": findings.page_turned_degrees(),
         "quad": map(&findings.quad),
         "quality": findings.quality,
@@ -309,15 +309,6 @@ fn read(findings: &Findings) -> Value {
         "stages": stages,
         "models": findings.models,
     })
-}
-
-/// The side of a card; a page of a booklet or a sheet has none.
-fn side(kind: DocumentKind) -> Option<&'static str> {
-    match kind.as_str() {
-        "id_back" => Some("back"),
-        "id_front" | "temp_id" | "hkmo_permit" | "taiwan_permit" | "taiwan_compatriot" => Some("front"),
-        _ => None,
-    }
 }
 
 /// What was typed about one paper.

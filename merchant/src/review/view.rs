@@ -157,6 +157,7 @@ mod tests {
             findings: Some(Findings {
                 kind,
                 kind_confidence: 0.9,
+                side: ai::document::Side::None,
                 rotation_degrees: 90,
                 width: 400,
                 height: 600,
