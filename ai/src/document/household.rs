@@ -28,7 +28,7 @@ pub(super) const HEAD_LABELS: [Label; 12] = [
     Label::new("-district", &["居(村)委会", "派出所"]),
     Label::new("-notes", &["注意事项"]),
 ];
-pub(super) const MEMBER_LABELS: [Label; 24] = [
+pub(super) const MEMBER_LABELS: [Label; 25] = [
     Label::new("name", &["姓名"]),
     Label::new("relation", &["户主或与户主关系", "户主或与", "与户主关系", "+户主关系"]),
     Label::new("former_name", &["曾用名"]),
@@ -67,10 +67,15 @@ pub(super) const MEMBER_LABELS: [Label; 24] = [
     Label::inline("-clerk", &["承办人签章", "承办人"]),
     Label::inline("registration_date", &["登记日期"]),
     Label::new("-title", &["常住人口登记卡"]),
+    // Inside the seal over the foot of the table.
+    Label::inline("-seal", &["户口专用章"]),
     Label::new("household_number", &["户号"]),
 ];
 /// Digits of a household number; nine are common.
 const HOUSEHOLD_DIGITS: std::ops::RangeInclusive<usize> = 3..=12;
+
+/// Centimetres have three.
+const HEIGHT_DIGITS: usize = 3;
 
 pub fn head(page: &Page) -> Fields {
     let mut reader = Reader::new(page, &HEAD_LABELS);
@@ -122,8 +127,9 @@ pub fn member(page: &Page) -> Fields {
     }
     let run = reader.beside("education");
     reader.text("education", &run, vec![]);
-    // 汉族: the register prints the word with its 族.
+    // 汉族: the register prints the word with its 族. What stands before it belongs to the cell above.
     let run = only(&reader.fitting("ethnicity", |read| !read.is_empty()), |c| !c.is_ascii());
+    let run = ending(&run, &ETHNICITIES);
     let known = ETHNICITIES.iter().any(|name| plain(&run).trim_end_matches('族') == *name);
     reader.text("ethnicity", &run, vec![checked("vocabulary", known)]);
     read_sex(&mut reader, &id_number);
@@ -136,12 +142,23 @@ pub fn member(page: &Page) -> Fields {
         .iter()
         .take_while(|p| p.character.is_ascii_digit() || matches!(p.character, '.' | '厘' | '米' | '公' | '分' | 'c' | 'm' | 'C' | 'M'))
         .count();
-    reader.text("height", &run[..count], vec![]);
+    // A number of the row above may run into it: nobody is a thousand units high.
+    let digits = run[..count].iter().take_while(|p| p.character.is_ascii_digit()).count();
+    reader.text("height", &run[digits.saturating_sub(HEIGHT_DIGITS)..count], vec![]);
     if let Some((number, run, repaired)) = number {
         reader.code("id_number", &run, &number, with_repair(id_number_checks(&number), repaired));
     }
     dated(&mut reader, "registration_date");
     reader.finish()
+}
+
+/// The end of the run that is one of the words of two characters or more, with or without 族; all of it where it is none.
+fn ending(run: &[Placed], words: &[&str]) -> Run {
+    let read = plain(run);
+    let bare = read.trim_end_matches('族');
+    let known = words.iter().filter(|word| word.chars().count() > 1 && bare.ends_with(**word)).max_by_key(|word| word.chars().count());
+    let count = known.map_or(run.len(), |word| word.chars().count() + usize::from(bare.len() < read.len()));
+    run[run.len() - count..].to_vec()
 }
 
 /// The date beside its label, else the last one on the page that stands by itself.
@@ -275,5 +292,22 @@ mod tests {
             assert!(!fields.contains_key(empty), "{empty}: {:?}", fields[empty]);
         }
         assert!(fields.values().all(Field::checks_pass), "{fields:?}");
+    }
+
+    #[test]
+    fn what_runs_in_from_the_cells_around_is_cut_off() {
+        let fields = member(&page(&[
+            (0.0, 0.0, "姓名"),
+            (100.0, 0.0, "崔彤"),
+            (300.0, 0.0, "民族"),
+            (400.0, 0.0, "云南省昆明市穿青人"),
+            (0.0, 60.0, "身高"),
+            (100.0, 60.0, "530102183厘米"),
+            (0.0, 120.0, "职业"),
+            (100.0, 120.0, "退休人员户口专用章"),
+        ]));
+        for (name, value) in [("ethnicity", "穿青人"), ("height", "183厘米"), ("occupation", "退休人员")] {
+            assert_eq!(fields[name].value, value, "{name}");
+        }
     }
 }

@@ -13,7 +13,7 @@ mod line;
 pub use label::{FoundLabel, Label};
 use label::{labels_at, take};
 pub use line::{ALTERNATIVES, Glyph, Line};
-use line::{is_mark, place, tilt};
+use line::{is_mark, place, tilt, unstacked};
 
 /// A character with its place on the levelled page (the tilt of the lines taken out).
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -49,6 +49,7 @@ const SAME_ROW: f32 = 0.5;
 
 impl Page {
     pub fn new(lines: &[Line]) -> Self {
+        let lines = &unstacked(lines);
         let tilt = tilt(lines);
         let (sin, cos) = (-tilt).sin_cos();
         let level = |[x, y]: [f32; 2]| [x * cos - y * sin, x * sin + y * cos];
@@ -327,6 +328,20 @@ mod tests {
         for (corner, wanted) in page.quad(&run).iter().flatten().zip(lines[1].quad.iter().flatten()) {
             assert!((corner - wanted).abs() < 0.5);
         }
+    }
+
+    #[test]
+    fn a_label_in_two_lines_that_was_boxed_by_columns_is_read_by_rows() {
+        // 户主 over 姓名, set so wide that each column was taken for a line.
+        let column = |x: f32, text: &str| {
+            let mut line = testing::line(0.0, 0.0, 40.0, text);
+            line.quad = [[x, 0.0], [x + 40.0, 0.0], [x + 40.0, 78.0], [x, 78.0]];
+            line
+        };
+        let read = |lines: &[Line]| Page::new(lines).rows().iter().map(|row| plain(row)).collect::<Vec<_>>();
+        assert_eq!(read(&[column(85.0, "主名"), column(0.0, "户姓")]), ["户主", "姓名"]);
+        assert_eq!(read(&[column(0.0, "户姓")]), [] as [&str; 0], "one column alone is text set downwards");
+        assert_eq!(read(&[column(400.0, "主名"), column(0.0, "户姓")]), [] as [&str; 0], "and so are columns far apart");
     }
 
     #[test]

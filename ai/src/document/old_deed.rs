@@ -82,7 +82,7 @@ pub fn read(page: &Page) -> Fields {
     let run = reader.fitting("co_ownership", |read| read.contains(['有', '独']));
     reader.word("co_ownership", &run, &CO_OWNERSHIP, vec![]);
     for name in ["nature", "use", "structure"] {
-        let words = |c: char| !c.is_ascii_digit() && !matches!(c, '|' | '_');
+        let words = |c: char| !c.is_ascii_digit() && !matches!(c, '|' | '_' | '.' | '·');
         let run = only(&reader.fitting_near(name, |read| !read.is_ascii()), words);
         reader.text(name, &run, vec![]);
     }

@@ -4,7 +4,7 @@
 
 use super::{
     Check, Fields, check, date,
-    layout::{Label, Page, Run, plain},
+    layout::{Label, Page, Placed, Run, plain},
     mrz,
     permit::{machine_lines, pinyin},
     reader::{Reader, checked, display, only, trimmed},
@@ -62,7 +62,7 @@ pub fn read(page: &Page) -> Fields {
         let run = reader.fitting_near(name, |read| !read.is_empty());
         let run = trimmed(&run);
         // An office has its English name in a line of its own below, which is not part of the value.
-        let run = if name == "issuer" { only(run, |c| !c.is_ascii()) } else { run.to_vec() };
+        let run = if name == "issuer" { only(run, |c| !c.is_ascii()) } else { in_two_languages(run).to_vec() };
         let checks = machine.as_ref().filter(|_| name == "sex").and_then(|machine| machine.holder.sex).map(|sex| {
             let read = plain(&run);
             checked("matches_mrz", read.contains(sex) || read.to_uppercase().contains(if sex == "男" { 'M' } else { 'F' }))
@@ -98,6 +98,13 @@ pub fn read(page: &Page) -> Fields {
         }
     }
     reader.finish()
+}
+
+/// The value in Chinese and, behind a stroke or a gap, in Latin letters: a second stroke, or Chinese again, is the next label.
+fn in_two_languages(run: &[Placed]) -> &[Placed] {
+    let latin = run.iter().position(|p| p.character.is_ascii_alphabetic()).unwrap_or(run.len());
+    let rest = run[latin..].iter().position(|p| p.character == '/' || !p.character.is_ascii()).map_or(run.len(), |at| latin + at);
+    &run[..rest]
 }
 
 /// What could not be read in print is taken from the lines.
@@ -220,5 +227,18 @@ mod tests {
         let fields = with_machine("E532483492CHN5803089M3402177<<<<<<<<<<<<<<<6");
         assert!(!fields["mrz2"].checks_pass());
         assert!(fields["birth_date"].checks_pass());
+    }
+
+    #[test]
+    fn a_value_in_two_languages_ends_before_the_next_label() {
+        for (read, value) in [
+            ("中国/CHINESE/Nationali", "中国/CHINESE"),
+            ("男/M加锂/Natiomlity", "男/M"),
+            ("江西JIANGXI/Placeat", "江西JIANGXI"),
+            ("天津/TIANJIN", "天津/TIANJIN"),
+            ("四川", "四川"),
+        ] {
+            assert_eq!(plain(in_two_languages(&page(&[(0.0, 0.0, read)]).rows()[0])), value);
+        }
     }
 }

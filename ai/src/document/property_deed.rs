@@ -34,6 +34,8 @@ pub(super) const LABELS: [Label; 14] = [
 const NUMBER_WORD: &str = "不动产权第";
 /// The word in front of the building's area; land area alone has none.
 const FLOOR_AREA_WORDS: [&str; 3] = ["房屋建筑面积", "建筑面积", "房屋面积"];
+/// With what the other circumstances begin (权利其他状况).
+const OTHER_HEADS: [&str; 5] = ["土地使用权面积", "房屋结构", "专有建筑面积", "专有面积", "房屋总层数"];
 /// The serial number of the printed form is D and eleven digits.
 const PRINT_NUMBER_DIGITS: usize = 11;
 
@@ -66,7 +68,12 @@ pub fn read(page: &Page) -> Fields {
         checks.extend(province.map(|province| checked("same_province", code.starts_with(province))));
         reader.code("unit_code", &run, &code, with_repair(checks, repaired));
     }
-    let (area, other) = (reader.beside("area"), reader.beside("other"));
+    let (area, mut other) = (reader.beside("area"), reader.beside("other"));
+    let term = reader.beside("term");
+    // A term that is a mere dash is often not found, and the first lines of what follows are taken for it.
+    let (term, early) = term
+        .split_at((0..term.len()).find(|&at| OTHER_HEADS.iter().any(|head| plain(&term[at..]).starts_with(head))).unwrap_or(term.len()));
+    other.splice(0..0, early.iter().copied());
     let floor = floor_area(&area);
     let sums_up = floor.as_ref().and_then(|(value, _)| parts_add_up(*value, &plain(&other)));
     reader.add("area", &area, square_metres(&display(&area)), square_metres(&plain(&area)).replace("平方米", "㎡"), vec![]);
@@ -75,8 +82,7 @@ pub fn read(page: &Page) -> Fields {
         let value = format!("{value:.2}");
         reader.add("floor_area", &run, value.clone(), value, checks);
     }
-    let term = reader.beside("term");
-    let read_term = plain(&term);
+    let read_term = plain(term);
     let dates = date::find_all(&read_term);
     let mut checks = vec![checked("dates_exist", !dates.is_empty() || date::is_open_end(&read_term))];
     if let [start, end] = dates.as_slice() {
@@ -84,11 +90,11 @@ pub fn read(page: &Page) -> Fields {
     }
     let dash = matches!(read_term.as_str(), "-" | "/" | "--" | "——");
     match dash {
-        true => reader.add("term", &term, display(&term), read_term, vec![]),
-        false => reader.text("term", &term, checks),
+        true => reader.add("term", term, display(term), read_term, vec![]),
+        false => reader.text("term", term, checks),
     }
     let run = trimmed(&other).to_vec();
-    reader.text("other", &run, vec![]);
+    reader.add("other", &run, square_metres(&display(&run)), square_metres(&plain(&run)).replace("平方米", "㎡"), vec![]);
     if let Some(run) = whole.rows().iter().find_map(|row| print_number(row)) {
         let code = text::code(&plain(&run));
         reader.code("print_number", &run, &code, vec![]);
@@ -292,5 +298,17 @@ mod tests {
         ] {
             assert_eq!(number_holds(number), holds, "{number}");
         }
+    }
+
+    #[test]
+    fn other_circumstances_that_stand_beside_an_unread_term_are_not_the_term() {
+        let fields = read(&page(&[
+            (0.0, 0.0, "使用期限"),
+            (150.0, 0.0, "国有建设用地使用权/土地使用权面积:374.00平方米"),
+            (0.0, 60.0, "权利其他状况"),
+            (150.0, 60.0, "房屋结构:钢混结构"),
+        ]));
+        assert_eq!(fields["term"].canonical, "国有建设用地使用权/");
+        assert_eq!(fields["other"].canonical, "土地使用权面积:374.00㎡房屋结构:钢混结构");
     }
 }

@@ -12,6 +12,9 @@ use super::{
 /// Letters further apart than this share of the print's height are of two words.
 const WORD_GAP: f32 = 0.28;
 
+/// What deeds print below the last entry.
+const NOTHING_FOLLOWS: &str = "以下空白";
+
 pub(super) struct Reader<'a> {
     pub page: &'a Page,
     beside: Values,
@@ -63,9 +66,9 @@ impl<'a> Reader<'a> {
         self.fields.insert(name.to_owned(), field);
     }
 
-    /// Plain text.
+    /// Plain text, without the words that say that nothing follows.
     pub fn text(&mut self, name: &str, run: &[Placed], checks: Vec<Check>) {
-        let run = trimmed(run);
+        let run = trimmed(before(run, NOTHING_FOLLOWS));
         self.add(name, run, display(run), text::normalise(&plain(run)), checks);
     }
 
@@ -143,10 +146,21 @@ pub(super) fn display(run: &[Placed]) -> String {
 
 /// Without the marks that stray to the ends: points, dashes and the like.
 pub(super) fn trimmed(run: &[Placed]) -> &[Placed] {
-    let stray = |p: &Placed| matches!(p.character, ':' | '.' | ',' | '·' | '-' | '_' | '|' | '\'' | '"' | '*' | '~' | '=' | ';' | '`');
+    let stray = |p: &Placed| {
+        matches!(
+            p.character,
+            ':' | '.' | ',' | '·' | '-' | '_' | '|' | '\'' | '"' | '*' | '~' | '=' | ';' | '`' | '☑' | '√' | '□' | '■' | '○' | '●'
+        )
+    };
     let start = run.iter().position(|p| !stray(p)).unwrap_or(run.len());
     let end = run.iter().rposition(|p| !stray(p)).map_or(start, |last| last + 1);
     &run[start..end]
+}
+
+/// The run up to a word, all of it where the word does not stand.
+pub(super) fn before<'a>(run: &'a [Placed], word: &str) -> &'a [Placed] {
+    let end = (0..run.len()).find(|&at| plain(&run[at..]).starts_with(word)).unwrap_or(run.len());
+    &run[..end]
 }
 
 /// The characters of the run that satisfy a rule.
@@ -220,6 +234,16 @@ mod tests {
         assert_eq!(find(&run), Some(("12845".to_owned(), true)));
         run[2].alternatives[1] = Some('9');
         assert_eq!(find(&run), Some(("12345".to_owned(), false)), "two ways are none");
+    }
+
+    #[test]
+    fn signs_before_a_value_and_words_that_nothing_follows_are_no_part_of_it() {
+        let page = page(&[(0.0, 0.0, "☑个体工商户"), (0.0, 60.0, "单独所有以下空白")]);
+        let mut reader = Reader::new(&page, &[]);
+        reader.text("kind", &page.rows()[0], vec![]);
+        reader.text("co_ownership", &page.rows()[1], vec![]);
+        let fields = reader.finish();
+        assert_eq!((fields["kind"].value.as_str(), fields["co_ownership"].value.as_str()), ("个体工商户", "单独所有"));
     }
 
     #[test]

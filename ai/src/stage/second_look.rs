@@ -99,6 +99,51 @@ pub fn repair(reader: &Reader<'_>, kind: DocumentKind, lines: &mut Vec<Line>, mu
     Ok(fields)
 }
 
+/// The label of the one value that is a single character, which the detector often takes for a speck.
+const SEX_LABEL: [char; 2] = ['性', '别'];
+const SEXES: [char; 2] = ['男', '女'];
+/// How surely it must be read where nothing was found.
+const SEX_CONFIDENCE_MIN: f32 = 0.9;
+
+/// Reads the sex where its label stands and no value was found: right of the label, then below it. What is read joins `lines`.
+pub fn find_sex(reader: &Reader<'_>, kind: DocumentKind, lines: &mut Vec<Line>, fields: Fields) -> Result<Fields, StageError> {
+    if !kind.has_field("sex") || fields.contains_key("sex") {
+        return Ok(fields);
+    }
+    let places: Vec<Quad> = lines.iter().filter_map(|line| label_quad(line, SEX_LABEL)).flat_map(|label| values_near(&label)).collect();
+    for quad in places {
+        let mut read = reader.reread(&quad, Charset::Any, View::SealLifted, Voice::First)?;
+        read.glyphs.retain(|glyph| SEXES.contains(&glyph.character) && glyph.confidence >= SEX_CONFIDENCE_MIN);
+        if read.glyphs.len() == 1 {
+            lines.push(read);
+            return Ok(document::read(kind, &Page::new(lines)));
+        }
+    }
+    Ok(fields)
+}
+
+/// Where the label's characters stand on the line, one behind the other.
+fn label_quad(line: &Line, label: [char; 2]) -> Option<Quad> {
+    let at = line.glyphs.windows(2).position(|pair| [pair[0].character, pair[1].character] == label)?;
+    let (from, to) = (line.glyphs[at].left, line.glyphs[at + 1].right);
+    let between = |a: [f32; 2], b: [f32; 2], share: f32| [a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share];
+    let [a, b, c, d] = line.quad;
+    Some([between(a, b, from), between(a, b, to), between(d, c, to), between(d, c, from)])
+}
+
+/// Two and a half line heights right of the label, and the same below it.
+fn values_near(label: &Quad) -> [Quad; 2] {
+    let [a, b, c, d] = *label;
+    let (width, height) = (quad_width(label).max(1.0), quad_height(label));
+    let by = |at: [f32; 2], across: f32, down: f32| -> [f32; 2] {
+        std::array::from_fn(|i| at[i] + (b[i] - a[i]) * across * height / width + (d[i] - a[i]) * down)
+    };
+    [
+        [by(b, 0.1, 0.0), by(b, 2.6, 0.0), by(c, 2.6, 0.0), by(c, 0.1, 0.0)],
+        [by(d, -0.2, 0.1), by(d, 2.3, 0.1), by(d, 2.3, 1.2), by(d, -0.2, 1.2)],
+    ]
+}
+
 fn passed(field: &Field) -> usize {
     field.checks.iter().filter(|check| check.passed).count()
 }
@@ -205,5 +250,18 @@ mod tests {
         assert_eq!(spliced.text(), "号码是:10105X");
         assert!(spliced.glyphs.windows(2).all(|pair| pair[0].left < pair[1].left));
         assert_eq!(characters(&lines, &value).iter().map(|c| c.character).collect::<String>(), "1O1O5X");
+    }
+
+    #[test]
+    fn the_value_of_a_label_is_looked_for_right_of_it_and_below() {
+        // Five characters of 20 pixels from 100 on, 28 pixels high; the label is the last two.
+        let line = testing::line(100.0, 50.0, 20.0, "1990性别");
+        let label = label_quad(&line, SEX_LABEL).unwrap();
+        let near = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).abs() < 0.5 && (a[1] - b[1]).abs() < 0.5;
+        assert!(near(label[0], [180.0, 36.0]) && near(label[2], [220.0, 64.0]), "{label:?}");
+        let [right, below] = values_near(&label);
+        assert!(near(right[0], [222.8, 36.0]) && near(right[2], [292.8, 64.0]), "{right:?}");
+        assert!(near(below[0], [174.4, 66.8]) && near(below[2], [244.4, 97.6]), "{below:?}");
+        assert_eq!(label_quad(&testing::line(0.0, 0.0, 20.0, "姓名"), SEX_LABEL), None);
     }
 }

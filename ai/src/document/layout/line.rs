@@ -42,6 +42,64 @@ impl Line {
     }
 }
 
+/// Columns of a label set in rows stand at most this many of their widths apart.
+const COLUMN_GAP_MAX: f32 = 2.0;
+/// So many characters stand above each other in such a label at most.
+const COLUMN_CHARS_MAX: usize = 3;
+
+/// The lines, where a wide-set label of several rows (户主 over 姓名) was boxed column by column: those columns read row by row.
+pub(super) fn unstacked(lines: &[Line]) -> Vec<Line> {
+    let upright = |line: &Line| (2..=COLUMN_CHARS_MAX).contains(&line.glyphs.len()) && height(line) > width(line) * UPRIGHT;
+    let mut out: Vec<Line> = lines.iter().filter(|line| !upright(line)).cloned().collect();
+    let mut columns: Vec<&Line> = lines.iter().filter(|line| upright(line)).collect();
+    columns.sort_by(|a, b| a.quad[0][0].total_cmp(&b.quad[0][0]));
+    while let Some(first) = (!columns.is_empty()).then(|| columns.remove(0)) {
+        let mut group = vec![first];
+        while let Some(at) = columns.iter().position(|column| goes_on(group[group.len() - 1], column)) {
+            group.push(columns.remove(at));
+        }
+        if group.len() == 1 {
+            out.push(first.clone());
+            continue;
+        }
+        let rows = first.glyphs.len();
+        out.extend((0..rows).map(|row| row_of(&group, row, rows)));
+    }
+    out
+}
+
+fn width(line: &Line) -> f32 {
+    (line.quad[1][0] - line.quad[0][0]).hypot(line.quad[1][1] - line.quad[0][1])
+}
+
+fn height(line: &Line) -> f32 {
+    (line.quad[3][0] - line.quad[0][0]).hypot(line.quad[3][1] - line.quad[0][1])
+}
+
+/// Whether the next column stands beside this one, as high and with as many characters.
+fn goes_on(column: &Line, next: &Line) -> bool {
+    let gap = next.quad[0][0] - column.quad[1][0];
+    let level = (next.quad[0][1] - column.quad[0][1]).abs().max((next.quad[3][1] - column.quad[3][1]).abs());
+    next.glyphs.len() == column.glyphs.len()
+        && (-0.2..COLUMN_GAP_MAX).contains(&(gap / width(column).max(1.0)))
+        && level < height(column) / column.glyphs.len() as f32 / 2.0
+}
+
+/// The characters at one height of the columns.
+fn row_of(columns: &[&Line], row: usize, rows: usize) -> Line {
+    let (from, to) = (row as f32 / rows as f32, (row + 1) as f32 / rows as f32);
+    let [first, last] = [columns[0].quad, columns[columns.len() - 1].quad];
+    let down = |top: [f32; 2], bottom: [f32; 2], share: f32| [top[0] + (bottom[0] - top[0]) * share, top[1] + (bottom[1] - top[1]) * share];
+    let quad = [down(first[0], first[3], from), down(last[1], last[2], from), down(last[1], last[2], to), down(first[0], first[3], to)];
+    let span = (quad[1][0] - quad[0][0]).max(1.0);
+    let glyph = |column: &&Line| Glyph {
+        left: (column.quad[0][0] - quad[0][0]) / span,
+        right: (column.quad[1][0] - quad[0][0]) / span,
+        ..column.glyphs[row].clone()
+    };
+    Line { glyphs: columns.iter().map(glyph).collect(), quad }
+}
+
 /// The angle most of the text runs at, weighted by length.
 pub(super) fn tilt(lines: &[Line]) -> f32 {
     let mut angles: Vec<(f32, f32)> = lines
