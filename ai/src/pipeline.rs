@@ -135,6 +135,8 @@ struct Read {
     lifted: Option<RgbImage>,
     lines: Vec<Line>,
     seen: kind::Verdict,
+    /// Whether the text is that of more than one paper.
+    several: bool,
     /// From the upright page to the photograph as it was worked on.
     back: Homography,
 }
@@ -202,7 +204,7 @@ impl Pipeline {
         let (mut read, quad) = self.read_page(&session, &photo, &looks, whole, &mut clock)?;
 
         let print: Vec<Quad> = read.lines.iter().map(|line| line.quad).collect();
-        let quality = quality::run(
+        let mut quality = quality::run(
             &read.page,
             1.0 / scale,
             &print,
@@ -212,6 +214,9 @@ impl Pipeline {
                 _ => None,
             },
         );
+        if read.several {
+            quality.flags.push(QualityFlag::Several);
+        }
         clock.lap(Stage::Quality);
 
         let reader = Reader { session: &session, raw: &read.page, lifted: read.lifted.as_ref().unwrap_or(&read.page) };
@@ -311,10 +316,12 @@ impl Pipeline {
         let lines = Reader { session, raw: &page, lifted: lifted.as_ref().unwrap_or(&page) }.lines(&quads)?;
         clock.lap(Stage::Recognise);
 
-        let seen = kind::settle(&classify(&layout::Page::new(&lines)), looks);
+        let text = layout::Page::new(&lines);
+        let said = classify(&text);
+        let (seen, several) = (kind::settle(&said, looks), document::several::shown(&text, &said));
         clock.lap(Stage::Classify);
         let back = Homography::undoing(turn, flat_width, flat_height).then(&map);
-        Ok(Read { turn, page, lifted, lines, seen, back })
+        Ok(Read { turn, page, lifted, lines, seen, several, back })
     }
 
     fn models(&self, session: &Session<'_>) -> Vec<ModelVersion> {

@@ -32,6 +32,8 @@ pub struct Evidence {
     pub weights: [f32; 13],
     /// Whether a title, or a code that proves itself, was found for the kind: then the text needs no other witness.
     pub proven: bool,
+    /// The weights of an ID card's front and back before one of them was taken to name the page.
+    pub sides_shown: [f32; 2],
 }
 
 impl Evidence {
@@ -80,6 +82,7 @@ pub fn classify(page: &Page) -> Evidence {
     weights[at(Other)] = PRIOR_OTHER
         + if OTHER_TITLES.iter().any(|title| rows.iter().any(|row| row.ends_as(title))) { 6.0 } else { 0.0 }
         + OTHER_LABELS.iter().map(|(word, weight)| weight * found(&rows, word)).sum::<f32>();
+    let sides_shown = [weights[at(IdFront)], weights[at(IdBack)]];
     settle_siblings(&mut weights, &at);
     let best = (0..13).max_by(|&a, &b| weights[a].total_cmp(&weights[b])).unwrap_or(12);
     let total: f32 = weights.iter().map(|weight| ((weight - weights[best]) * SHARPNESS).exp()).sum();
@@ -89,7 +92,7 @@ pub fn classify(page: &Page) -> Evidence {
         TempId => Side::Back,
         kind => kind.side(),
     };
-    Evidence { kind, side, confidence: 1.0 / total, weights, proven: proven[best] }
+    Evidence { kind, side, confidence: 1.0 / total, weights, proven: proven[best], sides_shown }
 }
 
 /// Kinds that share their words: the one with a word of its own takes what both have.

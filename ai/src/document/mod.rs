@@ -20,6 +20,7 @@ pub mod passport;
 pub mod permit;
 pub mod property_deed;
 mod reader;
+pub mod several;
 pub mod text;
 pub mod validity;
 pub mod vocabulary;

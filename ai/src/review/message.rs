@@ -26,6 +26,9 @@ pub(super) fn of(code: &str, kind: DocumentKind, field: Option<&str>) -> String 
         "HAS_WATERMARK" => "图片带有水印文字，正在人工审核；如需加快，请上传未加水印的原图".to_owned(),
         "SEAL_OVER_TEXT" => "印章压住了文字，正在人工审核，请耐心等待".to_owned(),
         "OUT_OF_FRAME" => "证件没有完整入镜，正在人工审核；如需加快，请让证件四边完整入镜后重新拍摄上传".to_owned(),
+        "SEVERAL_DOCUMENTS" => "图片中有多个证件，正在人工审核；如需加快，请每张图片只拍一个证件后重新上传".to_owned(),
+        "PARTLY_OCCLUDED" => "证件被手指遮挡，正在人工审核；如需加快，请移开遮挡后重新拍摄上传".to_owned(),
+        "EDITED" => "图片疑似经过编辑，正在人工审核；如需加快，请直接拍摄证件原件上传".to_owned(),
         "STAGE_FAILED" => "系统未能完成自动识别，已转人工审核，请耐心等待".to_owned(),
         "IMAGE_UNREADABLE" => "图片无法打开或已损坏，请重新上传 JPEG 或 PNG 格式的完整图片".to_owned(),
         // Every code that ends in _DIFFERS.

@@ -125,8 +125,15 @@ struct PolicyFile {
 
 impl Default for Policy {
     fn default() -> Self {
-        let file: PolicyFile = toml::from_str(POLICY).expect("a test reads the file that is compiled in");
-        Self {
+        Self::of_toml(POLICY).expect("a test reads the file that is compiled in")
+    }
+}
+
+impl Policy {
+    /// A policy in the form of `ai/data/policy.toml`, with every key.
+    pub fn of_toml(text: &str) -> Result<Self, toml::de::Error> {
+        let file: PolicyFile = toml::from_str(text)?;
+        Ok(Self {
             required: file.required,
             calibrated: file.calibrated,
             confidence_min: file.confidence_min,
@@ -134,11 +141,9 @@ impl Default for Policy {
             kind_confidence_min: file.kind_confidence_min,
             allow_specimen: file.allow_specimen,
             review_signs: file.review_signs,
-        }
+        })
     }
-}
 
-impl Policy {
     /// From which confidence on a required field of this kind counts as read.
     pub fn confidence_min(&self, kind: DocumentKind) -> f32 {
         self.calibrated.get(&kind).map_or(self.confidence_min, |threshold| threshold.confidence_min)
@@ -294,6 +299,8 @@ fn sign_code(sign: AuthenticityFlag) -> &'static str {
         AuthenticityFlag::HasWatermark => "HAS_WATERMARK",
         AuthenticityFlag::SealOverText => "SEAL_OVER_TEXT",
         AuthenticityFlag::OutOfFrame => "OUT_OF_FRAME",
+        AuthenticityFlag::PartlyOccluded => "PARTLY_OCCLUDED",
+        AuthenticityFlag::Edited => "EDITED",
     }
 }
 
@@ -304,6 +311,7 @@ fn quality_code(flag: QualityFlag) -> &'static str {
         QualityFlag::Glare => "GLARE",
         QualityFlag::Small => "TOO_SMALL",
         QualityFlag::Cut => "CUT_OFF",
+        QualityFlag::Several => "SEVERAL_DOCUMENTS",
     }
 }
 

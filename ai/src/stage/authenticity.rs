@@ -5,7 +5,7 @@
 use ::image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{copy, geometry::quad_height, moire, seal};
+use super::{copy, finger, geometry::quad_height, moire, patch, seal};
 use crate::document::{Fields, Quad, layout::Line, text};
 
 /// A sign for a person to look at.
@@ -22,6 +22,10 @@ pub enum AuthenticityFlag {
     SealOverText,
     /// The page leaves the picture (超出画面).
     OutOfFrame,
+    /// A finger lies on the page (手指遮挡).
+    PartlyOccluded,
+    /// A value stands on a patch that is not of the page (局部改动).
+    Edited,
 }
 
 /// What was measured and what follows from it.
@@ -56,6 +60,8 @@ pub fn run(page: &RgbImage, lines: &[Line], fields: &Fields, in_a_photograph: bo
         (has_mark_of_use(lines), AuthenticityFlag::HasWatermark),
         (seal.is_some_and(|seal| covers_a_field(&seal, fields)), AuthenticityFlag::SealOverText),
         (out_of_frame, AuthenticityFlag::OutOfFrame),
+        (in_a_photograph && finger::lies_on(page), AuthenticityFlag::PartlyOccluded),
+        (patch::under_a_value(page, fields), AuthenticityFlag::Edited),
     ];
     Signs { flags: raised.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect(), seal }
 }

@@ -56,7 +56,7 @@ mod tests {
     fn said(kind: DocumentKind, confidence: f32, proven: bool) -> Evidence {
         let mut weights = [0.0; 13];
         weights[DocumentKind::EVERY.iter().position(|&k| k == kind).unwrap()] = 9.0;
-        Evidence { kind, side: kind.side(), confidence, weights, proven }
+        Evidence { kind, side: kind.side(), confidence, weights, proven, sides_shown: [0.0; 2] }
     }
 
     fn settled(text: &Evidence, looks: DocumentKind, share: f32) -> (DocumentKind, f32) {

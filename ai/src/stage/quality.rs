@@ -18,6 +18,8 @@ pub enum QualityFlag {
     Small,
     /// Print is cut off at the picture's edge.
     Cut,
+    /// More than one paper in the picture (一图多证).
+    Several,
 }
 
 impl QualityFlag {
@@ -29,6 +31,7 @@ impl QualityFlag {
             Self::Glare => "图片反光遮挡文字，请换个角度、关闭闪光灯后重新拍摄",
             Self::Small => "证件在图片中过小，请靠近拍摄或上传原图",
             Self::Cut => "证件边缘未拍全，请让四边完整入镜后重新拍摄",
+            Self::Several => "图片中有多个证件，请每张图片只拍一个证件",
         }
     }
 }

@@ -134,3 +134,54 @@ fn the_stored_copy_is_turned_upright_and_carries_no_metadata() {
         assert!(!stored.windows(gone.len()).any(|window| window == gone));
     }
 }
+
+/// Runs one file through the whole pipeline beside nothing else; a limit that only tells what hangs.
+fn read_in_time(bytes: Vec<u8>) -> ai::pipeline::Findings {
+    let (send, receive) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || send.send(pipeline().run(&bytes, &Options::default()).unwrap()));
+    let findings = receive.recv_timeout(std::time::Duration::from_secs(120)).expect("the page is read within two minutes");
+    reader.join().unwrap().unwrap();
+    findings
+}
+
+#[test]
+fn the_largest_picture_that_is_taken_is_read_small_and_its_places_are_the_files() {
+    // 8,192 by 6,100 pixels are just under 50 million; worked on at 2,400.
+    let large = encoded(&RgbImage::from_pixel(8192, 6100, Rgb([200; 3])).into(), Format::Jpeg);
+    assert!(inspect(&large).is_ok());
+    let findings = read_in_time(large);
+    assert_eq!((findings.width, findings.height), (8192, 6100));
+    assert!(findings.lines.is_empty() && findings.fields.is_empty());
+    assert_eq!(findings.kind, ai::document::DocumentKind::Other);
+    let one_more = png_header(8192, 6104);
+    assert!(matches!(refused(&one_more), ImageError::TooLarge { .. }));
+}
+
+#[test]
+fn deep_grey_transparent_and_noisy_pictures_go_through_the_whole_pipeline() {
+    let deep = DynamicImage::ImageRgb16(page(400, 300).into_rgb16());
+    let grey = DynamicImage::ImageLuma8(page(400, 300).into_luma8());
+    let clear: DynamicImage = RgbaImage::new(400, 300).into();
+    for (name, picture) in [("deep", deep), ("grey", grey), ("clear", clear), ("stripes", page(1200, 900))] {
+        let findings = read_in_time(encoded(&picture, Format::Png));
+        assert!(findings.fields.is_empty(), "{name} {:?}", findings.fields);
+    }
+    // As long as may be and as narrow: a strip is no page, and costs no more than one.
+    let findings = read_in_time(encoded(&page(12_000, SIDE_MIN), Format::Png));
+    assert_eq!((findings.width.max(findings.height), findings.fields.len()), (12_000, 0));
+}
+
+#[test]
+fn an_animated_picture_is_its_first_frame_or_refused() {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let script = "import sys; from PIL import Image; f = [Image.new('RGB', (400, 300), c) for c in ((250, 250, 250), (9, 9, 9))] * 50; \
+                  f[0].save(sys.argv[1], save_all=True, append_images=f[1:], duration=10); \
+                  f[0].save(sys.argv[2], save_all=True, append_images=f[1:], duration=10)";
+    let (png, gif) = (path.join("animated.png"), path.join("animated.gif"));
+    let done = std::process::Command::new("/usr/bin/python3").args(["-c", script]).arg(&png).arg(&gif).status().unwrap();
+    assert!(done.success());
+    let first = decode(&std::fs::read(&png).unwrap()).unwrap();
+    assert_eq!((first.dimensions(), first.get_pixel(200, 150).0), ((400, 300), [250; 3]));
+    assert!(read_in_time(std::fs::read(&png).unwrap()).lines.is_empty());
+    assert!(matches!(refused(&std::fs::read(&gif).unwrap()), ImageError::UnsupportedType { found: "GIF" }));
+}

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ai::document::DocumentKind;
 use ai::engine::{RuntimeKind, Setup};
-use ai::pipeline::{Findings, Options as Reading, Pipeline};
+use ai::pipeline::{Findings, Options as Reading, Pipeline, StageTime};
 use ai::review::Policy;
 use anyhow::{Context as _, Result, ensure};
 use chrono::NaiveDate;
@@ -56,6 +57,9 @@ pub struct Options {
     /// Hang the first engine under load, and say how soon the second answers and whether it reads the same
     #[arg(long)]
     takeover: bool,
+    /// A policy in the form of ai/data/policy.toml instead of the one compiled in
+    #[arg(long)]
+    policy: Option<PathBuf>,
     /// The day on which papers are judged
     #[arg(long, default_value = "2025-01-01")]
     as_of: NaiveDate,
@@ -70,128 +74,177 @@ pub struct Options {
 /// Reads the specimens and prints the figures.
 pub fn run(config: &Config, options: &Options) -> Result<()> {
     let callers = usize::from(options.callers);
+    let drawn = config.data_dir.join(format!("bench-documents-{}", std::process::id()));
     let specimens = match &options.folder {
-        Some(folder) => specimen::from_folder(folder, options.count.map_or(usize::MAX, usize::from))?,
-        None => {
-            let folder = config.data_dir.join(format!("bench-documents-{}", std::process::id()));
-            let drawn = specimen::draw(&folder, options.count.map_or(DRAWN, usize::from));
-            let _ = std::fs::remove_dir_all(&folder);
-            drawn?
+        Some(folder) => specimen::from_folder(folder, options.count.map_or(usize::MAX, usize::from)),
+        None => specimen::draw(&drawn, options.count.map_or(DRAWN, usize::from)),
+    };
+    let measured = specimens.and_then(|specimens| measure(config, options, callers, &specimens));
+    if options.folder.is_none() {
+        let _ = std::fs::remove_dir_all(&drawn);
+    }
+    measured
+}
+
+fn measure(config: &Config, options: &Options, callers: usize, specimens: &[Specimen]) -> Result<()> {
+    let mut policy = match &options.policy {
+        None => Policy::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+            Policy::of_toml(&text).with_context(|| format!("{} is no policy", path.display()))?
         }
     };
+    policy.allow_specimen = true;
+    let judge = Judge { policy, as_of: options.as_of };
     let runtimes = if options.standby { vec![RuntimeKind::Rten] } else { RuntimeKind::ALL.to_vec() };
     let setup = Setup { threads: callers, runtimes, ..Setup::default() };
     let pipeline = Pipeline::load_with(&config.documents.models_dir, &setup).context("the document pipeline could not be loaded")?;
     // the first pages pay for memory the others use again
     for specimen in specimens.iter().take(3) {
-        pipeline.run(&specimen.image, &Reading::default()).context("a specimen could not be read")?;
+        pipeline.run(&specimen.bytes()?, &Reading::default()).context("a specimen could not be read")?;
     }
     if options.takeover {
-        let drill = takeover::drill(&pipeline, &specimens, callers)?;
-        println!("{drill}");
+        println!("{}", takeover::drill(&pipeline, specimens, callers)?);
         return Ok(());
     }
-
     let pages = options.repeat.map_or(specimens.len(), |pages| pages as usize);
-    let (held, done, elapsed) = read(&pipeline, &specimens, pages, callers);
-    let (mut took, mut stages, mut errors): (Vec<Duration>, BTreeMap<&str, f64>, usize) = (Vec::new(), BTreeMap::new(), 0);
-    let policy = Policy { allow_specimen: true, ..Policy::default() };
-    let judge = Judge { policy, as_of: options.as_of };
-    let mut judged: Vec<(DocumentKind, Judged)> = Vec::new();
-    let (mut conditions, mut kinds, mut all): (BTreeMap<String, Score>, BTreeMap<String, Score>, Score) = Default::default();
-    for (specimen, findings, ms) in &done {
-        let Ok(findings) = findings else {
-            errors += 1;
-            continue;
-        };
-        took.push(*ms);
-        for stage in &findings.stages {
-            *stages.entry(stage.stage.as_str()).or_default() += f64::from(stage.ms);
-        }
-        if let Some(truth) = &specimen.truth {
-            let page = judge.judge(truth, findings, *ms);
-            conditions.entry(truth.condition.clone()).or_default().add(&page);
-            kinds.entry(truth.doc_type.to_string()).or_default().add(&page);
-            all.add(&page);
-            judged.push((truth.doc_type, page));
-            if options.misread {
-                misread(specimen, findings);
-            }
-        }
-    }
+    let run = Run { pipeline: &pipeline, judge: &judge, misread: options.misread, specimens, pages };
+    let done = run.pages(callers);
     if let Some(risk) = options.calibrate {
+        let judged: Vec<_> = done.pages.iter().filter_map(|page| page.judged.as_ref()).collect();
         ensure!(!judged.is_empty(), "no picture has its truth beside it");
         calibration::lines(&judged, risk).iter().for_each(|line| println!("{line}"));
         return Ok(());
     }
-    let read = took.len().max(1) as f64;
-    let mut record = Record::new("documents", callers, took, elapsed, errors);
-    let means: BTreeMap<_, _> = stages.into_iter().map(|(stage, ms)| (stage, tenths(ms / read))).collect();
-    let more = &mut record.more;
-    more.insert("stage_ms_mean".to_owned(), json!(means));
-    more.insert("peak_rss_mb".to_owned(), json!(memory::peak_mb()));
-    more.insert("synthetic".to_owned(), json!(true));
-    if options.repeat.is_some() {
-        more.insert("rss_mb_by_pages".to_owned(), json!(held));
-    } else if !judged.is_empty() {
-        let readable: Vec<(f32, bool)> = judged.iter().filter_map(|(_, page)| page.automatic).collect();
-        let papers = judged.iter().filter(|(kind, _)| *kind != DocumentKind::Other).count();
-        more.insert("as_of".to_owned(), json!(options.as_of));
-        more.insert("risk_coverage".to_owned(), json!(score::risk_coverage(readable, papers)));
-        more.insert("all".to_owned(), json!(all.meant()));
-        for (name, scores) in [("conditions", conditions), ("kinds", kinds)] {
-            let means: BTreeMap<_, _> = scores.into_iter().map(|(name, score)| (name, score.meant())).collect();
-            more.insert(name.to_owned(), json!(means));
-        }
-    }
+    let record = done.record(callers, specimens.len(), options);
     record.print(options.json);
-    ensure!(errors == 0, "{errors} specimens could not be read");
+    ensure!(record.errors == 0, "{} specimens could not be read", record.errors);
     Ok(())
 }
 
-type Read<'a> = (&'a Specimen, Result<Findings, ai::error::StageError>, Duration);
+/// What is read, and how often.
+struct Run<'a> {
+    pipeline: &'a Pipeline,
+    judge: &'a Judge,
+    misread: bool,
+    specimens: &'a [Specimen],
+    pages: usize,
+}
 
-/// Reads so many pages, from the first specimen again when all are read; findings are kept of the first round only. Also the memory held,
-/// by the number of pages read.
-fn read<'a>(pipeline: &Pipeline, specimens: &'a [Specimen], pages: usize, callers: usize) -> (Vec<(usize, u64)>, Vec<Read<'a>>, Duration) {
-    let next = AtomicUsize::new(0);
-    let held = std::sync::Mutex::new(vec![(0, memory::resident_mb())]);
-    let started = Instant::now();
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            if at >= pages {
-                return done;
+/// One page of the first round.
+struct Page {
+    took: Duration,
+    stages: Vec<StageTime>,
+    judged: Option<Judged>,
+}
+
+#[derive(Default)]
+struct Done {
+    pages: Vec<Page>,
+    errors: usize,
+    elapsed: Duration,
+    /// The memory held, by the number of pages read.
+    held: Vec<(usize, u64)>,
+}
+
+impl Run<'_> {
+    /// Reads the pages, from the first specimen again when all are read; only the first round is judged.
+    fn pages(&self, callers: usize) -> Done {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(Done { held: vec![(0, memory::resident_mb())], ..Done::default() });
+        let started = Instant::now();
+        let work = || {
+            loop {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= self.pages {
+                    return;
+                }
+                let page = self.page(&self.specimens[at % self.specimens.len()]);
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                match page {
+                    Ok(page) if at < self.specimens.len() => done.pages.push(page),
+                    Ok(_) => {}
+                    Err(_) => done.errors += 1,
+                }
+                if (at + 1) % (self.pages / SAMPLES).max(1) == 0 {
+                    done.held.push((at + 1, memory::resident_mb()));
+                }
             }
-            let specimen = &specimens[at % specimens.len()];
-            let begun = Instant::now();
-            let findings = pipeline.run(&specimen.image, &Reading::default());
-            if at < specimens.len() {
-                done.push((specimen, findings, begun.elapsed()));
+        };
+        std::thread::scope(|scope| (0..callers).for_each(|_| drop(scope.spawn(work))));
+        Done { elapsed: started.elapsed(), ..done.into_inner().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    fn page(&self, specimen: &Specimen) -> Result<Page> {
+        let bytes = specimen.bytes()?;
+        let begun = Instant::now();
+        let findings = self.pipeline.run(&bytes, &Reading::default())?;
+        let took = begun.elapsed();
+        if self.misread {
+            misread(specimen, &findings);
+        }
+        let judged = specimen.truth.as_ref().map(|truth| self.judge.judge(truth, &findings, took));
+        Ok(Page { took, stages: findings.stages, judged })
+    }
+}
+
+impl Done {
+    fn record(self, callers: usize, specimens: usize, options: &Options) -> Record {
+        let (mut stages, mut conditions, mut kinds, mut all): (BTreeMap<&str, f64>, BTreeMap<&str, Score>, BTreeMap<&str, Score>, Score) =
+            Default::default();
+        let read = self.pages.len().max(1) as f64;
+        for page in &self.pages {
+            for stage in &page.stages {
+                *stages.entry(stage.stage.as_str()).or_default() += f64::from(stage.ms);
             }
-            if (at + 1) % (pages / SAMPLES).max(1) == 0 {
-                held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((at + 1, memory::resident_mb()));
+            if let Some(judged) = &page.judged {
+                conditions.entry(&judged.condition).or_default().add(judged);
+                kinds.entry(judged.kind.as_str()).or_default().add(judged);
+                all.add(judged);
             }
         }
-    };
-    let done = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..callers).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("a reading thread does not panic")).collect()
-    });
-    (held.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner), done, started.elapsed())
+        // Only the first round is timed page by page; the rate is of all.
+        let took = self.pages.iter().map(|page| page.took).collect();
+        let mut record = Record::new("documents", callers, took, self.elapsed, self.errors);
+        let means: BTreeMap<_, _> = stages.into_iter().map(|(stage, ms)| (stage, tenths(ms / read))).collect();
+        let more = &mut record.more;
+        more.insert("stage_ms_mean".to_owned(), json!(means));
+        more.insert("peak_rss_mb".to_owned(), json!(memory::peak_mb()));
+        more.insert("synthetic".to_owned(), json!(true));
+        if let Some(pages) = options.repeat {
+            record.rate_per_s = f64::from(pages) / self.elapsed.as_secs_f64();
+            more.insert("pages_read".to_owned(), json!(pages));
+            more.insert("specimens".to_owned(), json!(specimens));
+            more.insert("rss_mb_by_pages".to_owned(), json!(self.held));
+        } else if !kinds.is_empty() {
+            let judged = || self.pages.iter().filter_map(|page| page.judged.as_ref());
+            let papers = judged().filter(|page| page.kind != DocumentKind::Other).count();
+            more.insert("as_of".to_owned(), json!(options.as_of));
+            more.insert(
+                "risk_coverage".to_owned(),
+                json!(score::risk_coverage(judged().filter_map(|page| page.automatic).collect(), papers)),
+            );
+            more.insert("all".to_owned(), json!(all.meant()));
+            for (name, scores) in [("conditions", conditions), ("kinds", kinds)] {
+                let means: BTreeMap<_, _> = scores.into_iter().map(|(name, score)| (name, score.meant())).collect();
+                more.insert(name.to_owned(), json!(means));
+            }
+        }
+        record
+    }
 }
 
 /// Names what was not read as printed.
 fn misread(specimen: &Specimen, findings: &Findings) {
     let Some(truth) = &specimen.truth else { return };
+    let name = specimen.name();
     if findings.kind != truth.doc_type || findings.page_turned_degrees() != truth.rotation {
-        eprintln!("{}: {} turned {} at {:.2}", specimen.name, findings.kind, findings.page_turned_degrees(), findings.kind_confidence);
+        eprintln!("{name}: {} turned {} at {:.2}", findings.kind, findings.page_turned_degrees(), findings.kind_confidence);
     }
-    for (name, printed) in &truth.fields {
-        let read = findings.fields.get(name);
+    for (field, printed) in &truth.fields {
+        let read = findings.fields.get(field);
         if !read.is_some_and(|field| [&field.value, &field.raw].into_iter().any(|value| score::folded(value) == score::folded(printed))) {
-            eprintln!("{}: {name}: printed {printed} read {:?}", specimen.name, read.map(|field| &field.value));
+            eprintln!("{name}: {field}: printed {printed} read {:?}", read.map(|field| &field.value));
         }
     }
 }

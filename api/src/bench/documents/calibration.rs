@@ -9,10 +9,10 @@ use super::score::Judged;
 
 /// Per kind the confidence from which on the required fields are read rightly for this risk, as lines of TOML; a kind that cannot prove it
 /// is named in a comment.
-pub fn lines(pages: &[(DocumentKind, Judged)], risk: f64) -> Vec<String> {
+pub fn lines(pages: &[&Judged], risk: f64) -> Vec<String> {
     let mut kinds: BTreeMap<DocumentKind, Vec<(f32, bool)>> = BTreeMap::new();
-    for (kind, page) in pages {
-        kinds.entry(*kind).or_default().extend(page.automatic);
+    for page in pages {
+        kinds.entry(page.kind).or_default().extend(page.automatic);
     }
     kinds.into_iter().map(|(kind, pages)| line(kind, &pages, calibrate::threshold(&pages, risk))).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ai::document::{Fields, date, id_card, text};
+use ai::document::{DocumentKind, Fields, date, id_card, text};
 use ai::pipeline::Findings;
 use ai::review::{self, Claims, Decision, Outcome, Policy, Verdict, calibrate};
 use chrono::NaiveDate;
@@ -20,6 +20,8 @@ pub struct Judge {
 
 /// One page: what was read right and how it would have been decided.
 pub struct Judged {
+    pub kind: DocumentKind,
+    pub condition: String,
     kind_right: bool,
     rotation_right: bool,
     /// Field by field, whether it was read exactly.
@@ -48,7 +50,7 @@ impl Judge {
             Some(decide(truth.doc_type, &claims).verdict)
         });
         // The paper that follows in the list stands for any other.
-        let every = ai::document::DocumentKind::EVERY;
+        let every = DocumentKind::EVERY;
         let other = every[(every.iter().position(|kind| *kind == truth.doc_type).unwrap_or(0) + 1) % (every.len() - 1)];
         let false_claims = altered.chain([decide(other, &claims).verdict]).collect();
         let exact = |name: &str, printed: &str| {
@@ -58,6 +60,8 @@ impl Judge {
         let flags = json!([findings.quality, findings.authenticity]);
         let flags = flags.as_array().into_iter().flatten().filter_map(Value::as_array).flatten().filter_map(Value::as_str);
         Judged {
+            kind: truth.doc_type,
+            condition: truth.condition.clone(),
             kind_right: findings.kind == truth.doc_type,
             rotation_right: findings.page_turned_degrees() == truth.rotation,
             fields: truth.fields.iter().map(|(name, printed)| (name.clone(), exact(name, printed))).collect(),
@@ -102,8 +106,8 @@ fn altered(value: &str) -> Option<String> {
 fn ended(truth: &Truth, as_of: NaiveDate) -> bool {
     let field = |name: &str| truth.fields.get(name).map(String::as_str).unwrap_or_default();
     let end = match truth.doc_type {
-        ai::document::DocumentKind::BusinessLicence => date::period_end(field("term")),
-        ai::document::DocumentKind::Passport => date::parse(field("expiry_date")),
+        DocumentKind::BusinessLicence => date::period_end(field("term")),
+        DocumentKind::Passport => date::parse(field("expiry_date")),
         _ => id_card::period(field("valid_period")).and_then(|(_, end)| end),
     };
     end.is_some_and(|end| end < as_of)

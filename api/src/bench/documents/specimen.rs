@@ -9,9 +9,19 @@ use serde::Deserialize;
 
 /// One picture and, when it is known, what it shows.
 pub struct Specimen {
-    pub name: String,
-    pub image: Vec<u8>,
+    pub path: PathBuf,
     pub truth: Option<Truth>,
+}
+
+impl Specimen {
+    /// The picture's bytes, read anew each time so that only the pages under way are held.
+    pub fn bytes(&self) -> Result<Vec<u8>> {
+        std::fs::read(&self.path).with_context(|| format!("could not read {}", self.path.display()))
+    }
+
+    pub fn name(&self) -> std::borrow::Cow<'_, str> {
+        self.path.file_name().unwrap_or_default().to_string_lossy()
+    }
 }
 
 /// What a specimen shows, as its maker wrote it down.
@@ -36,14 +46,12 @@ pub fn from_folder(folder: &Path, count: usize) -> Result<Vec<Specimen>> {
 }
 
 fn specimen(path: &Path) -> Result<Specimen> {
-    let image = std::fs::read(path).with_context(|| format!("could not read {}", path.display()))?;
     let beside = path.with_extension("json");
     let truth = match std::fs::read(&beside) {
         Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| format!("{} is not the truth of a specimen", beside.display()))?),
         Err(_) => None,
     };
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Specimen { name, image, truth })
+    Ok(Specimen { path: path.to_owned(), truth })
 }
 
 /// Renders specimens with `models/specimens.py`: so many of each kind and condition.

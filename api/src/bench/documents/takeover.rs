@@ -13,7 +13,7 @@ use super::specimen::Specimen;
 /// Reads every specimen on the first engine, then hangs it while callers read them again. Times are in milliseconds.
 pub fn drill(pipeline: &Pipeline, specimens: &[Specimen], callers: usize) -> Result<Value> {
     let text = |specimen: &Specimen| -> Result<Vec<String>> {
-        let findings = pipeline.run(&specimen.image, &Reading::default()).context("a specimen could not be read")?;
+        let findings = pipeline.run(&specimen.bytes()?, &Reading::default()).context("a specimen could not be read")?;
         Ok(findings.lines.into_iter().map(|line| line.text).collect())
     };
     let before: Vec<Vec<String>> = specimens.iter().map(&text).collect::<Result<_>>()?;
