@@ -39,6 +39,10 @@ use lane::{Lanes, Stop};
 /// A run takes 0.02 to 1 s on two cores that have nothing else to do; one that takes this long hangs, on a busy machine too.
 const RUN_BUDGET: Duration = Duration::from_secs(15);
 
+/// Behind the last runtime stands nobody, so it is given this many times as long: a machine that was stopped for a while, or is far behind
+/// with its work, loses no page.
+const LAST_BUDGETS: u32 = 10;
+
 /// A runtime with the models loaded.
 trait Runtime: Send + Sync + std::fmt::Debug {
     /// Runs one batch; waits while every session is busy. A runtime that can be stopped tells `stop` how.
@@ -177,12 +181,13 @@ impl Engine {
     /// Runs one input on the first runtime that is in service, and on the next when that fails.
     fn run(&self, role: Role, input: Array4<f32>) -> Result<(Vec<Output>, RuntimeKind), Cause> {
         let (input, mut last) = (Arc::new(input), None);
-        for member in &self.members {
+        for (at, member) in self.members.iter().enumerate() {
+            let budget = if at + 1 == self.members.len() { self.run_budget * LAST_BUDGETS } else { self.run_budget };
             if !member.breaker().permits(Instant::now()) {
                 continue;
             }
             let Ok(lanes) = self.loaded(member) else { continue };
-            match member.attempt(lanes, role, &input, self.run_budget) {
+            match member.attempt(lanes, role, &input, budget) {
                 Ok(outputs) => return Ok((outputs, member.kind)),
                 Err(cause) => last = Some(cause),
             }

@@ -16,7 +16,8 @@ use ai::{
 use super::{models_dir, pipeline, render};
 
 fn with(runtimes: &[RuntimeKind]) -> Pipeline {
-    Pipeline::load_with(&models_dir(), &Setup { runtimes: runtimes.to_vec(), ..Setup::default() }).unwrap()
+    Pipeline::load_with(&models_dir(), &Setup { runtimes: runtimes.to_vec(), run_budget: Duration::from_secs(180), ..Setup::default() })
+        .unwrap()
 }
 
 fn runtimes(findings: &Findings) -> Vec<RuntimeKind> {
@@ -128,9 +129,8 @@ fn an_engine_that_hangs_or_fails_costs_no_page_and_the_next_reads_the_same() {
     let pages = render("engines-hang", &["--seed", "25", "--count", "1", "--conditions", "clean"]);
     let expected: Vec<Findings> = pages.iter().map(|page| page.read()).collect();
     for broken in [Broken::Hangs, Broken::Fails] {
-        let pipeline = with(&RuntimeKind::ALL);
-        let before = pipeline.run(&pages[0].bytes(), &Options::default()).unwrap();
-        assert_eq!(runtimes(&before), [RuntimeKind::OnnxRuntime]);
+        let pipeline = Pipeline::load(&models_dir()).unwrap();
+        pipeline.run(&pages[0].bytes(), &Options::default()).unwrap();
         pipeline.drill(RuntimeKind::OnnxRuntime, broken);
         let (mut lines, mut equal) = (0, 0);
         for (page, expected) in pages.iter().zip(&expected) {
