@@ -10,3 +10,4 @@ pub mod manifest;
 pub mod pipeline;
 pub mod review;
 pub mod stage;
+pub mod version;

@@ -149,7 +149,11 @@ impl Pipeline {
 
     /// The same with other runtimes or another number of threads.
     pub fn load_with(models_dir: &Path, setup: &Setup) -> Result<Self, EngineError> {
-        let engine = Engine::load(models_dir, setup)?;
+        Self::of_engine(Engine::load(models_dir, setup)?)
+    }
+
+    /// Around an engine that is loaded.
+    pub fn of_engine(engine: Engine) -> Result<Self, EngineError> {
         let thresholds = detect::Thresholds::of(engine.manifest.get(Role::Detect)?);
         Ok(Self { engine, thresholds })
     }

@@ -150,7 +150,11 @@ impl Engine {
     /// Compares every file with the manifest and loads the first runtime that can be loaded. A model that is missing is an error; a
     /// missing or broken runtime library is not, as long as another runtime serves.
     pub fn load(models_dir: &Path, setup: &Setup) -> Result<Self, EngineError> {
-        let manifest = Manifest::built_in()?;
+        Self::load_manifest(models_dir, setup, Manifest::built_in()?)
+    }
+
+    /// The same with another manifest than the one built in.
+    pub fn load_manifest(models_dir: &Path, setup: &Setup, manifest: Manifest) -> Result<Self, EngineError> {
         let mut models: HashMap<Role, Weights> = manifest
             .files
             .iter()

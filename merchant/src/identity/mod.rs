@@ -122,6 +122,12 @@ impl Identity {
         Err(IdentityError::NoSession)
     }
 
+    /// The person of a handle, for commands that are run beside the keys of the system. They own nothing here: no command needs it.
+    pub async fn person(&self, handle: &str) -> Result<Option<Actor>, IdentityError> {
+        let found = repo::by_handle(&self.db, handle).await?;
+        Ok(found.map(|(id, role)| Actor::Person { id, role, merchants: Vec::new() }))
+    }
+
     /// The caller's own account; none for a customer and the platform itself.
     pub async fn viewer(&self, actor: &Actor) -> Result<Option<User>, IdentityError> {
         match actor.user() {

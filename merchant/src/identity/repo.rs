@@ -36,6 +36,13 @@ pub(super) async fn ensure_user_in_tx(
         .await
 }
 
+pub(super) async fn by_handle(db: &PgPool, handle: &str) -> sqlx::Result<Option<(UserId, Role)>> {
+    let row = sqlx::query!(r#"SELECT user_id AS "user_id: UserId", role AS "role: Role" FROM users WHERE handle = $1"#, handle)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.map(|row| (row.user_id, row.role)))
+}
+
 pub(super) async fn insert_session_in_tx(
     tx: &mut PgConnection,
     token_hash: &[u8],

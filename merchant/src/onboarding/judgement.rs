@@ -7,18 +7,21 @@ use ai::document::DocumentKind;
 use ai::pipeline::Findings;
 use ai::review::{Claims, Decision, Verdict};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use serde_json::json;
+use sqlx::PgConnection;
 use wallet::base::actor::Actor;
 use wallet::base::audit;
-use wallet::base::id::DocumentId;
+use wallet::base::id::{DocumentId, TaskId};
 use wallet::base::outbox::{self, Event};
 
 use super::repo::NewFindings;
 use super::{
-    ApplicationStatus, Applications, DocumentStatus, OnboardingError, VersionRow, claims_place, comparison_place, findings_place, progress,
-    repo, rules,
+    ApplicationStatus, Applications, Document, DocumentStatus, OnboardingError, VersionRow, claims_place, comparison_place, findings_place,
+    progress, repo, rules,
 };
-use crate::review;
+use crate::review::repo::NewTask;
+use crate::review::{self, Purpose, Risk, risk};
 
 /// A paper to be judged. `Debug` shows no content.
 #[derive(Clone)]
@@ -112,9 +115,7 @@ impl Applications {
         let status = rules::judged_document(decision.verdict);
         let reasons = if decision.verdict == Verdict::Approve { &[][..] } else { &decision.reasons };
         repo::decide_document_in_tx(&mut tx, id, status, reasons, now).await?;
-        if decision.verdict == Verdict::Review {
-            review::repo::open_in_tx(&mut tx, id, version, reasons, now).await?;
-        }
+        self.open_task_in_tx(&mut tx, &document, &decision, now).await?;
         let codes: Vec<_> = reasons.iter().map(|r| r.code.as_str()).collect();
         let payload = json!({
             "document_id": id,
@@ -131,5 +132,24 @@ impl Applications {
         let application = progress::settle_in_tx(&mut tx, &actor, &application, now).await?;
         tx.commit().await?;
         Ok(Applied::Done { document: status, application })
+    }
+
+    /// Opens the task of a page that a person must look at, and that of an approval that falls into the blind sample.
+    async fn open_task_in_tx(
+        &self,
+        tx: &mut PgConnection,
+        document: &Document,
+        decision: &Decision,
+        now: DateTime<Utc>,
+    ) -> sqlx::Result<()> {
+        let drawn = self.sample.draw(document.id, document.version).filter(|_| decision.verdict == Verdict::Approve);
+        let (purpose, reasons) = match (decision.verdict, drawn) {
+            (Verdict::Review, _) => (Purpose::Live, decision.reasons.clone()),
+            (_, Some(draw)) => (Purpose::Audit, vec![risk::stand_in(document.kind, draw)]),
+            _ => return Ok(()),
+        };
+        let risk = Risk::of(&reasons);
+        let new = NewTask { id: TaskId::new(), document: document.id, version: document.version, purpose, risk, reasons: &reasons };
+        review::repo::open_in_tx(tx, &new, now).await
     }
 }

@@ -3,6 +3,7 @@
 use ai::image::ImageError;
 use chrono::{DateTime, Utc};
 use wallet::base::actor::Forbidden;
+use wallet::base::idempotency::IdempotencyError;
 
 use crate::files::FileError;
 use crate::line::BadLine;
@@ -21,6 +22,23 @@ pub enum ReviewError {
     /// The caller does not hold the task.
     #[error("the task must be claimed first")]
     NotClaimed,
+    /// The caller has judged this version before: another person must look at it.
+    #[error("another person must look at this page")]
+    SecondPersonNeeded,
+    /// No field of the paper, none at all, or too many.
+    #[error("there is no such field on this kind of document")]
+    UnknownField,
+    /// Only what is approved and was read can be made a known item.
+    #[error("only an approved page that the pipeline read can be planted")]
+    NotPlantable,
+    /// The pipeline would decide the changed claims alone, so that no reviewer would ever see such a page.
+    #[error("the pipeline would decide this by itself")]
+    DecidedAlone,
+    /// The end does not come after the beginning, or more than a year after it.
+    #[error("the span must be at most a year")]
+    Span,
+    #[error(transparent)]
+    Idempotency(#[from] IdempotencyError),
     /// The caller's claim ran out.
     #[error("the claim has run out")]
     LeaseExpired,

@@ -1,41 +1,54 @@
-//! Human review (人工审核) of what the pipeline would not decide alone: a queue by due time, claims by lease, and decisions with a reason
-//! from a closed list. Reviewers only; personal data is masked until a task is claimed, and each claim and each look is on record.
+//! Human review (人工审核): what the pipeline would not decide alone, a blind sample of what it approved (抽检), and known items (已知答案) among
+//! them. A queue by due time, claims by lease, opinions with a reason from a closed list, two people where the risk is high.
+//!
+//! Reviewers cannot tell the three purposes apart: tasks are shown alike, name no document of the merchant's, and reviewers read none.
+//! Personal values are masked; whoever holds a task may have single ones shown (`reveal`), and each claim, value and picture is on record.
+//!
+//! `opinion.rs` takes decisions, `seed` plants known items, `rate` estimates error rates, `sample.rs` chooses the blind sample.
 
+mod diff;
 mod error;
+mod opinion;
+pub mod rate;
 pub(crate) mod repo;
+pub mod risk;
 pub mod rules;
+pub mod sample;
+pub mod seed;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ai::document::DocumentKind;
-use ai::review::Reason;
+use ai::review::{Policy, Reason};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgPool;
 use wallet::base::actor::{Actor, Forbidden, Role};
 use wallet::base::audit;
 use wallet::base::clock::Clock;
 use wallet::base::id::{DocumentId, TaskId, UserId};
-use wallet::base::outbox::{self, Event};
 use wallet::base::page::{FIRST_MAX, Page};
 
 use crate::files::FileStore;
-use crate::onboarding::{self, DocumentStatus, VersionRow, claims_place, comparison_place, findings_place, progress};
+use crate::onboarding::{VersionRow, claims_place, comparison_place, findings_place};
 use crate::vault::Vault;
+use repo::Hold;
 use view::Opened;
 
+pub use diff::FieldDiff;
 pub use error::ReviewError;
+pub use opinion::Decide;
+pub use risk::{DUE_HOURS, DUE_HOURS_HIGH, Risk};
 pub use rules::{LEASE_MINUTES, NOTE_CHARS_MAX, ReviewDecision, ReviewReason};
-pub use view::{FieldView, TaskView};
-
-/// Hours until a task is due.
-pub const DUE_HOURS: i64 = 24;
+pub use view::{FieldView, TaskView, Uncertain, View};
 
 /// Where a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TaskStatus {
     /// Waits for a reviewer (待领取).
     Open,
@@ -47,20 +60,49 @@ pub enum TaskStatus {
     Superseded,
 }
 
+/// What a task is for. Reviewers are never told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Purpose {
+    /// The pipeline would not decide; the paper waits for the decision.
+    Live,
+    /// The pipeline approved; the decision measures it and changes nothing.
+    Audit,
+    /// The answer is known; the decision measures the reviewer and changes nothing.
+    Seed,
+}
+
+impl Purpose {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "LIVE",
+            Self::Audit => "AUDIT",
+            Self::Seed => "SEED",
+        }
+    }
+}
+
 /// A review task (审核任务): one version of one paper.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
     pub id: TaskId,
     pub document: DocumentId,
     pub version: i32,
     pub kind: DocumentKind,
+    /// Not for reviewers' eyes.
+    pub purpose: Purpose,
+    pub risk: Risk,
+    /// How many people have said what they think.
+    pub opinions: i32,
     pub status: TaskStatus,
-    /// Why the pipeline would not decide.
+    /// Why a person has to look, as reviewers are told.
     pub reasons: Vec<Reason>,
     pub due_at: DateTime<Utc>,
     /// Who holds it, while the lease lasts.
     pub claimed_by: Option<UserId>,
-    /// Real time, not business time.
+    /// Real time, not business time, as the lease.
+    pub claimed_at: Option<DateTime<Utc>>,
     pub lease_until: Option<DateTime<Utc>>,
     pub decision: Option<ReviewDecision>,
     /// A [`ReviewReason`] code.
@@ -82,17 +124,6 @@ impl From<&Task> for QueueCursor {
     }
 }
 
-/// Decides a task.
-#[derive(Clone, Debug)]
-pub struct Decide {
-    pub task: TaskId,
-    pub decision: ReviewDecision,
-    /// A [`ReviewReason`] code; a rejection needs one.
-    pub reason_code: Option<String>,
-    /// For colleagues, at most 500 characters; the merchant does not see it.
-    pub note: Option<String>,
-}
-
 /// The queue of reviewers and what they do with it.
 #[derive(Clone, Debug)]
 pub struct Reviews {
@@ -100,56 +131,84 @@ pub struct Reviews {
     clock: Clock,
     vault: Vault,
     files: FileStore,
+    policy: Policy,
 }
 
 impl Reviews {
     pub fn new(db: PgPool, clock: Clock, vault: Vault, files: FileStore) -> Self {
-        Self { db, clock, vault, files }
+        Self { db, clock, vault, files, policy: Policy::default() }
     }
 
-    /// Undecided tasks, the most urgent first, those that colleagues hold among them. At most 100.
+    /// With the policy that the pipeline decides by here: known items are judged by it before they are planted.
+    #[must_use]
+    pub fn under(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Undecided tasks, the most urgent first, those that colleagues hold among them; not those that the caller has judged. At most 100.
     pub async fn queue(&self, actor: &Actor, after: Option<QueueCursor>, first: i64) -> Result<Page<Task>, ReviewError> {
-        reviewer(actor)?;
+        let reviewer = reviewer(actor)?;
         let first = first.clamp(1, FIRST_MAX);
         let now = Clock::wall();
-        let tasks = repo::queue(&self.db, after, first + 1).await?;
+        let tasks = repo::queue(&self.db, reviewer, after, first + 1).await?;
         Ok(Page::from_rows(tasks.into_iter().map(|t| rules::shown(t, now)).collect(), first))
     }
 
-    /// One task with its evidence; masked unless the caller holds it.
+    /// One task with its evidence, masked but for what the caller, holding it, was shown.
     pub async fn task(&self, actor: &Actor, id: TaskId) -> Result<TaskView, ReviewError> {
         self.tasks_by_ids(actor, &[id]).await?.remove(&id).ok_or(ReviewError::NotFound)
     }
 
-    /// Tasks with their evidence; masked unless the caller holds them. Two queries.
+    /// Tasks with their evidence, masked but for what the caller, holding them, was shown. Three queries.
     pub async fn tasks_by_ids(&self, actor: &Actor, ids: &[TaskId]) -> Result<HashMap<TaskId, TaskView>, ReviewError> {
         let reviewer = reviewer(actor)?;
         let now = Clock::wall();
         let mut tasks: HashMap<_, _> = repo::tasks(&self.db, ids).await?.into_iter().map(|t| (t.id, t)).collect();
+        let mut shown: HashMap<TaskId, BTreeSet<String>> = HashMap::new();
+        for (task, field) in repo::revealed(&self.db, ids, reviewer).await? {
+            shown.entry(task).or_default().insert(field);
+        }
         let mut views = HashMap::new();
         for evidence in repo::evidence(&self.db, ids).await? {
             let Some(task) = tasks.remove(&evidence.task) else { continue };
             let opened = self.open(&task, &evidence)?;
-            let unmasked = rules::holds(&task, reviewer, now);
-            views.insert(task.id, TaskView::new(rules::shown(task, now), &opened, unmasked));
+            let held = rules::holds(&task, reviewer, now);
+            let revealed = if held { shown.remove(&task.id).unwrap_or_default() } else { BTreeSet::new() };
+            views.insert(task.id, TaskView::new(rules::shown(task, now), &opened, held, &revealed));
         }
         Ok(views)
     }
 
-    /// Claims a task for ten minutes, or renews the caller's claim. What is personal in it is open to the caller from here on.
+    /// Claims a task for ten minutes, or renews the caller's claim. Not for whoever has judged this version before.
     pub async fn claim(&self, actor: &Actor, id: TaskId) -> Result<Task, ReviewError> {
         let reviewer = reviewer(actor)?;
         let now = Clock::wall();
         let mut tx = self.db.begin().await?;
         let mut task = repo::lock_in_tx(&mut tx, id).await?.ok_or(ReviewError::NotFound)?;
         rules::may_claim(&task, reviewer, now)?;
-        let until = rules::lease_until(now);
-        repo::set_claim_in_tx(&mut tx, id, Some((reviewer, until))).await?;
+        if repo::has_judged_in_tx(&mut tx, &task, reviewer).await? {
+            return Err(ReviewError::SecondPersonNeeded);
+        }
+        let since = if rules::holds(&task, reviewer, now) { task.claimed_at.unwrap_or(now) } else { now };
+        let hold = Hold { by: reviewer, since, until: rules::lease_until(now) };
+        repo::set_claim_in_tx(&mut tx, id, Some(hold)).await?;
         audit::record_in_tx(&mut tx, actor, "review.claimed", id.0, json!({ "document_id": task.document }), self.clock.now()).await?;
         tx.commit().await?;
-        task.status = TaskStatus::Claimed;
-        task.claimed_by = Some(reviewer);
-        task.lease_until = Some(until);
+        held(&mut task, hold);
+        Ok(task)
+    }
+
+    /// The heartbeat of whoever holds a task: ten minutes more. A claim that ran out is not brought back by it.
+    pub async fn renew(&self, actor: &Actor, id: TaskId) -> Result<Task, ReviewError> {
+        let reviewer = reviewer(actor)?;
+        let now = Clock::wall();
+        let mut tx = self.db.begin().await?;
+        let mut task = repo::lock_in_tx(&mut tx, id).await?.ok_or(ReviewError::NotFound)?;
+        rules::may_decide(&task, reviewer, now)?;
+        let hold = Hold { by: reviewer, since: task.claimed_at.unwrap_or(now), until: rules::lease_until(now) };
+        repo::set_claim_in_tx(&mut tx, id, Some(hold)).await?;
+        tx.commit().await?;
+        held(&mut task, hold);
         Ok(task)
     }
 
@@ -163,60 +222,27 @@ impl Reviews {
         audit::record_in_tx(&mut tx, actor, "review.released", id.0, json!({ "document_id": task.document }), self.clock.now()).await?;
         tx.commit().await?;
         task.status = TaskStatus::Open;
-        task.claimed_by = None;
-        task.lease_until = None;
+        (task.claimed_by, task.claimed_at, task.lease_until) = (None, None, None);
         Ok(task)
     }
 
-    /// Decides a task that the caller holds. The paper is approved or refused and its application moves, in the same transaction.
-    pub async fn decide(&self, actor: &Actor, command: Decide) -> Result<Task, ReviewError> {
+    /// Shows values whole to the holder of a task for as long as they hold it. Each value is on record.
+    pub async fn reveal(&self, actor: &Actor, id: TaskId, fields: &[String]) -> Result<Task, ReviewError> {
         let reviewer = reviewer(actor)?;
-        let reason = rules::reason(command.decision, command.reason_code.as_deref())?;
-        let note = rules::note(command.note.as_deref())?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
-        let document = repo::document_of(&mut tx, command.task).await?.ok_or(ReviewError::NotFound)?;
-        let application = onboarding::repo::lock_application_of_document_in_tx(&mut tx, None, document).await?;
-        let application = application.ok_or(ReviewError::NotFound)?;
-        let mut task = repo::lock_in_tx(&mut tx, command.task).await?.ok_or(ReviewError::NotFound)?;
+        let task = repo::lock_in_tx(&mut tx, id).await?.ok_or(ReviewError::NotFound)?;
         rules::may_decide(&task, reviewer, Clock::wall())?;
-
-        let reason_code = reason.map(ReviewReason::as_str);
-        let decided = repo::Decided { decision: command.decision, reason_code, note: note.as_deref(), by: reviewer, at: now };
-        repo::decide_in_tx(&mut tx, task.id, &decided).await?;
-        let (status, reasons) = match (command.decision, reason) {
-            (ReviewDecision::Reject, Some(reason)) => (DocumentStatus::Rejected, vec![reason.for_merchant()]),
-            _ => (DocumentStatus::Approved, Vec::new()),
-        };
-        onboarding::repo::decide_document_in_tx(&mut tx, document, status, &reasons, now).await?;
-        let payload = json!({
-            "document_id": document,
-            "application_id": application.id,
-            "kind": task.kind.as_str(),
-            "version": task.version,
-            "status": status.as_str(),
-            "by": "reviewer",
-        });
-        let event = Event { book: application.merchant.book(), kind: "document.decided", subject: document.0, payload, at: now };
-        outbox::append_in_tx(&mut tx, &[event]).await?;
-        let detail = json!({
-            "document_id": document,
-            "version": task.version,
-            "decision": command.decision.as_str(),
-            "reason_code": reason_code,
-        });
-        audit::record_in_tx(&mut tx, actor, "review.decided", task.id.0, detail, now).await?;
-        progress::settle_in_tx(&mut tx, actor, &application, now).await?;
+        let fields = rules::fields(task.kind, fields)?;
+        repo::reveal_in_tx(&mut tx, id, reviewer, &fields, now).await?;
+        let detail = json!({ "document_id": task.document, "version": task.version, "fields": fields });
+        audit::record_in_tx(&mut tx, actor, "review.revealed", id.0, detail, now).await?;
         tx.commit().await?;
-        task.status = TaskStatus::Decided;
-        task.decision = Some(command.decision);
-        task.reason_code = reason_code.map(str::to_owned);
-        task.decided_at = Some(now);
         Ok(task)
     }
 
     /// The upright image of a task that the caller holds, as JPEG. Each look is on record.
-    pub async fn image(&self, actor: &Actor, id: TaskId) -> Result<Bytes, ReviewError> {
+    pub async fn image(&self, actor: &Actor, id: TaskId, view: View) -> Result<Bytes, ReviewError> {
         let reviewer = reviewer(actor)?;
         let task = repo::tasks(&self.db, &[id]).await?.pop().ok_or(ReviewError::NotFound)?;
         rules::may_decide(&task, reviewer, Clock::wall())?;
@@ -224,29 +250,50 @@ impl Reviews {
         let opened = self.open(&task, &evidence)?;
         let degrees = opened.findings.map_or(0, |f| f.rotation_degrees);
         let jpeg = self.files.get(&evidence.object_key).await?;
-        let upright = tokio::task::spawn_blocking(move || view::upright(jpeg, degrees)).await??;
+        let upright = tokio::task::spawn_blocking(move || view::upright(jpeg, degrees, view)).await??;
         let mut connection = self.db.acquire().await?;
-        let detail = json!({ "document_id": task.document, "version": task.version });
+        let detail = json!({ "document_id": task.document, "version": task.version, "view": view.as_str() });
         audit::record_in_tx(&mut connection, actor, "review.image_viewed", id.0, detail, self.clock.now()).await?;
         Ok(upright)
     }
 
     fn open(&self, task: &Task, evidence: &repo::Evidence) -> Result<Opened, ReviewError> {
         let row = VersionRow(task.document, task.version);
+        let claims = match &evidence.seed_claims_sealed {
+            Some(sealed) => self.vault.open_json(&seed::claims_place(task.id), sealed)?,
+            None => self.vault.open_json(&claims_place(row), &evidence.claims_sealed)?,
+        };
+        let comparisons = match &evidence.seed_comparison_sealed {
+            Some(sealed) => self.vault.open_json(&seed::comparison_place(task.id), sealed)?,
+            None => self.vault.open_json(&comparison_place(row), &evidence.comparison_sealed)?,
+        };
         Ok(Opened {
-            claims: self.vault.open_json(&claims_place(row), &evidence.claims_sealed)?,
+            claims,
             findings: evidence.findings_sealed.as_deref().map(|f| self.vault.open_json(&findings_place(row), f)).transpose()?,
-            comparisons: self.vault.open_json(&comparison_place(row), &evidence.comparison_sealed)?,
+            comparisons,
             width: evidence.width,
             height: evidence.height,
         })
     }
 }
 
+fn held(task: &mut Task, hold: Hold) {
+    task.status = TaskStatus::Claimed;
+    (task.claimed_by, task.claimed_at, task.lease_until) = (Some(hold.by), Some(hold.since), Some(hold.until));
+}
+
 /// The person, if a reviewer: a claim needs somebody to hold it, so the platform itself is not let in.
 fn reviewer(actor: &Actor) -> Result<UserId, Forbidden> {
     match actor {
         Actor::Person { id, role: Role::Reviewer, .. } => Ok(*id),
+        _ => Err(Forbidden),
+    }
+}
+
+/// The person, if an operator: what is planted and promoted has a person's name on it.
+fn operator(actor: &Actor) -> Result<UserId, Forbidden> {
+    match actor {
+        Actor::Person { id, role: Role::Operator, .. } => Ok(*id),
         _ => Err(Forbidden),
     }
 }

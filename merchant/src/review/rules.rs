@@ -1,10 +1,14 @@
 //! The rules of a review: who may claim and decide a task when, and the closed list of reasons. Pure.
 
+use std::collections::BTreeSet;
+
+use ai::document::DocumentKind;
 use ai::review::Reason;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use wallet::base::id::UserId;
 
-use super::{ReviewError, Task, TaskStatus};
+use super::{ReviewError, Risk, Task, TaskStatus};
 use crate::line::{BadLine, LineProblem};
 
 /// How long a claim holds unless it is renewed by claiming again.
@@ -12,9 +16,13 @@ pub const LEASE_MINUTES: i64 = 10;
 /// Characters of a note.
 pub const NOTE_CHARS_MAX: usize = 500;
 
+/// Fields that one command may name; no paper has more.
+pub const FIELDS_MAX: usize = 32;
+
 /// What a reviewer may decide.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "SCREAMING_SNAKE_CASE")]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ReviewDecision {
     Approve,
     Reject,
@@ -139,6 +147,16 @@ pub fn note(text: Option<&str>) -> Result<Option<String>, BadLine> {
     Err(BadLine { field: "note", problem })
 }
 
+/// Field names of a kind, each once, at least one.
+pub fn fields(kind: DocumentKind, names: &[String]) -> Result<Vec<String>, ReviewError> {
+    if names.is_empty() || names.len() > FIELDS_MAX {
+        return Err(ReviewError::UnknownField);
+    }
+    let known: BTreeSet<&str> = names.iter().map(String::as_str).filter(|name| kind.has_field(name)).collect();
+    let asked: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    if known == asked { Ok(known.into_iter().map(str::to_owned).collect()) } else { Err(ReviewError::UnknownField) }
+}
+
 /// Until when a claim made now holds.
 pub fn lease_until(now: DateTime<Utc>) -> DateTime<Utc> {
     now + TimeDelta::minutes(LEASE_MINUTES)
@@ -162,9 +180,19 @@ pub fn shown(mut task: Task, now: DateTime<Utc>) -> Task {
     if task.status == TaskStatus::Claimed && live_claim(&task, now).is_none() {
         task.status = TaskStatus::Open;
         task.claimed_by = None;
+        task.claimed_at = None;
         task.lease_until = None;
     }
     task
+}
+
+/// Whether the next opinion settles a task: the only one where one person is enough, the second where two agree, the third always.
+pub fn settles(risk: Risk, earlier: &[ReviewDecision], decision: ReviewDecision) -> bool {
+    match (risk, earlier) {
+        (Risk::Normal, _) | (Risk::High, [_, _, ..]) => true,
+        (Risk::High, [first]) => *first == decision,
+        (Risk::High, []) => false,
+    }
 }
 
 /// Whether this person may claim the task, or renew their claim.
@@ -203,10 +231,10 @@ fn under_way(task: &Task) -> Result<(), ReviewError> {
 
 #[cfg(test)]
 mod tests {
-    use ai::document::DocumentKind;
     use wallet::base::id::{DocumentId, TaskId};
 
     use super::*;
+    use crate::review::Purpose;
 
     fn at(minute: i64) -> DateTime<Utc> {
         "2026-11-20T04:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(minute)
@@ -217,11 +245,15 @@ mod tests {
             id: TaskId::new(),
             document: DocumentId::new(),
             version: 1,
+            purpose: Purpose::Live,
+            risk: Risk::Normal,
+            opinions: 0,
             kind: DocumentKind::IdFront,
             status,
             reasons: Vec::new(),
             due_at: at(60),
             claimed_by: claim.map(|(by, _)| by),
+            claimed_at: claim.map(|_| at(0)),
             lease_until: claim.map(|(_, minute)| at(minute)),
             decision: None,
             reason_code: None,
@@ -261,6 +293,25 @@ mod tests {
             let found = [may_claim(&task, rui, at(minute)), may_release(&task, rui), may_decide(&task, rui, at(minute))].map(outcome);
             assert_eq!(found, expected, "{status:?} {claim:?} at minute {minute}");
             assert_eq!(holds(&task, rui, at(minute)), expected[2] == "yes");
+        }
+    }
+
+    #[test]
+    fn two_agree_or_a_third_settles_it() {
+        use ReviewDecision::{Approve, Reject};
+        let cases = [
+            (Risk::Normal, &[][..], Approve, true),
+            (Risk::Normal, &[], Reject, true),
+            (Risk::High, &[], Approve, false),
+            (Risk::High, &[], Reject, false),
+            (Risk::High, &[Approve], Approve, true),
+            (Risk::High, &[Reject], Reject, true),
+            (Risk::High, &[Approve], Reject, false),
+            (Risk::High, &[Approve, Reject], Approve, true),
+            (Risk::High, &[Approve, Reject], Reject, true),
+        ];
+        for (risk, earlier, decision, expected) in cases {
+            assert_eq!(settles(risk, earlier, decision), expected, "{risk:?} {earlier:?} {decision:?}");
         }
     }
 

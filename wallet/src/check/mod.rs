@@ -23,6 +23,7 @@ mod proofs;
 mod readers;
 mod repo;
 mod requests;
+mod reviews;
 mod server;
 mod splits;
 mod subsidies;
@@ -187,6 +188,7 @@ async fn rules(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<CheckReport
     rules.extend(products::rules(tx, scope).await?);
     rules.extend(projections::rules(tx, scope).await?);
     rules.extend(webhooks::rules(tx, scope).await?);
+    rules.extend(reviews::rules(tx, scope).await?);
     let mut report = CheckReport { rules };
     report.sort();
     Ok(report)
