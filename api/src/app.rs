@@ -4,15 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ai::review::Policy;
 use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::TimeDelta;
+use merchant::badcase::BadCases;
 use merchant::files::FileStore;
 use merchant::identity::{DevelopmentLogin, Identity};
 use merchant::merchants::Merchants;
+use merchant::models::Models;
 use merchant::onboarding::Applications;
 use merchant::review::Reviews;
+use merchant::review::sample::AuditSample;
 use merchant::vault::Vault;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -66,6 +70,8 @@ pub struct App {
     pub merchants: Merchants,
     pub applications: Applications,
     pub reviews: Reviews,
+    pub bad_cases: BadCases,
+    pub models: Models,
     pub products: Products,
     pub orders: Orders,
     pub payments: Payments,
@@ -99,7 +105,8 @@ impl App {
         let outbox = Outbox::open(db.clone(), config.database.outbox.wish()).await.context("the outbox cannot be read")?;
         let clock = Clock::default();
         let keys = config.keys_dir();
-        let vault = Vault::new(&secret(&keys, "data.key")?);
+        let data_key = secret(&keys, "data.key")?;
+        let vault = Vault::new(&data_key);
         let tickets = Tickets::new(&secret(&keys, "ticket.key")?);
         let files = FileStore::local(&config.files_dir(), vault.clone()).context("the file store cannot be opened")?;
         let signer = Arc::new(Signer::load(PLATFORM_KEY, &keys.join("platform.pk8")).context("the platform's signing key cannot be read")?);
@@ -123,8 +130,11 @@ impl App {
             tickets,
             identity: Identity::new(db.clone(), clock.clone(), login),
             merchants: Merchants::new(db.clone(), clock.clone(), vault.clone()),
-            applications: Applications::new(db.clone(), clock.clone(), vault.clone(), files.clone()),
-            reviews: Reviews::new(db.clone(), clock.clone(), vault, files),
+            applications: Applications::new(db.clone(), clock.clone(), vault.clone(), files.clone())
+                .sampling(AuditSample::new(&data_key, config.documents.audit_bps)),
+            bad_cases: BadCases::new(db.clone(), clock.clone(), vault.clone(), files.clone()),
+            models: Models::new(db.clone(), ai::version::Version::built_in()?.id),
+            reviews: Reviews::new(db.clone(), clock.clone(), vault, files).under(policy(config)),
             orders: Orders::selling(db.clone(), clock.clone(), products.clone()),
             products,
             payments: Payments::new(db.clone(), clock.clone(), channels.clone(), routing, query_after),
@@ -196,6 +206,11 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// By what the pipeline decides here.
+pub(crate) fn policy(config: &Config) -> Policy {
+    Policy { allow_specimen: config.documents.allow_specimen, ..Policy::default() }
 }
 
 /// Reads a key file of 32 bytes in base64.

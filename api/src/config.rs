@@ -281,6 +281,9 @@ pub struct Documents {
     pub workers: usize,
     /// Whether a specimen mark (样本) is overlooked. Never in production.
     pub allow_specimen: bool,
+    /// Share of the papers that the pipeline approves which a person looks at again without knowing it (抽检), in basis points. 200 to 500 in
+    /// production.
+    pub audit_bps: u16,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -364,7 +367,7 @@ impl Default for Config {
             period: Period { day_close_after_min: 30, month_close_day: 5 },
             webhook: Webhook { keep_days: 30 },
             refund: Refund { original_days: 180, channel_days: BTreeMap::new() },
-            documents: Documents { models_dir: here.join("models/cache"), workers: 2, allow_specimen: true },
+            documents: Documents { models_dir: here.join("models/cache"), workers: 2, allow_specimen: true, audit_bps: 300 },
             log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         }
     }
@@ -410,6 +413,11 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         if self.environment == Environment::Production && self.documents.allow_specimen {
             return Err(ConfigError::DevelopmentOnly { key: "documents.allow_specimen = true" });
+        }
+        let audited = if self.environment == Environment::Production { 200..=500 } else { 0..=10_000 };
+        if !audited.contains(&self.documents.audit_bps) {
+            let told = "documents.audit_bps must be between 200 and 500 in production, and between 0 and 10000 elsewhere";
+            return Err(ConfigError::Invalid(told.to_owned()));
         }
         if self.environment == Environment::Production {
             let channel = &self.channel;
@@ -527,6 +535,9 @@ mod tests {
             "documents.allow_specimen = true is not allowed when environment is production; remove it"
         );
         config.documents.allow_specimen = false;
+        config.documents.audit_bps = 100;
+        assert!(config.validate().unwrap_err().to_string().contains("audit_bps"));
+        config.documents.audit_bps = 200;
         assert_eq!(
             config.validate().unwrap_err().to_string(),
             "configuration: channel.wechat.url is needed in production, or leave WECHAT_PAY out of channel.connected"

@@ -63,6 +63,12 @@ enum Command {
     /// Measure a path on this machine and print the figures
     #[command(subcommand)]
     Bench(Bench),
+    /// What reviewers corrected, as a set that trains and tests models
+    #[command(subcommand, name = "badcases")]
+    BadCases(cli::labelled::BadCases),
+    /// Versions of the document models
+    #[command(subcommand)]
+    Models(cli::labelled::Models),
     /// Print the GraphQL schema
     Schema,
     /// Say what is missing on this machine, and the line that repairs it
@@ -132,6 +138,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(Bench::Failover(options)) => api::bench::pay::failover::run(&config, options).await?,
         Command::Bench(Bench::Channel { seconds, json }) => api::bench::channel::run(seconds, json)?,
         Command::Bench(Bench::Documents(options)) => api::bench::documents::run(&config, &options)?,
+        Command::BadCases(command) => cli::labelled::bad_cases(&config, &command).await?,
+        Command::Models(command) => cli::labelled::models(&config, &command).await?,
         Command::Schema => print!("{}", api::graphql::sdl()),
         Command::Doctor => return Ok(api::doctor::run(&config).await),
     }

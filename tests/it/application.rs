@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::papers::{self, Paper};
-use tests::{Caller, TestApp, text};
+use tests::{Caller, TestApp, key, text};
 
 #[tokio::test]
 async fn three_clean_papers_sign_a_merchant_who_may_then_take_money() {
@@ -35,7 +35,11 @@ async fn a_blurred_deed_goes_to_a_person_and_a_wrong_number_is_refused_with_its_
     assert_eq!(claimed["task"]["status"], "CLAIMED");
     let shown = claimed["task"]["fields"].as_array().unwrap();
     let deed = papers::demo().iter().find(|p| p.kind == "DEED_NEW").unwrap();
-    assert!(shown.iter().any(|f| f["name"] == "holder" && f["claimed"] == deed.value("holder")), "{claimed}");
+    assert!(shown.iter().all(|f| f["claimed"] != deed.value("holder")), "a claim shows no value by itself: {claimed}");
+    let reveal = json!({ "taskId": task, "fields": ["holder"] });
+    let revealed = app.done(&reviewer, "reviewReveal", reveal, "task { fields { name claimed masked } }").await;
+    let shown = revealed["task"]["fields"].as_array().unwrap();
+    assert!(shown.iter().any(|f| f["name"] == "holder" && f["claimed"] == deed.value("holder") && f["masked"] == false), "{revealed}");
     let image = app
         .http()
         .get(format!("{}{}", app.url(), text(&claimed["task"]["imageUrl"])))
@@ -49,11 +53,19 @@ async fn a_blurred_deed_goes_to_a_person_and_a_wrong_number_is_refused_with_its_
     let other = app.login("dev:reviewer:second").await;
     let taken = app.mutate(&other, "reviewClaim", json!({ "taskId": task }), "task { id }").await;
     assert!(taken.codes()[0].starts_with("STATE_"), "{}", taken.text);
-    let decision = json!({ "taskId": task, "decision": "APPROVE", "reasonCode": "CONSISTENT", "note": "放大后可辨认" });
+    let decision =
+        json!({ "taskId": task, "decision": "APPROVE", "reasonCode": "CONSISTENT", "note": "放大后可辨认", "idempotencyKey": key() });
     let not_theirs = app.mutate(&other, "reviewDecide", decision.clone(), "task { id }").await;
     assert!(not_theirs.codes()[0].starts_with("STATE_"), "{}", not_theirs.text);
-    app.done(&reviewer, "reviewDecide", decision.clone(), "task { status }").await;
-    let twice = app.mutate(&reviewer, "reviewDecide", decision, "task { id }").await;
+    let told = app.done(&reviewer, "reviewDecide", decision.clone(), "task { status decision }").await;
+    assert_eq!(
+        app.done(&reviewer, "reviewDecide", decision.clone(), "task { status decision }").await,
+        told,
+        "the same key, the same answer"
+    );
+    let mut again = decision;
+    again["idempotencyKey"] = json!(key());
+    let twice = app.mutate(&reviewer, "reviewDecide", again, "task { id }").await;
     assert!(twice.codes()[0].starts_with("STATE_"), "{}", twice.text);
 
     let still = app.application(&owner, &application).await;
@@ -75,7 +87,7 @@ async fn a_paper_that_a_person_rejects_is_named_to_the_owner() {
     app.done(&reviewer, "reviewClaim", json!({ "taskId": task }), "task { id }").await;
     app.done(&reviewer, "reviewRelease", json!({ "taskId": task }), "task { status }").await;
     app.done(&reviewer, "reviewClaim", json!({ "taskId": task }), "task { id }").await;
-    let decision = json!({ "taskId": task, "decision": "REJECT", "reasonCode": "UNREADABLE", "note": "无法辨认，请重新拍摄" });
+    let decision = json!({ "taskId": task, "decision": "REJECT", "reasonCode": "UNREADABLE", "note": "无法辨认，请重新拍摄", "idempotencyKey": key() });
     app.done(&reviewer, "reviewDecide", decision, "task { status }").await;
     let shown = app.application(&owner, &application).await;
     let deed = document(&shown, "DEED_NEW");

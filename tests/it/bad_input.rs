@@ -56,6 +56,13 @@ async fn every_spoilt_mutation_is_refused_with_its_field_and_changes_nothing() {
         "reviewClaim",
         "reviewRelease",
         "reviewDecide",
+        "reviewRenew",
+        "reviewReveal",
+        "reviewCorrect",
+        "reviewSeedPlant",
+        "modelPromotionPropose",
+        "modelPromotionDecide",
+        "modelRollback",
         "orderCreate",
         "orderClose",
         "orderRelease",
@@ -207,7 +214,8 @@ async fn papers_and_reviews(app: &TestApp, shop: &Shop, application: &str) -> Ve
             ("too many claims", json!({ "claims": vec![json!({ "name": "name", "value": "张三" }); 33] }), INVALID, "claims"),
         ]
     };
-    let decide = json!({ "taskId": task, "decision": "REJECT", "reasonCode": "UNREADABLE", "note": "看不清" });
+    let decide = json!({ "taskId": task, "decision": "REJECT", "reasonCode": "UNREADABLE", "note": "看不清", "idempotencyKey": key() });
+    let operator = app.operator().await;
     vec![
         Mutation {
             name: "uploadTicketCreate",
@@ -273,7 +281,7 @@ async fn papers_and_reviews(app: &TestApp, shop: &Shop, application: &str) -> Ve
         },
         Mutation {
             name: "reviewDecide",
-            caller: reviewer,
+            caller: reviewer.clone(),
             good: decide,
             selection: "task { id }",
             bad: vec![
@@ -282,6 +290,72 @@ async fn papers_and_reviews(app: &TestApp, shop: &Shop, application: &str) -> Ve
                 ("an unknown reason", json!({ "reasonCode": "BECAUSE" }), INVALID, "reasonCode"),
                 ("an unknown decision", json!({ "decision": "MAYBE" }), UNFIT, ""),
                 ("an oversized note", json!({ "note": "字".repeat(501) }), INVALID, "note"),
+            ],
+        },
+        Mutation {
+            name: "reviewRenew",
+            caller: reviewer.clone(),
+            good: json!({ "taskId": task }),
+            selection: "task { id }",
+            bad: vec![
+                ("not claimed", json!({}), "STATE_NOT_CLAIMED", ""),
+                ("garbage for an id", json!({ "taskId": "x" }), MISSING, "taskId"),
+            ],
+        },
+        Mutation {
+            name: "reviewReveal",
+            caller: reviewer.clone(),
+            good: json!({ "taskId": task, "fields": ["holder"] }),
+            selection: "task { id }",
+            bad: vec![
+                ("not claimed", json!({}), "STATE_NOT_CLAIMED", ""),
+                ("garbage for an id", json!({ "taskId": "x" }), MISSING, "taskId"),
+            ],
+        },
+        Mutation {
+            name: "reviewCorrect",
+            caller: reviewer,
+            good: json!({ "taskId": task, "kind": null, "values": [{ "field": "holder", "value": "张三" }], "idempotencyKey": key() }),
+            selection: "badCase { id }",
+            bad: vec![
+                ("not claimed", json!({}), "STATE_NOT_CLAIMED", ""),
+                ("an unknown kind", json!({ "kind": "LIBRARY_CARD" }), UNFIT, ""),
+                ("garbage for an id", json!({ "taskId": "x" }), MISSING, "taskId"),
+            ],
+        },
+        Mutation {
+            name: "reviewSeedPlant",
+            caller: operator.clone(),
+            good: json!({ "documentId": card, "field": "name", "idempotencyKey": key() }),
+            selection: "seed { taskId }",
+            bad: vec![
+                ("a paper that is not approved", json!({}), "STATE_NOT_PLANTABLE", ""),
+                ("a field the paper does not have", json!({ "documentId": licence, "field": "holder" }), "STATE_NOT_PLANTABLE", ""),
+                ("garbage for an id", json!({ "documentId": "x" }), MISSING, "documentId"),
+            ],
+        },
+        Mutation {
+            name: "modelPromotionPropose",
+            caller: operator.clone(),
+            good: json!({ "runId": key(), "idempotencyKey": key() }),
+            selection: "promotion { id }",
+            bad: vec![("a run that is not there", json!({}), MISSING, "")],
+        },
+        Mutation {
+            name: "modelPromotionDecide",
+            caller: operator.clone(),
+            good: json!({ "promotionId": key(), "approve": true, "idempotencyKey": key() }),
+            selection: "promotion { id }",
+            bad: vec![("a promotion that is not there", json!({}), MISSING, "")],
+        },
+        Mutation {
+            name: "modelRollback",
+            caller: operator,
+            good: json!({ "reason": "回退", "idempotencyKey": key() }),
+            selection: "promotion { id }",
+            bad: vec![
+                ("nothing promoted", json!({}), "STATE_NOTHING_TO_ROLL_BACK", ""),
+                ("no reason", json!({ "reason": " " }), INVALID, "reason"),
             ],
         },
     ]

@@ -225,7 +225,7 @@ async fn tickets_and_tokens_stay_out_of_the_logs() {
     let shop = app.signed_merchant().await;
     let order = app.order(&shop, "10.00").await;
     get(&app, &format!("/cashier/{}", order.ticket)).await;
-    get(&app, "/documents/x/image?ticket=SECRET-TICKET").await;
+    get(&app, "/reviews/x/image?ticket=SECRET-TICKET").await;
     app.pay(&order).await;
     let token = shop.owner.token.clone().unwrap();
     for (name, log) in app.logs() {
@@ -244,7 +244,7 @@ async fn a_review_image_opens_to_its_reviewer_by_its_link_only() {
     let reviewer = app.reviewer().await;
     let queue = app.read(&reviewer, "reviewQueue", "{ reviewQueue(first: 1) { nodes { id } } }", json!({})).await;
     let task = text(&queue["nodes"][0]["id"]);
-    let claimed = app.done(&reviewer, "reviewClaim", json!({ "taskId": task }), "task { imageUrl document { id } }").await;
+    let claimed = app.done(&reviewer, "reviewClaim", json!({ "taskId": task }), "task { imageUrl sealRemovedUrl }").await;
     let link = text(&claimed["task"]["imageUrl"]);
     let path = link.strip_prefix(app.url()).unwrap_or(&link).to_owned();
 
@@ -253,26 +253,23 @@ async fn a_review_image_opens_to_its_reviewer_by_its_link_only() {
     assert_eq!(image.headers()["cache-control"], "no-store");
     assert!(image.bytes().await.unwrap().starts_with(&[0xFF, 0xD8, 0xFF]));
 
+    let lifted = get(&app, &text(&claimed["task"]["sealRemovedUrl"])).await;
+    assert_eq!(lifted.status(), 200);
+
     let (address, ticket) = path.split_once("?ticket=").expect("the link carries its ticket");
-    let document = text(&claimed["task"]["document"]["id"]);
-    let other = text(&owner_document(&app, &owner, &document).await);
+    let ticket = ticket.split('&').next().expect("a split has a first part");
+    let query = "{ viewer { merchants { application { documents { id } } } } }";
+    let viewer = app.read(&owner, "viewer", query, json!({})).await;
+    let document = text(&viewer["merchants"][0]["application"]["documents"][0]["id"]);
     for (wrong, status) in [
         (address.to_owned(), 403),
         (format!("{address}?ticket={}", ticket.chars().rev().collect::<String>()), 403),
-        (format!("/documents/{other}/image?ticket={ticket}"), 404),
-        (format!("/documents/x/image?ticket={ticket}"), 404),
+        (format!("/reviews/{document}/image?ticket={ticket}"), 404),
+        (format!("/reviews/x/image?ticket={ticket}"), 404),
     ] {
         assert_eq!(get(&app, &wrong).await.status().as_u16(), status, "{wrong}");
     }
     app.done(&reviewer, "reviewRelease", json!({ "taskId": task }), "task { status }").await;
     assert!(get(&app, &path).await.status().is_client_error(), "a link is no better than the claim it was made for");
     app.finish().await;
-}
-
-/// Another document of the same owner.
-async fn owner_document(app: &TestApp, owner: &Caller, not: &str) -> Value {
-    let query = "{ viewer { merchants { application { documents { id } } } } }";
-    let viewer = app.read(owner, "viewer", query, json!({})).await;
-    let documents = viewer["merchants"][0]["application"]["documents"].as_array().expect("a list");
-    documents.iter().map(|d| d["id"].clone()).find(|id| id != not).expect("an application has three documents")
 }

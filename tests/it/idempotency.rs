@@ -26,7 +26,7 @@ struct Keyed {
 }
 
 /// Mutations that take no key. A new one belongs in one of the two lists: here if doing it twice does nothing more than doing it once.
-const WITHOUT_KEY: [&str; 18] = [
+const WITHOUT_KEY: [&str; 19] = [
     "applicationCreate",
     "applicationSubmit",
     "channelSwitch",
@@ -36,8 +36,9 @@ const WITHOUT_KEY: [&str; 18] = [
     "merchantStripesSet",
     "outboxDeadLetterReplay",
     "reviewClaim",
-    "reviewDecide",
     "reviewRelease",
+    "reviewRenew",
+    "reviewReveal",
     "sandboxClockSet",
     "settlementRun",
     "splitAccountSet",
@@ -48,10 +49,14 @@ const WITHOUT_KEY: [&str; 18] = [
 ];
 
 /// Mutations with a key whose rehearsal is elsewhere: closing a month has its own scene in `periods`, those of webhooks in `webhooks::resend`,
-/// dividing an order in `splits`, what may become of a refund in `refunds`, programmes and their money in `products`.
-const ELSEWHERE: [&str; 22] = [
+/// dividing an order in `splits`, what may become of a refund in `refunds`, programmes and their money in `products`, reviews,
+/// corrections and versions of the models in `review`.
+const ELSEWHERE: [&str; 28] = [
     "merchantAdvanceDecide",
     "merchantAdvanceSet",
+    "modelPromotionDecide",
+    "modelPromotionPropose",
+    "modelRollback",
     "monthClose",
     "refundCancel",
     "refundConflictResolve",
@@ -60,6 +65,9 @@ const ELSEWHERE: [&str; 22] = [
     "refundManualPropose",
     "refundPayeeApprove",
     "refundPayeePropose",
+    "reviewCorrect",
+    "reviewDecide",
+    "reviewSeedPlant",
     "splitCreate",
     "splitFinish",
     "splitFinishRetry",

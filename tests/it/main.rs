@@ -29,6 +29,7 @@ mod products;
 mod proofs;
 mod refunds;
 mod replay;
+mod review;
 mod routing;
 mod settlement;
 mod splits;

@@ -18,9 +18,10 @@ use merchant::onboarding::{
     Application, ApplicationStatus, Applications, Applied, Attach, ClaimInput, ClaimProblem, CreateApplication, Document, DocumentStatus,
     Judgement, OnboardingError, PAPERS, REVIEW_JOB,
 };
-use merchant::review::{Decide, QueueCursor, ReviewDecision, ReviewError, Reviews, TaskStatus};
+use merchant::review::{Decide, QueueCursor, ReviewDecision, ReviewError, Reviews, TaskStatus, View};
 use merchant::vault::Vault;
 use tests::{TestDatabase, database};
+use uuid::Uuid;
 use wallet::base::actor::{Actor, Forbidden};
 use wallet::base::clock::Clock;
 use wallet::base::id::{ApplicationId, DocumentId, MerchantId, StoreId, TaskId};
@@ -31,17 +32,19 @@ const ID_NUMBER: &str = "11010519491231002X";
 const ACCOUNT: &str = "6222020200112233445";
 
 /// The merchant services over a database and a folder of their own.
-struct Office {
+pub(crate) struct Office {
     identity: Identity,
     merchants: Merchants,
-    applications: Applications,
-    reviews: Reviews,
-    folder: PathBuf,
-    db: TestDatabase,
+    pub(crate) applications: Applications,
+    pub(crate) reviews: Reviews,
+    pub(crate) vault: Vault,
+    pub(crate) files: FileStore,
+    pub(crate) folder: PathBuf,
+    pub(crate) db: TestDatabase,
 }
 
 impl Office {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let db = database().await;
         let clock = Clock::default();
         let vault = Vault::new(&[3; 32]);
@@ -52,14 +55,16 @@ impl Office {
             identity: Identity::new(pool.clone(), clock.clone(), DevelopmentLogin::Allowed),
             merchants: Merchants::new(pool.clone(), clock.clone(), vault.clone()),
             applications: Applications::new(pool.clone(), clock.clone(), vault.clone(), files.clone()),
-            reviews: Reviews::new(pool, clock, vault, files),
+            reviews: Reviews::new(pool, clock, vault.clone(), files.clone()),
+            vault,
+            files,
             folder,
             db,
         }
     }
 
     /// A person who has just logged in.
-    async fn person(&self, code: &str) -> Actor {
+    pub(crate) async fn person(&self, code: &str) -> Actor {
         let login = self.identity.login_development(code).await.unwrap();
         self.identity.authenticate(login.token.expose()).await.unwrap().unwrap()
     }
@@ -73,7 +78,7 @@ impl Office {
     }
 
     /// A submitted application and its papers, in the order they are asked for.
-    async fn submitted(&self, owner: &Actor, name: &str) -> (Application, Vec<Document>) {
+    pub(crate) async fn submitted(&self, owner: &Actor, name: &str) -> (Application, Vec<Document>) {
         let draft = self.draft(owner, name).await;
         let mut documents = Vec::new();
         for kind in PAPERS {
@@ -82,12 +87,12 @@ impl Office {
         (self.applications.submit(owner, draft.id).await.unwrap(), documents)
     }
 
-    async fn judge(&self, document: DocumentId, version: i32, verdict: Verdict) -> Applied {
+    pub(crate) async fn judge(&self, document: DocumentId, version: i32, verdict: Verdict) -> Applied {
         self.applications.apply_decision(document, version, judgement(verdict)).await.unwrap()
     }
 
     /// An application whose ID card waits for a person while the rest is approved.
-    async fn in_review(&self, owner: &Actor, name: &str) -> (Application, Document, TaskId) {
+    pub(crate) async fn in_review(&self, owner: &Actor, name: &str) -> (Application, Document, TaskId) {
         let (application, documents) = self.submitted(owner, name).await;
         self.judge(documents[1].id, 1, Verdict::Approve).await;
         self.judge(documents[2].id, 1, Verdict::Approve).await;
@@ -96,21 +101,21 @@ impl Office {
         (application, documents[0].clone(), task)
     }
 
-    async fn task_of(&self, document: DocumentId) -> TaskId {
+    pub(crate) async fn task_of(&self, document: DocumentId) -> TaskId {
         let sql = "SELECT task_id FROM review_tasks WHERE document_id = $1 ORDER BY document_version DESC LIMIT 1";
         TaskId(sqlx::query_scalar(sql).bind(document.0).fetch_one(self.db.pool()).await.unwrap())
     }
 
-    async fn application(&self, id: ApplicationId) -> Application {
+    pub(crate) async fn application(&self, id: ApplicationId) -> Application {
         self.applications.get(&Actor::System, id).await.unwrap()
     }
 
-    async fn document(&self, id: DocumentId) -> Document {
+    pub(crate) async fn document(&self, id: DocumentId) -> Document {
         self.applications.document(&Actor::System, id).await.unwrap()
     }
 
     /// Ends a claim as ten minutes would.
-    async fn let_claim_run_out(&self, task: TaskId) {
+    pub(crate) async fn let_claim_run_out(&self, task: TaskId) {
         sqlx::query("UPDATE review_tasks SET lease_until = $2 WHERE task_id = $1")
             .bind(task.0)
             .bind(Clock::wall() - TimeDelta::seconds(1))
@@ -119,7 +124,7 @@ impl Office {
             .unwrap();
     }
 
-    async fn count(&self, sql: &'static str) -> i64 {
+    pub(crate) async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(self.db.owner_pool()).await.unwrap()
     }
 
@@ -155,11 +160,11 @@ fn claims(kind: DocumentKind) -> Vec<ClaimInput> {
     pairs.iter().map(|(name, value)| ClaimInput { name: (*name).to_owned(), value: (*value).to_owned() }).collect()
 }
 
-fn attach(application: ApplicationId, kind: DocumentKind) -> Attach {
+pub(crate) fn attach(application: ApplicationId, kind: DocumentKind) -> Attach {
     Attach { application, kind, claims: claims(kind), image: STANDARD.decode(PAGE).unwrap().into() }
 }
 
-fn judgement(verdict: Verdict) -> Judgement {
+pub(crate) fn judgement(verdict: Verdict) -> Judgement {
     let field = |value: &str| Field {
         value: value.to_owned(),
         canonical: value.to_owned(),
@@ -204,12 +209,18 @@ fn judgement(verdict: Verdict) -> Judgement {
     Judgement { findings: Some(findings), decision, took_ms: 12 }
 }
 
-fn approve(task: TaskId) -> Decide {
-    Decide { task, decision: ReviewDecision::Approve, reason_code: None, note: None }
+pub(crate) fn approve(task: TaskId) -> Decide {
+    Decide { task, decision: ReviewDecision::Approve, reason_code: None, note: None, idempotency_key: Uuid::now_v7() }
 }
 
-fn reject(task: TaskId, code: &str) -> Decide {
-    Decide { task, decision: ReviewDecision::Reject, reason_code: Some(code.to_owned()), note: Some("看过原图".to_owned()) }
+pub(crate) fn reject(task: TaskId, code: &str) -> Decide {
+    Decide {
+        task,
+        decision: ReviewDecision::Reject,
+        reason_code: Some(code.to_owned()),
+        note: Some("看过原图".to_owned()),
+        idempotency_key: Uuid::now_v7(),
+    }
 }
 
 #[tokio::test]
@@ -396,7 +407,7 @@ async fn one_of_two_reviewers_gets_the_task_and_a_run_out_claim_is_free() {
 
     office.let_claim_run_out(task).await;
     assert!(matches!(office.reviews.decide(holder, approve(task)).await, Err(ReviewError::LeaseExpired)));
-    assert!(matches!(office.reviews.image(holder, task).await, Err(ReviewError::LeaseExpired)));
+    assert!(matches!(office.reviews.image(holder, task, View::Original).await, Err(ReviewError::LeaseExpired)));
     assert_eq!(office.reviews.queue(holder, None, 10).await.unwrap().items[0].status, TaskStatus::Open);
     office.reviews.claim(other, task).await.unwrap();
     office.reviews.release(other, task).await.unwrap();
@@ -457,22 +468,38 @@ async fn a_reviewer_sees_masked_values_until_the_task_is_theirs() {
     let number = async |actor: &Actor| {
         let view = office.reviews.task(actor, task).await.unwrap();
         let field = view.fields.iter().find(|f| f.name == "id_number").unwrap().clone();
-        (view.unmasked, field.claimed.unwrap(), field.read.unwrap(), field.outcome)
+        (field.masked, field.claimed.unwrap(), field.read.unwrap(), field.outcome)
     };
-    let masked = (false, "110***********002X".to_owned(), "110***********0021".to_owned(), Some(Outcome::Differ));
+    let masked = (true, "110***********002X".to_owned(), "110***********0021".to_owned(), Some(Outcome::Differ));
     assert_eq!(number(&rui).await, masked);
-    assert!(matches!(office.reviews.image(&rui, task).await, Err(ReviewError::NotClaimed)));
+    assert!(matches!(office.reviews.image(&rui, task, View::Original).await, Err(ReviewError::NotClaimed)));
 
+    let number_alone = ["id_number".to_owned()];
+    assert!(matches!(office.reviews.reveal(&rui, task, &number_alone).await, Err(ReviewError::NotClaimed)));
     office.reviews.claim(&rui, task).await.unwrap();
-    assert_eq!(number(&rui).await, (true, ID_NUMBER.to_owned(), "110105194912310021".to_owned(), Some(Outcome::Differ)));
+    assert_eq!(number(&rui).await, masked, "a claim shows no value by itself");
+    for wrong in [&[][..], &["holder".to_owned()], &["id_number".to_owned(), "x".to_owned()]] {
+        assert!(matches!(office.reviews.reveal(&rui, task, wrong).await, Err(ReviewError::UnknownField)), "{wrong:?}");
+    }
+    assert!(matches!(office.reviews.reveal(&lin, task, &number_alone).await, Err(ReviewError::AlreadyClaimed { .. })));
+    office.reviews.reveal(&rui, task, &number_alone).await.unwrap();
+    let shown = "SELECT COUNT(*) FROM audit_events WHERE action = 'review.revealed' AND detail -> 'fields' = '[\"id_number\"]'";
+    assert_eq!(office.count(shown).await, 1);
+    let name = office.reviews.task(&rui, task).await.unwrap().fields[0].clone();
+    assert_eq!((name.name, name.claimed.as_deref()), ("name", Some("张**")), "one value shown shows no other");
+    assert_eq!(number(&rui).await, (false, ID_NUMBER.to_owned(), "110105194912310021".to_owned(), Some(Outcome::Differ)));
     assert_eq!(number(&lin).await, masked);
-    assert!(matches!(office.reviews.image(&lin, task).await, Err(ReviewError::AlreadyClaimed { .. })));
+    assert!(matches!(office.reviews.image(&lin, task, View::Original).await, Err(ReviewError::AlreadyClaimed { .. })));
 
     let view = office.reviews.task(&rui, task).await.unwrap();
-    let image = office.reviews.image(&rui, task).await.unwrap();
+    let image = office.reviews.image(&rui, task, View::Original).await.unwrap();
+    assert!(office.reviews.image(&rui, task, View::SealRemoved).await.unwrap().starts_with(&[0xFF, 0xD8]));
     let facts = ai::image::inspect(&image).unwrap();
     assert_eq!((facts.width, facts.height), (view.image_width, view.image_height), "the image is given upright");
-    assert_eq!(office.count("SELECT COUNT(*) FROM audit_events WHERE action = 'review.image_viewed'").await, 1);
+    assert_eq!(office.count("SELECT COUNT(*) FROM audit_events WHERE action = 'review.image_viewed'").await, 2);
+
+    office.reviews.release(&rui, task).await.unwrap();
+    assert_eq!(number(&rui).await, masked, "what was shown is hidden again with the claim");
 }
 
 #[tokio::test]
@@ -527,7 +554,8 @@ async fn what_belongs_to_another_looks_like_what_is_missing() {
     let reviewer = office.person("dev:reviewer:rui").await;
     assert!(matches!(office.applications.submit(&reviewer, application.id).await, Err(OnboardingError::Forbidden(Forbidden))));
     assert!(matches!(office.reviews.task(&reviewer, TaskId::new()).await, Err(ReviewError::NotFound)));
-    assert_eq!(office.applications.documents_of_applications(&reviewer, &[application.id]).await.unwrap()[&application.id].len(), 3);
+    assert!(office.applications.documents_of_applications(&reviewer, &[application.id]).await.unwrap().is_empty());
+    assert!(matches!(office.applications.document(&reviewer, documents[0].id).await, Err(OnboardingError::Forbidden(Forbidden))));
 }
 
 #[tokio::test]

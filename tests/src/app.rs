@@ -91,6 +91,8 @@ impl TestApp {
             ("HAODIAN_SIM__LISTEN".to_owned(), format!("127.0.0.1:{sim}")),
             ("HAODIAN_DOCUMENTS__MODELS_DIR".to_owned(), crate::repository().join("models/cache").display().to_string()),
             ("HAODIAN_DOCUMENTS__WORKERS".to_owned(), "1".to_owned()),
+            // which papers are sampled hangs on their ids: tests that want samples ask for all
+            ("HAODIAN_DOCUMENTS__AUDIT_BPS".to_owned(), "0".to_owned()),
             ("HAODIAN_LOG__FORMAT".to_owned(), "json".to_owned()),
             ("DATABASE_URL".to_owned(), database.url().to_owned()),
             ("REDIS_URL".to_owned(), redis_url()),

@@ -1,6 +1,7 @@
 //! The GraphQL schema by subject. A resolver parses, calls one service method and wraps; rules and permissions live in the services.
 
 mod advance;
+mod bad_case;
 pub mod board;
 pub mod book;
 mod channel;
@@ -10,6 +11,7 @@ pub mod id;
 pub mod identity;
 pub mod loader;
 pub mod merchant;
+mod model;
 pub mod money;
 pub mod node;
 pub mod onboarding;
@@ -23,6 +25,7 @@ pub mod proof;
 mod qr;
 pub mod refund;
 pub mod review;
+mod review_quality;
 pub mod sandbox;
 pub mod split;
 pub mod split_channel;
@@ -66,6 +69,9 @@ pub struct Query(
     node::NodeQuery,
     onboarding::OnboardingQuery,
     review::ReviewQuery,
+    review_quality::ReviewQualityQuery,
+    bad_case::BadCaseQuery,
+    model::ModelQuery,
     board::BoardQuery,
     book::BookQuery,
     channel::ChannelQuery,
@@ -87,6 +93,9 @@ pub struct Mutation(
     onboarding::OnboardingMutation,
     merchant::MerchantMutation,
     review::ReviewMutation,
+    review_quality::ReviewQualityMutation,
+    bad_case::BadCaseMutation,
+    model::ModelMutation,
     order::OrderMutation,
     payment::PaymentMutation,
     refund::RefundMutation,

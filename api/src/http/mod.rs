@@ -140,7 +140,7 @@ fn router(edge: Edge) -> Router {
     let mut router = Router::new()
         .route("/graphql", post(graphql::post).get(graphql::socket::open).fallback(graphql::method_not_allowed))
         .route("/uploads", post(upload::post))
-        .route("/documents/{id}/image", get(image::get))
+        .route("/reviews/{id}/image", get(image::get))
         .route("/notices/{channel}", post(notice::heard))
         .route("/cashier/{ticket}", get(cashier::page))
         .route("/review", get(pages::review))

@@ -7,43 +7,77 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ai::engine::Setup;
 use ai::pipeline::{Findings, Options, Pipeline};
 use ai::review::{self, Decision, Policy};
+use ai::version::Version;
 use anyhow::Context as _;
 use merchant::onboarding::{Applied, ForReview, Judgement};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use wallet::base::id::DocumentId;
 use wallet::base::job::Job;
 
 use super::pool::Step;
-use crate::app::App;
-use crate::config::Documents;
+use crate::app::{App, policy};
+use crate::config::Config;
 use crate::http::chain;
 
 /// Tries before a paper that the machine cannot look at goes to a person: about ten seconds of back-off.
 const TRIES_MAX: i32 = 3;
 
-/// The pipeline, loaded with the first paper and shared by all. A load that failed is tried again with the next.
+/// The pipeline of the promoted version, loaded with the first paper and shared by all. A load that failed is tried again with the next.
+///
+/// Before each paper the promoted version is asked for, one statement by key: a worker follows a promotion or a rollback between two papers,
+/// without being started again. One that cannot be loaded here is said in the log, and what is loaded goes on reading.
 #[derive(Debug)]
 pub(super) struct Reader {
     models_dir: PathBuf,
     policy: Policy,
-    pipeline: OnceCell<Arc<Pipeline>>,
+    loaded: Mutex<Option<Loaded>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    /// Of the manifest.
+    version: String,
+    /// The last version that could not be loaded: said once, not with every paper.
+    refused: Option<String>,
+    pipeline: Arc<Pipeline>,
 }
 
 impl Reader {
-    pub(super) fn new(config: &Documents) -> Self {
-        let policy = Policy { allow_specimen: config.allow_specimen, ..Policy::default() };
-        Self { models_dir: config.models_dir.clone(), policy, pipeline: OnceCell::new() }
+    pub(super) fn new(config: &Config) -> Self {
+        Self { models_dir: config.documents.models_dir.clone(), policy: policy(config), loaded: Mutex::default() }
     }
 
-    async fn pipeline(&self) -> anyhow::Result<Arc<Pipeline>> {
-        let load = || async {
-            let dir = self.models_dir.clone();
-            let pipeline = tokio::task::spawn_blocking(move || Pipeline::load(&dir)).await.context("loading was interrupted")??;
-            anyhow::Ok(Arc::new(pipeline))
-        };
-        self.pipeline.get_or_try_init(load).await.cloned()
+    async fn pipeline(&self, app: &App) -> anyhow::Result<Arc<Pipeline>> {
+        let promoted = app.models.current().await?;
+        let mut loaded = self.loaded.lock().await;
+        let version = match &promoted {
+            Some(promoted) => Version::parse(&promoted.manifest).context("the promoted manifest cannot be read"),
+            None => Version::built_in().map_err(anyhow::Error::new),
+        }?;
+        match loaded.as_mut() {
+            Some(now) if now.version == version.id || now.refused.as_ref() == Some(&version.id) => return Ok(now.pipeline.clone()),
+            _ => {}
+        }
+        let (id, dir) = (version.id.clone(), self.models_dir.clone());
+        let load = move || version.load(&dir, &Setup::default());
+        let attempt = tokio::task::spawn_blocking(load).await.context("loading was interrupted")?;
+        match (attempt, loaded.as_mut()) {
+            (Ok(pipeline), _) => {
+                let pipeline = Arc::new(pipeline);
+                tracing::info!(version = id, "the models are loaded");
+                *loaded = Some(Loaded { version: id, refused: None, pipeline: pipeline.clone() });
+                Ok(pipeline)
+            }
+            (Err(error), Some(now)) => {
+                tracing::error!(version = id, reading = now.version, error = %chain(&error), "the promoted models could not be loaded");
+                now.refused = Some(id);
+                Ok(now.pipeline.clone())
+            }
+            (Err(error), None) => Err(error.into()),
+        }
     }
 }
 
@@ -74,7 +108,7 @@ pub(super) async fn run(app: &App, reader: &Reader, job: &Job) -> anyhow::Result
 
 /// Findings and decision. A stage that failed is a decision, too; what is an error here is the machine's.
 async fn judge(app: &App, reader: &Reader, paper: ForReview) -> anyhow::Result<(Option<Findings>, Decision)> {
-    let pipeline = reader.pipeline().await.context("the pipeline could not be loaded")?;
+    let pipeline = reader.pipeline(app).await.context("the pipeline could not be loaded")?;
     let image = paper.image.clone();
     let read = tokio::task::spawn_blocking(move || pipeline.run(&image, &Options::default())).await.context("reading was interrupted")?;
     Ok(match read {

@@ -65,7 +65,7 @@ pub async fn work(config: Config) -> anyhow::Result<()> {
 pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     let grace = Duration::from_secs(app.config.http.shutdown_grace_s);
     let documents = app.config.documents.workers.max(1);
-    let context = Arc::new(Context { reader: Reader::new(&app.config.documents), app: app.clone() });
+    let context = Arc::new(Context { reader: Reader::new(&app.config), app: app.clone() });
     let money = Pool {
         kinds: &KINDS[..10],
         places: MONEY_PLACES,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::client::{Client, text, until};
 use super::papers::Paper;
@@ -37,10 +38,10 @@ pub async fn sign(owner: &Client, reviewer: &Client, papers: &[Paper], run: &str
     }
     steps.done("证件识别完成 papers read: one approved, one for review, one refused");
     expect(&documents, "BUSINESS_LICENCE", &["APPROVED"])?;
-    let deed = expect(&documents, "DEED_NEW", &["IN_REVIEW"])?;
+    expect(&documents, "DEED_NEW", &["IN_REVIEW"])?;
     let card = expect(&documents, "ID_FRONT", &["REJECTED", "REUPLOAD"])?;
 
-    review(reviewer, &text(&deed["id"])?, steps).await?;
+    review(reviewer, steps).await?;
     correct(owner, papers, card, steps).await?;
     until(READ_LIMIT, "the merchant is signed", || async {
         let shown = owner
@@ -62,14 +63,14 @@ async fn attach(owner: &Client, application: &str, paper: &Paper) -> Result<()> 
     Ok(())
 }
 
-/// The reviewer finds the task of this paper, claims it, looks, and approves.
-async fn review(reviewer: &Client, document: &str, steps: &mut Steps) -> Result<()> {
+/// The reviewer finds the deed's task, claims it, looks at what is shown masked, and approves.
+async fn review(reviewer: &Client, steps: &mut Steps) -> Result<()> {
     let mut after = Value::Null;
     let task = loop {
         let query = "query($after: String) { reviewQueue(first: 100, after: $after) {
-            nodes { id document { id } } pageInfo { hasNextPage endCursor } } }";
+            nodes { id status document { kind } } pageInfo { hasNextPage endCursor } } }";
         let page = reviewer.query("reviewQueue", query, json!({ "after": after })).await?;
-        let found = page["nodes"].as_array().into_iter().flatten().find(|t| t["document"]["id"] == document);
+        let found = page["nodes"].as_array().into_iter().flatten().find(|t| t["status"] == "OPEN" && t["document"]["kind"] == "DEED_NEW");
         if let Some(task) = found {
             break text(&task["id"])?;
         }
@@ -88,7 +89,9 @@ async fn review(reviewer: &Client, document: &str, steps: &mut Steps) -> Result<
             show(&field["outcome"])
         ));
     }
-    let decision = json!({ "taskId": task, "decision": "APPROVE", "reasonCode": "CONSISTENT", "note": "放大后可辨认，与填写一致" });
+    let decision = json!({
+        "taskId": task, "decision": "APPROVE", "reasonCode": "CONSISTENT", "note": "放大后可辨认，与填写一致", "idempotencyKey": Uuid::now_v7(),
+    });
     reviewer.mutate("reviewDecide", decision, "task { status }").await?;
     steps.done("审核员领取并通过不动产权证书 reviewer claimed and approved the deed");
     Ok(())

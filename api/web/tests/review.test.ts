@@ -1,38 +1,71 @@
+import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { diffChars } from '../src/review/diff'
+import { diffWords, pieces } from '../src/review/diff'
 import { filled, placeBox, quadBox, quadPoints, zoomAt } from '../src/review/geometry'
-import { checkLabel, kindLabel, needsLook, outcomeLabel } from '../src/review/labels'
+import { checkLabel, eyesNotice, flagLabel, kindLabel, needsLook, outcomeLabel } from '../src/review/labels'
+import { wantsRenewal } from '../src/review/lease'
 import { claimable } from '../src/review/queue'
 
 /** Writes differences in brackets: `王样[本]`. */
-const marked = (pieces: { text: string; same: boolean }[]) => pieces.map(({ text, same }) => (same ? text : `[${text}]`)).join('')
+const marked = (value: string, positions: number[]) =>
+  pieces(value, positions)
+    .map(({ text, same }) => (same ? text : `[${text}]`))
+    .join('')
 
 describe('differing characters', () => {
   test.each([
-    ['王样本', '王样木', '王样[本]', '王样[木]'],
-    ['110101199001011237', '11010119900101123X', '11010119900101123[7]', '11010119900101123[X]'],
-    ['文三路90号1幢201室', '文三路90号1栋201室', '文三路90号1[幢]201室', '文三路90号1[栋]201室'],
-    ['杭州样本公司', '杭州样本有限公司', '杭州样本公司', '杭州样本[有限]公司'],
-    ['１２３ａ（一）', '123A(一)', '１２３ａ（一）', '123A(一)'],
-    ['', '读到', '', '[读到]'],
-    ['𠮷野家', '吉野家', '[𠮷]野家', '[吉]野家'],
-    ['同', '同', '同', '同'],
-  ])('%s and %s', (typed, read, typedMarked, readMarked) => {
-    const diff = diffChars(typed, read)
-    expect(marked(diff.typed)).toBe(typedMarked)
-    expect(marked(diff.read)).toBe(readMarked)
-  })
+    ['王样本', [2], '王样[本]'],
+    ['杭州样本有限公司', [4, 5], '杭州样本[有限]公司'],
+    ['同', [], '同'],
+    ['', [0], ''],
+    ['𠮷野家', [0], '[𠮷]野家'],
+  ])('%s at %j', (value, positions, expected) => expect(marked(value, positions)).toBe(expected))
 
-  test('texts too long to compare are one difference, unless equal', () => {
-    const long = '字'.repeat(700)
-    expect(diffChars(long, `${long}尾`).typed).toEqual([{ text: long, same: false }])
-    expect(diffChars(long, long).read).toEqual([{ text: long, same: true }])
+  test('a masked difference is told in words', () => {
+    expect(diffWords({ typed: [16], read: [16], edits: 1 })).toBe('第 17 位不同，相差 1 字')
+    expect(diffWords({ typed: [], read: [4, 5], edits: 2 })).toBe('第 5、6 位不同，相差 2 字')
+    expect(diffWords({ typed: [0, 1, 2, 3, 4], read: [], edits: 5 })).toBe('第 1、2、3、4 等 位不同，相差 5 字')
+    expect(diffWords({ typed: [0], read: [0], edits: 100 })).toBe('完全不同')
+    expect(diffWords({ typed: [], read: [], edits: 0 })).toBeNull()
+    expect(diffWords(null)).toBeNull()
   })
+})
 
-  test('no character is lost', () => {
-    const diff = diffChars('甲乙丙丁戊', '乙甲丁丙己')
-    expect(diff.typed.map((piece) => piece.text).join('')).toBe('甲乙丙丁戊')
-    expect(diff.read.map((piece) => piece.text).join('')).toBe('乙甲丁丙己')
+describe('the lease', () => {
+  test.each([
+    [6 * 60_000, 0, false],
+    [4 * 60_000, 0, true],
+    [4 * 60_000, 10 * 60_000, false],
+    [0, 0, false],
+    [-1, 0, false],
+  ])('%i ms left, idle for %i ms', (left, idle, expected) => expect(wantsRenewal(left, idle)).toBe(expected))
+})
+
+describe('two pairs of eyes', () => {
+  test('each person is told what their opinion means, never what others said', () => {
+    expect(eyesNotice({ eyes: 1, opinions: 0 })).toBeNull()
+    expect(eyesNotice({ eyes: 2, opinions: 0 })).toContain('第一位')
+    expect(eyesNotice({ eyes: 2, opinions: 1 })).toContain('第二位')
+    expect(eyesNotice({ eyes: 2, opinions: 2 })).toContain('最终裁定')
+  })
+})
+
+describe('names', () => {
+  test('every kind, check and flag of the pipeline has a name', () => {
+    // as ai/src/document/kind.rs, its checks and ai/src/review/message.rs have them
+    const source = (path: string) => readFileSync(new URL(`../../../ai/src/${path}`, import.meta.url), 'utf8')
+    const kinds = /pub enum DocumentKind \{([\s\S]*?)\n\}/.exec(source('document/kind.rs'))?.[1] ?? ''
+    const names = [...kinds.matchAll(/^ {4}([A-Z]\w+),/gm)].map(([, name]) => (name ?? '').replace(/(?<=.)([A-Z])/g, '_$1').toUpperCase())
+    expect(names).toHaveLength(13)
+    expect(names.filter((name) => kindLabel(name) === name)).toEqual([])
+    const files = readdirSync(new URL('../../../ai/src/document/', import.meta.url)).filter((name) => name.endsWith('.rs'))
+    const checks = files.flatMap((name) => [...source(`document/${name}`).matchAll(/checked\(\s*"(\w+)"/g)].map(([, check]) => check ?? ''))
+    expect(checks.length).toBeGreaterThan(20)
+    expect(checks.filter((name) => checkLabel({ name, passed: true }).startsWith(name))).toEqual([])
+    const flags = [...source('review/message.rs').matchAll(/^ {8}"([A-Z_]+)" =>/gm)].map(([, code]) => code ?? '')
+    expect(flags.length).toBeGreaterThan(15)
+    expect(flags.filter((code) => flagLabel(code) === code)).toEqual([])
+    expect(flagLabel('ID_NUMBER_DIFFERS')).toBe('填写不一致')
   })
 })
 
@@ -81,7 +114,7 @@ describe('boxes over the image', () => {
 })
 
 test('what this page has no word for is shown as it is', () => {
-  expect(kindLabel('PASSPORT')).toBe('PASSPORT')
+  expect(kindLabel('LIBRARY_CARD')).toBe('LIBRARY_CARD')
   expect(checkLabel({ name: 'new_rule', passed: false })).toBe('new_rule：不通过')
   expect(outcomeLabel('NEW_OUTCOME')).toEqual({ label: 'NEW_OUTCOME', tone: 'info' })
 })
@@ -94,7 +127,7 @@ test('a field asks for a look when it differs or fails a check', () => {
 })
 
 test('open tasks and one\'s own come next, a colleague\'s do not', () => {
-  const task = (id: string, status: string, mine: boolean) => ({ id, status, mine, leaseUntil: null, dueAt: '', document: null, reasons: [] })
+  const task = (id: string, status: string, mine: boolean) => ({ id, status, mine, leaseUntil: null, dueAt: '', document: { kind: null }, risk: 'NORMAL', eyes: 1, opinions: 0, reasons: [] })
   const tasks = [task('a', 'CLAIMED', false), task('b', 'OPEN', false), task('c', 'CLAIMED', true)]
   expect(claimable(tasks).map(({ id }) => id)).toEqual(['b', 'c'])
 })

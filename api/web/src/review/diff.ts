@@ -1,63 +1,27 @@
-// Which characters differ between what was typed and what was read. Width and case variants count as equal, as they do in the
-// comparison itself; the text is shown unchanged.
+// How a difference is shown. Where two values differ the API says, since it knows them whole while they are masked here.
 
 export interface Piece {
   text: string
   same: boolean
 }
 
-export interface Diff {
-  typed: Piece[]
-  read: Piece[]
-}
-
-/** Past this many characters the table of the comparison is not worth its memory: the whole text is then one difference. */
-const CHARS_MAX = 600
-
-/** Splits both texts into runs that are common (in order) and runs that are not. */
-export function diffChars(typed: string, read: string): Diff {
-  const left = Array.from(typed)
-  const right = Array.from(read)
-  if (left.length > CHARS_MAX || right.length > CHARS_MAX) {
-    const same = typed === read
-    return { typed: pieces(left, () => same), read: pieces(right, () => same) }
-  }
-  const [keptLeft, keptRight] = common(left.map(folded), right.map(folded))
-  return { typed: pieces(left, (i) => keptLeft.has(i)), read: pieces(right, (i) => keptRight.has(i)) }
-}
-
-function folded(char: string): string {
-  return char.normalize('NFKC').toUpperCase()
-}
-
-/** The positions of one longest common subsequence in each text. */
-function common(left: string[], right: string[]): [Set<number>, Set<number>] {
-  const width = right.length + 1
-  const lengths = new Uint16Array((left.length + 1) * width)
-  const at = (i: number, j: number) => lengths[i * width + j] ?? 0
-  for (let i = left.length - 1; i >= 0; i--) {
-    for (let j = right.length - 1; j >= 0; j--) {
-      lengths[i * width + j] = left[i] === right[j] ? at(i + 1, j + 1) + 1 : Math.max(at(i + 1, j), at(i, j + 1))
-    }
-  }
-  const keptLeft = new Set<number>()
-  const keptRight = new Set<number>()
-  for (let i = 0, j = 0; i < left.length && j < right.length; ) {
-    if (left[i] === right[j]) {
-      keptLeft.add(i++)
-      keptRight.add(j++)
-    } else if (at(i + 1, j) >= at(i, j + 1)) i++
-    else j++
-  }
-  return [keptLeft, keptRight]
-}
-
-function pieces(chars: string[], same: (index: number) => boolean): Piece[] {
+/** Splits a value into runs that are the same on the other side and runs at these positions that are not. */
+export function pieces(value: string, positions: number[]): Piece[] {
+  const differing = new Set(positions)
   const runs: Piece[] = []
-  chars.forEach((char, index) => {
+  Array.from(value).forEach((char, index) => {
+    const same = !differing.has(index)
     const last = runs.at(-1)
-    if (last && last.same === same(index)) last.text += char
-    else runs.push({ text: char, same: same(index) })
+    if (last && last.same === same) last.text += char
+    else runs.push({ text: char, same })
   })
   return runs
+}
+
+/** The difference in words, for values that are masked; null where there is none. */
+export function diffWords(diff: { typed: number[]; read: number[]; edits: number } | null): string | null {
+  if (!diff || diff.edits === 0) return null
+  const places = [...new Set([...diff.typed, ...diff.read])].sort((a, b) => a - b).map((at) => at + 1)
+  const named = places.slice(0, 4).join('、') + (places.length > 4 ? ' 等' : '')
+  return diff.edits > 99 ? '完全不同' : `第 ${named} 位不同，相差 ${diff.edits} 字`
 }

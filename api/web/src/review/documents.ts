@@ -18,6 +18,14 @@ export interface ReviewField {
   label: string
   claimed: string | null
   read: string | null
+  /** What the second reader read instead. */
+  second: string | null
+  /** Whether something of the values is hidden. */
+  masked: boolean
+  /** Where the whole values differ, also while they are masked. */
+  diff: { typed: number[]; read: number[]; edits: number } | null
+  nearName: boolean
+  uncertain: { position: number; confidence: number; alternatives: { character: string; confidence: number }[] }[]
   /** Null where nothing was typed to compare with. */
   outcome: string | null
   confidence: number | null
@@ -34,12 +42,18 @@ export interface QueueTask {
   /** Whether this reviewer holds it. */
   mine: boolean
   leaseUntil: string | null
-  document: { kind: string } | null
+  document: { kind: string | null }
+  risk: string
+  /** How many people have to agree. */
+  eyes: number
+  /** How many have said what they think. */
+  opinions: number
   reasons: Reason[]
 }
 
 export interface ReviewTask extends QueueTask {
   imageUrl: string | null
+  sealRemovedUrl: string | null
   imageWidth: number
   imageHeight: number
   fields: ReviewField[]
@@ -60,6 +74,9 @@ const QUEUE_PARTS = `fragment QueueParts on ReviewTask {
   mine
   leaseUntil
   document { kind }
+  risk
+  eyes
+  opinions
   reasons { code field message }
 }`
 
@@ -67,6 +84,7 @@ const TASK_PARTS = `${QUEUE_PARTS}
 fragment TaskParts on ReviewTask {
   ...QueueParts
   imageUrl
+  sealRemovedUrl
   imageWidth
   imageHeight
   fields {
@@ -74,6 +92,11 @@ fragment TaskParts on ReviewTask {
     label
     claimed
     read
+    second
+    masked
+    diff { typed read edits }
+    nearName
+    uncertain { position confidence alternatives { character confidence } }
     outcome
     confidence
     quad
@@ -133,6 +156,27 @@ export const CLAIM = document<{ reviewClaim: TaskPayload }, { input: { taskId: s
 }\n${TASK_PARTS}`,
 )
 
+export const RENEW = document<{ reviewRenew: { task: { leaseUntil: string | null } | null; userErrors: UserError[] } }, { input: { taskId: string } }>(
+  `mutation ReviewRenew($input: ReviewRenewInput!) { reviewRenew(input: $input) { task { leaseUntil } ${USER_ERRORS} } }`,
+)
+
+export const REVEAL = document<{ reviewReveal: TaskPayload }, { input: { taskId: string; fields: string[] } }>(
+  `mutation ReviewReveal($input: ReviewRevealInput!) {
+  reviewReveal(input: $input) { task { ...TaskParts } ${USER_ERRORS} }
+}\n${TASK_PARTS}`,
+)
+
+export interface CorrectInput {
+  taskId: string
+  kind: string | null
+  values: { field: string; value: string }[]
+  idempotencyKey: string
+}
+
+export const CORRECT = document<{ reviewCorrect: { userErrors: UserError[] } }, { input: CorrectInput }>(
+  `mutation ReviewCorrect($input: ReviewCorrectInput!) { reviewCorrect(input: $input) { ${USER_ERRORS} } }`,
+)
+
 export const RELEASE = document<{ reviewRelease: { userErrors: UserError[] } }, { input: { taskId: string } }>(
   `mutation ReviewRelease($input: ReviewReleaseInput!) { reviewRelease(input: $input) { ${USER_ERRORS} } }`,
 )
@@ -142,8 +186,10 @@ export interface DecideInput {
   decision: Decision
   reasonCode: string | null
   note: string | null
+  /** The same for every try of one decision. */
+  idempotencyKey: string
 }
 
-export const DECIDE = document<{ reviewDecide: { userErrors: UserError[] } }, { input: DecideInput }>(
-  `mutation ReviewDecide($input: ReviewDecideInput!) { reviewDecide(input: $input) { ${USER_ERRORS} } }`,
+export const DECIDE = document<{ reviewDecide: { task: { status: string } | null; userErrors: UserError[] } }, { input: DecideInput }>(
+  `mutation ReviewDecide($input: ReviewDecideInput!) { reviewDecide(input: $input) { task { status } ${USER_ERRORS} } }`,
 )
