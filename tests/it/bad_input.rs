@@ -315,7 +315,7 @@ async fn papers_and_reviews(app: &TestApp, shop: &Shop, application: &str) -> Ve
         Mutation {
             name: "reviewCorrect",
             caller: reviewer,
-            good: json!({ "taskId": task, "kind": null, "values": [{ "field": "holder", "value": "张三" }], "idempotencyKey": key() }),
+            good: json!({ "taskId": task, "values": [{ "field": "holder", "value": "张三" }], "idempotencyKey": key() }),
             selection: "badCase { id }",
             bad: vec![
                 ("not claimed", json!({}), "STATE_NOT_CLAIMED", ""),

@@ -70,6 +70,8 @@ await run({ viewport: { width: 1440, height: 900 } }, screenshot, async (page) =
   await page.locator('[data-test=seal]').click()
   await step('the view without the seal was not loaded', page.locator('.stage[data-image=ready]').waitFor({ timeout: limit }))
   expect((await page.locator('[data-test=seal]').getAttribute('aria-pressed')) === 'true', 'the view without the seal is not marked')
+  await page.mouse.move(5, 5)
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)))
   const troubles = await illegible(page)
   expect(troubles.length === 0, `hard to read: ${troubles[0]}`)
   await page.setViewportSize({ width: 390, height: 844 })

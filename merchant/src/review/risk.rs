@@ -10,8 +10,11 @@ pub const DUE_HOURS: i64 = 24;
 /// The same where two people have to look.
 pub const DUE_HOURS_HIGH: i64 = 8;
 
-/// Codes that a wrong approval would be dear for: what may be forged, what fails its own check, and what is another paper than asked for.
-const HIGH_CODES: [&str; 6] = ["PHOTOCOPY", "SCREEN_RECAPTURE", "EDITED", "KIND_MISMATCH", "CHECK_FAILED", "SPECIMEN_NOT_ALLOWED"];
+/// Codes that a wrong approval would be dear for: what may be forged, and what is another paper than asked for.
+const HIGH_CODES: [&str; 5] = ["PHOTOCOPY", "SCREEN_RECAPTURE", "EDITED", "KIND_MISMATCH", "SPECIMEN_NOT_ALLOWED"];
+/// A value that fails its own check is risky on a good picture; on a poor one it was most likely misread.
+const FAILED_CHECK: &str = "CHECK_FAILED";
+const POOR_PICTURE: [&str; 6] = ["BLURRED", "DARK", "GLARE", "TOO_SMALL", "CUT_OFF", "SEAL_OVER_TEXT"];
 
 /// What a blind sample says it is about: a doubt about the picture, which people meet every day and no value on the page contradicts.
 const DOUBTS: [(&str, &str); 4] = [
@@ -42,7 +45,8 @@ impl Risk {
 
     /// The risk of a page that the pipeline gave these reasons.
     pub fn of(reasons: &[Reason]) -> Self {
-        if reasons.iter().any(|reason| HIGH_CODES.contains(&reason.code.as_str())) { Self::High } else { Self::Normal }
+        let any = |codes: &[&str]| reasons.iter().any(|reason| codes.contains(&reason.code.as_str()));
+        if any(&HIGH_CODES) || (any(&[FAILED_CHECK]) && !any(&POOR_PICTURE)) { Self::High } else { Self::Normal }
     }
 
     /// When a task opened now is due.
@@ -86,7 +90,9 @@ mod tests {
             (&["BLURRED", "LOW_CONFIDENCE"][..], Risk::Normal, 24),
             (&["NAME_DIFFERS"], Risk::Normal, 24),
             (&[], Risk::Normal, 24),
-            (&["BLURRED", "CHECK_FAILED"], Risk::High, 8),
+            (&["BLURRED", "CHECK_FAILED"], Risk::Normal, 24),
+            (&["LOW_CONFIDENCE", "CHECK_FAILED"], Risk::High, 8),
+            (&["BLURRED", "PHOTOCOPY"], Risk::High, 8),
             (&["PHOTOCOPY"], Risk::High, 8),
             (&["KIND_MISMATCH"], Risk::High, 8),
         ] {
