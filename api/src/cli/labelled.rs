@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ai::document::DocumentKind;
-use ai::engine::{RuntimeKind, Setup};
+use ai::engine::Setup;
 use ai::pipeline::Options;
 use ai::version::Version;
 use anyhow::{Context as _, bail, ensure};
@@ -164,7 +164,7 @@ fn digest(pages: &[Page]) -> anyhow::Result<String> {
 
 /// What one version reads right. A page that cannot be read counts as failed; an image that cannot be opened is an error.
 fn score(version: &Version, models_dir: &Path, pages: &[Page]) -> anyhow::Result<Score> {
-    let setup = Setup { threads: 1, runtimes: RuntimeKind::ALL.to_vec() };
+    let setup = Setup { threads: 1, ..Setup::default() };
     let pipeline = version.load(models_dir, &setup).with_context(|| format!("version {} could not be loaded", version.id))?;
     let mut score = Score::default();
     for page in pages {
