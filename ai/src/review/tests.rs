@@ -221,6 +221,7 @@ fn what_only_a_person_can_judge_goes_to_a_person_with_advice() {
 #[test]
 fn the_thresholds_that_were_measured_keep_the_stated_risk_and_take_the_place_of_the_one_by_hand() {
     let policy = Policy::default();
+    assert!(!policy.calibrated.is_empty());
     for (kind, threshold) in &policy.calibrated {
         let bound = calibrate::upper_bound(threshold.wrong, threshold.pages, calibrate::CONFIDENCE);
         assert!(bound <= RISK && (bound - threshold.bound).abs() < 1e-3, "{kind}: {threshold:?} {bound}");

@@ -111,6 +111,7 @@ fn measure(config: &Config, options: &Options, callers: usize, specimens: &[Spec
     let run = Run { pipeline: &pipeline, judge: &judge, misread: options.misread, specimens, pages };
     let done = run.pages(callers);
     if let Some(risk) = options.calibrate {
+        ensure!(done.errors == 0, "{} specimens could not be read, so no threshold is chosen", done.errors);
         let judged: Vec<_> = done.pages.iter().filter_map(|page| page.judged.as_ref()).collect();
         ensure!(!judged.is_empty(), "no picture has its truth beside it");
         calibration::lines(&judged, risk).iter().for_each(|line| println!("{line}"));
