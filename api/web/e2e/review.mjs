@@ -1,6 +1,6 @@
 // Decides one review task as a reviewer would:
 // node review.mjs BASE_URL LOGIN_CODE FIELD [SCREENSHOT] [--decision=reject|approve] [--limit-ms=30000]
-import { commandLine, expect, Failed, run, step } from './browser.mjs'
+import { commandLine, expect, Failed, illegible, run, step } from './browser.mjs'
 
 const {
   positional: [base, code, field, screenshot],
@@ -70,6 +70,16 @@ await run({ viewport: { width: 1440, height: 900 } }, screenshot, async (page) =
   await page.locator('[data-test=seal]').click()
   await step('the view without the seal was not loaded', page.locator('.stage[data-image=ready]').waitFor({ timeout: limit }))
   expect((await page.locator('[data-test=seal]').getAttribute('aria-pressed')) === 'true', 'the view without the seal is not marked')
+  await page.mouse.move(5, 5)
+  await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)))
+  const troubles = await illegible(page)
+  expect(troubles.length === 0, `hard to read: ${troubles[0]}`)
+  await page.setViewportSize({ width: 390, height: 844 })
+  const onPhone = await page.evaluate(() => document.documentElement.scrollWidth)
+  expect(onPhone <= 390, `on a phone the page is ${onPhone} px wide`)
+  if (screenshot) await page.screenshot({ path: screenshot.replace(/(\.\w+)?$/, '-phone$1') })
+  await page.setViewportSize({ width: 1440, height: 900 })
+
   const decided = Date.now()
   expect(await page.locator('[data-test=confirm]').count() === 0, 'a decision was chosen beforehand')
   await page.keyboard.press(decision === 'reject' ? 'r' : 'a')
@@ -77,7 +87,7 @@ await run({ viewport: { width: 1440, height: 900 } }, screenshot, async (page) =
   await step('the decision did not open', confirm.waitFor({ timeout: limit }))
   expect(await confirm.isDisabled(), 'a decision could be sent without a reason')
   await page.locator('[data-test=reason]').click()
-  const reason = page.locator('.el-select-dropdown__item').first()
+  const reason = page.locator('.el-select-dropdown__item:visible').first()
   await step('there are no reasons to choose from', reason.waitFor({ timeout: limit }))
   await reason.click()
   await page.locator('textarea#note').fill('与原图逐项核对')
