@@ -93,6 +93,7 @@ mod tests {
         };
         Findings {
             kind: DocumentKind::IdFront,
+            side: ai::document::Side::Front,
             kind_confidence: 0.9,
             rotation_degrees: 0,
             width: 400,
