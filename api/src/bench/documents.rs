@@ -167,7 +167,7 @@ impl Run<'_> {
                     Ok(_) => {}
                     Err(_) => done.errors += 1,
                 }
-                if (at + 1) % (self.pages / SAMPLES).max(1) == 0 {
+                if (at + 1).is_multiple_of((self.pages / SAMPLES).max(1)) {
                     done.held.push((at + 1, memory::resident_mb()));
                 }
             }
@@ -191,8 +191,9 @@ impl Run<'_> {
 
 impl Done {
     fn record(self, callers: usize, specimens: usize, options: &Options) -> Record {
-        let (mut stages, mut conditions, mut kinds, mut all): (BTreeMap<&str, f64>, BTreeMap<&str, Score>, BTreeMap<&str, Score>, Score) =
-            Default::default();
+        let mut stages: BTreeMap<&str, f64> = BTreeMap::new();
+        let (mut conditions, mut kinds): (BTreeMap<&str, Score>, BTreeMap<&str, Score>) = (BTreeMap::new(), BTreeMap::new());
+        let mut all = Score::default();
         let read = self.pages.len().max(1) as f64;
         for page in &self.pages {
             for stage in &page.stages {
