@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn differing_places_and_edits() {
-        let cases: [(&str, &str, &[u32], &[u32], u32); 9] = [
+        type Case = (&'static str, &'static str, &'static [u32], &'static [u32], u32);
+        let cases: [Case; 9] = [
             ("王样本", "王样木", &[2], &[2], 1),
             ("110101199001011237", "11010119900101123X", &[17], &[17], 1),
             ("杭州样本公司", "杭州样本有限公司", &[], &[4, 5], 2),
