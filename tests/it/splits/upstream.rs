@@ -173,7 +173,11 @@ impl Market {
     }
 
     async fn order(&self, code: &str, minor: i64) -> Order {
-        let roles = if code == "SHARED" { &["AGENT", "BROKER", "SUPPLIER"][..] } else { &["AGENT", "BROKER"] };
+        let roles = match code {
+            "SHARED" => &["AGENT", "BROKER", "SUPPLIER"][..],
+            "STORE_PAYMENT" => &[],
+            _ => &["AGENT", "BROKER"],
+        };
         let parties = roles.iter().zip(&self.receivers).map(|(role, party)| ((*role).to_owned(), *party)).collect();
         let cmd = CreateOrder {
             merchant: self.merchant,
