@@ -74,6 +74,7 @@ const FLAGS: Record<string, string> = {
   SEVERAL_DOCUMENTS: '多份证件',
   SPECIMEN_NOT_ALLOWED: '样本证件',
   KIND_MISMATCH: '类型不符',
+  KIND_UNCERTAIN: '类型存疑',
   FIELD_UNREADABLE: '未能识别',
   CHECK_FAILED: '校验不通过',
   LOW_CONFIDENCE: '识别不确定',
