@@ -5,13 +5,14 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
 use super::batcher::{Batched, Batcher, Limits, Results, SubmitError};
 
-/// A read is short, so many may wait; two lanes, so that one gathers while the other's statement runs.
-const LIMITS: Limits = Limits { lanes: 2, batch_max: 256, batch_bytes_max: 1 << 20, waiting_max: 4_096 };
+/// A read is short, so many may wait, and the pause between statements is shorter than one.
+const LIMITS: Limits = Limits { lanes: 1, batch_max: 256, batch_bytes_max: 1 << 20, waiting_max: 8_192, pause: Duration::from_millis(2) };
 
 /// Reads of one kind. Clones share the statements.
 pub struct Reads<K: Key, V: Found, E: Send + 'static>(Batcher<Statement<K, V, E>>);

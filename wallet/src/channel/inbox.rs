@@ -14,7 +14,7 @@ use sqlx::{PgConnection, PgPool};
 
 use super::acquirer::{Acquirer, HearError, Heard};
 use super::repo::{self, Gathered};
-use crate::base::batcher::{Batched, Limits, Results, SubmitError, lane_of};
+use crate::base::batcher::{Batched, COMMANDS, Limits, Results, SubmitError, lane_of};
 use crate::base::clock::Clock;
 use crate::base::db;
 use crate::base::id::named_uuid;
@@ -128,8 +128,8 @@ pub async fn accept(db: &PgPool, notice: &Arrived) -> Result<Delivery, NoticeErr
     Ok(deliveries.into_iter().next().ok_or(sqlx::Error::RowNotFound)?)
 }
 
-/// Bounds of a batch of notices: what lies in memory at most is some thousand small ones, or two batches of large ones.
-pub const LIMITS: Limits = Limits { lanes: 2, batch_max: 128, batch_bytes_max: 1 << 20, waiting_max: 512 };
+/// Bounds of a batch of notices: what lies in memory at most is some thousand small ones, or 64 MiB of large ones.
+pub const LIMITS: Limits = Limits { batch_max: 128, waiting_max: 1_024, ..COMMANDS };
 
 /// The inbox as its batcher runs it. Deliveries of one notice go the same way.
 #[derive(Debug)]

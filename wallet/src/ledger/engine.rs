@@ -37,7 +37,7 @@ pub struct LedgerLimits(pub Limits);
 
 impl Default for LedgerLimits {
     fn default() -> Self {
-        Self(Limits { lanes: 2, batch_max: 1_000, batch_bytes_max: 4 << 20, waiting_max: 10_000 })
+        Self(Limits { lanes: 2, batch_max: 1_000, batch_bytes_max: 4 << 20, waiting_max: 10_000, pause: Duration::ZERO })
     }
 }
 

@@ -46,7 +46,7 @@ impl Batched for Arc<Doubling> {
     }
 }
 
-const LIMITS: Limits = Limits { lanes: 1, batch_max: 100, batch_bytes_max: usize::MAX, waiting_max: 100 };
+const LIMITS: Limits = Limits { lanes: 1, batch_max: 100, batch_bytes_max: usize::MAX, waiting_max: 100, pause: Duration::ZERO };
 
 struct Scene {
     work: Arc<Doubling>,
@@ -136,6 +136,27 @@ async fn what_comes_while_a_batch_runs_goes_together_in_the_next_and_each_gets_i
         answers.push(told(call).await);
     }
     assert_eq!(answers, ["2", "14", "refused", "10", "18"]);
+}
+
+#[tokio::test]
+async fn a_lane_rests_after_a_batch_of_several_unless_the_next_is_full_already() {
+    let pause = Duration::from_secs(3_600);
+    let (scene, _first) = Scene::busy(Limits { pause, batch_max: 3, ..LIMITS }).await;
+    let two = [scene.call(2).await, scene.call(3).await];
+    scene.let_end(2).await;
+    assert_eq!(scene.batches(), [vec![1], vec![2, 3]], "no rest after a lone one");
+    for call in two {
+        assert_ne!(told(call).await, "stopped");
+    }
+    let _rests = scene.call(4).await;
+    assert_eq!(scene.batches().len(), 2, "it rests");
+
+    let (scene, _first) = Scene::busy(Limits { pause, batch_max: 3, ..LIMITS }).await;
+    for n in [2, 3, 4, 5, 6, 7] {
+        drop(scene.batcher.admit(n).map(std::mem::forget));
+    }
+    scene.let_end(3).await;
+    assert_eq!(scene.batches(), [vec![1], vec![2, 3, 4], vec![5, 6, 7]], "no rest before a full one");
 }
 
 #[tokio::test]
