@@ -121,6 +121,9 @@ pub enum Cause {
     /// The run was not done within its time budget; it was left behind.
     #[error("the model run took too long")]
     Overdue,
+    /// The run was late, and the next engine answered first.
+    #[error("another engine answered first")]
+    Overtaken,
     #[error("every thread of the engine hangs")]
     Hanging,
     /// No thread of the engine was free within the time budget.

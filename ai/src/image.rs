@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Decoded pixels allowed: a 48-megapixel phone photo passes and costs 150 MB as RGB; more buys no text.
 pub const PIXELS_MAX: u64 = 50_000_000;
-/// Shorter than this, the smallest print on any of our documents is under 8 pixels and unreadable.
-pub const SIDE_MIN: u32 = 300;
+/// Shorter than this, nothing on any of our documents can be read. What is longer and still small is read, and flagged as such.
+pub const SIDE_MIN: u32 = 150;
 /// Longer than this is a panorama or an attack, not a page.
 pub const SIDE_MAX: u32 = 12_000;
 /// JPEG quality of the stored copy: text stays readable by eye and machine at about a fifth of the PNG size.

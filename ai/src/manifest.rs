@@ -33,6 +33,8 @@ pub enum Role {
 }
 
 impl Role {
+    pub const COUNT: usize = 6;
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Runtime => "runtime",

@@ -1,9 +1,9 @@
 //! The threads on which one runtime runs. A call into a native library cannot be ended from outside, so nobody waits inside one: callers
-//! hand their input to a lane and wait for its answer for so long, then ask the runtime to stop and go to the next engine.
+//! hand their input to a lane and hear from it when the run begins and when it is done. Who no longer wants the answer asks the runtime to stop.
 //!
 //! What can be interrupted: ONNX Runtime between two operators of the graph. What cannot: a call that hangs inside an operator, and `rten`.
 //! Such a call keeps its lane until it comes back by itself; a runtime has as many lanes as pages may run at once, and when
-//! all hang, callers are told so at once. So a hanging engine costs a page one time budget, and never more than its lanes.
+//! all hang, callers are told so at once. So a hanging engine never costs more than its lanes.
 
 use std::{
     collections::VecDeque,
@@ -11,10 +11,9 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::Sender,
     },
     thread::JoinHandle,
-    time::Duration,
 };
 
 use ndarray::Array4;
@@ -55,7 +54,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Job>,
-    /// Lanes whose caller has gone.
+    /// Lanes that were left in the middle of a run that is too late.
     stuck: usize,
     closed: bool,
 }
@@ -64,18 +63,26 @@ struct Job {
     role: Role,
     input: Arc<Array4<f32>>,
     ticket: Arc<Ticket>,
-    answer: SyncSender<Told>,
+    caller: Caller,
+}
+
+/// Who asked, and under which number he hears of it.
+#[derive(Clone)]
+pub(super) struct Caller {
+    pub number: usize,
+    pub ear: Sender<(usize, Told)>,
 }
 
 /// What the caller and the lane both know of a job; the flags change under the state's lock.
 #[derive(Default)]
-struct Ticket {
+pub(super) struct Ticket {
     stop: Stop,
     given_up: AtomicBool,
     done: AtomicBool,
 }
 
-enum Told {
+/// How far a run came. Both words may be lost on a caller that has gone.
+pub(super) enum Told {
     Began,
     Done(Result<Vec<Output>, Cause>),
 }
@@ -91,60 +98,50 @@ impl Lanes {
         Ok(Self { shared, threads })
     }
 
-    /// Runs one input; an error when no lane was free, or the run not done, within `budget` each.
-    pub(super) fn run(&self, role: Role, input: &Arc<Array4<f32>>, budget: Duration) -> Result<Vec<Output>, Cause> {
-        let (answer, told) = sync_channel(2);
+    /// Hands an input to the next lane that is free; an error when all lanes hang.
+    pub(super) fn begin(&self, role: Role, input: &Arc<Array4<f32>>, caller: Caller) -> Result<Arc<Ticket>, Cause> {
         let ticket = Arc::<Ticket>::default();
-        {
-            let mut state = self.shared.state();
-            if state.stuck >= self.threads.len() {
-                return Err(Cause::Hanging);
-            }
-            state.waiting.push_back(Job { role, input: Arc::clone(input), ticket: Arc::clone(&ticket), answer });
+        let mut state = self.shared.state();
+        if state.stuck >= self.threads.len() {
+            return Err(Cause::Hanging);
         }
+        state.waiting.push_back(Job { role, input: Arc::clone(input), ticket: Arc::clone(&ticket), caller });
+        drop(state);
         self.shared.filled.notify_one();
-        match told.recv_timeout(budget) {
-            Ok(Told::Began) => {}
-            Ok(Told::Done(result)) => return result,
-            Err(_) => return self.give_up(&ticket, &told, Cause::Busy),
-        }
-        match told.recv_timeout(budget) {
-            Ok(Told::Done(result)) => result,
-            _ => self.give_up(&ticket, &told, Cause::Overdue),
-        }
+        Ok(ticket)
     }
 
-    /// Leaves a job behind, unless it was done at the last moment.
-    fn give_up(&self, ticket: &Ticket, told: &Receiver<Told>, cause: Cause) -> Result<Vec<Output>, Cause> {
+    /// Leaves a job behind; `late` where its lane may hang. Nothing happens to a job that is done.
+    pub(super) fn leave(&self, ticket: &Ticket, late: bool) {
         let mut state = self.shared.state();
         if ticket.done.load(Ordering::Relaxed) {
-            drop(state);
-            return told.iter().find_map(|told| if let Told::Done(result) = told { Some(result) } else { None }).unwrap_or(Err(cause));
+            return;
         }
-        ticket.given_up.store(true, Ordering::Relaxed);
+        let waiting = state.waiting.len();
         state.waiting.retain(|job| !std::ptr::eq(Arc::as_ptr(&job.ticket), ticket));
-        if matches!(cause, Cause::Overdue) {
+        if late && state.waiting.len() == waiting {
+            ticket.given_up.store(true, Ordering::Relaxed);
             state.stuck += 1;
         }
         drop(state);
         ticket.stop.ask();
-        Err(cause)
     }
 }
 
 impl Shared {
     fn work(&self) {
         while let Some(job) = self.next() {
-            let _ = job.answer.send(Told::Began);
+            let Job { caller, ticket, .. } = &job;
+            let _ = caller.ear.send((caller.number, Told::Began));
             let run = || {
                 self.fault.strike()?;
-                self.runtime.run(job.role, &job.input, &job.ticket.stop)
+                self.runtime.run(job.role, &job.input, &ticket.stop)
             };
             let result = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(Cause::Panicked));
-            let _ = job.answer.send(Told::Done(result));
+            let _ = caller.ear.send((caller.number, Told::Done(result)));
             let mut state = self.state();
-            job.ticket.done.store(true, Ordering::Relaxed);
-            if job.ticket.given_up.load(Ordering::Relaxed) {
+            ticket.done.store(true, Ordering::Relaxed);
+            if ticket.given_up.load(Ordering::Relaxed) {
                 state.stuck = state.stuck.saturating_sub(1);
             }
         }
@@ -194,7 +191,13 @@ impl std::fmt::Debug for Lanes {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::{
+        sync::{
+            atomic::AtomicUsize,
+            mpsc::{Receiver, channel},
+        },
+        time::Duration,
+    };
 
     use super::*;
 
@@ -229,7 +232,6 @@ mod tests {
         }
     }
 
-    const SHORT: Duration = Duration::from_millis(20);
     const LONG: Duration = Duration::from_secs(60);
 
     fn input() -> Arc<Array4<f32>> {
@@ -238,7 +240,7 @@ mod tests {
 
     /// Waits until no lane is stuck any more, a minute at most.
     fn wait_until_free(lanes: &Lanes) {
-        let (_never, wait) = sync_channel::<()>(0);
+        let (_never, wait) = channel::<()>();
         for _ in 0..60_000 {
             if lanes.shared.state().stuck == 0 {
                 return;
@@ -248,45 +250,82 @@ mod tests {
         panic!("a minute has passed");
     }
 
+    type Begun = (Arc<Ticket>, Receiver<(usize, Told)>);
+
+    fn begin(lanes: &Lanes) -> Result<Begun, Cause> {
+        let (ear, told) = channel();
+        Ok((lanes.begin(Role::Detect, &input(), Caller { number: 0, ear })?, told))
+    }
+
+    /// A run that has begun.
+    fn begun(lanes: &Lanes) -> Arc<Ticket> {
+        let (ticket, told) = begin(lanes).unwrap();
+        assert!(matches!(told.recv_timeout(LONG), Ok((0, Told::Began))));
+        ticket
+    }
+
+    fn runs(lanes: &Lanes) -> bool {
+        let (_, told) = begin(lanes).unwrap();
+        let began = matches!(told.recv_timeout(LONG), Ok((0, Told::Began)));
+        began && matches!(told.recv_timeout(LONG), Ok((0, Told::Done(Ok(_)))))
+    }
+
     #[test]
     fn a_hanging_run_is_left_behind_and_its_lane_comes_back_when_it_returns() {
         let slow = Slow { hangs: AtomicBool::new(true), ..Slow::default() };
-        let (gate, runs) = (Arc::clone(&slow.gate), Arc::clone(&slow.runs));
+        let (gate, count) = (Arc::clone(&slow.gate), Arc::clone(&slow.runs));
         let lanes = Lanes::new(Box::new(slow), 2, Arc::default()).unwrap();
-        assert!(matches!(lanes.run(Role::Detect, &input(), SHORT), Err(Cause::Overdue)));
-        assert!(matches!(lanes.run(Role::Detect, &input(), SHORT), Err(Cause::Overdue)));
-        assert!(matches!(lanes.run(Role::Detect, &input(), LONG), Err(Cause::Hanging)), "no lane is left, and nobody waits");
-        assert_eq!(runs.load(Ordering::Relaxed), 2);
+        for _ in 0..2 {
+            lanes.leave(&begun(&lanes), true);
+        }
+        assert!(matches!(begin(&lanes), Err(Cause::Hanging)), "no lane is left, and nobody waits");
+        assert_eq!(count.load(Ordering::Relaxed), 2);
         open(&gate);
         wait_until_free(&lanes);
-        assert!(lanes.run(Role::Detect, &input(), LONG).is_ok());
+        assert!(runs(&lanes));
     }
 
     #[test]
     fn a_run_that_can_be_stopped_is_asked_to() {
         let slow = Slow { hangs: AtomicBool::new(true), can_stop: true, ..Slow::default() };
+        let gate = Arc::clone(&slow.gate);
         let lanes = Lanes::new(Box::new(slow), 1, Arc::default()).unwrap();
-        assert!(matches!(lanes.run(Role::Detect, &input(), SHORT), Err(Cause::Overdue)));
+        let ticket = begun(&lanes);
+        // the run says how it is stopped right after it began
+        while ticket.stop.how.get().is_none() {
+            std::thread::yield_now();
+        }
+        lanes.leave(&ticket, true);
         wait_until_free(&lanes);
+        assert!(*gate.0.lock().unwrap());
     }
 
     #[test]
-    fn who_waits_for_a_busy_lane_too_long_takes_the_job_away() {
+    fn a_job_that_is_left_while_it_waits_never_runs_and_takes_no_lane() {
         let slow = Slow { hangs: AtomicBool::new(true), ..Slow::default() };
-        let (gate, runs) = (Arc::clone(&slow.gate), Arc::clone(&slow.runs));
+        let (gate, count) = (Arc::clone(&slow.gate), Arc::clone(&slow.runs));
         let lanes = Lanes::new(Box::new(slow), 1, Arc::default()).unwrap();
-        std::thread::scope(|scope| {
-            let first = scope.spawn(|| lanes.run(Role::Detect, &input(), LONG));
-            let (_never, wait) = sync_channel::<()>(0);
-            while runs.load(Ordering::Relaxed) == 0 {
-                let _ = wait.recv_timeout(Duration::from_millis(1));
-            }
-            assert!(matches!(lanes.run(Role::Detect, &input(), SHORT), Err(Cause::Busy)));
-            open(&gate);
-            assert!(first.join().unwrap().is_ok());
-        });
-        assert!(lanes.run(Role::Detect, &input(), LONG).is_ok());
-        assert_eq!(runs.load(Ordering::Relaxed), 2, "the job that was given up never ran");
+        let (_, first) = begin(&lanes).unwrap();
+        assert!(matches!(first.recv_timeout(LONG), Ok((0, Told::Began))));
+        let (waiting, never) = begin(&lanes).unwrap();
+        lanes.leave(&waiting, true);
+        assert!(never.recv_timeout(LONG).is_err(), "its place in the queue is gone");
+        assert_eq!(lanes.shared.state().stuck, 0);
+        open(&gate);
+        assert!(matches!(first.recv_timeout(LONG), Ok((0, Told::Done(Ok(_))))));
+        assert!(runs(&lanes));
+        assert_eq!(count.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_run_that_is_not_late_leaves_its_lane_counted_as_free() {
+        let slow = Slow { hangs: AtomicBool::new(true), ..Slow::default() };
+        let gate = Arc::clone(&slow.gate);
+        let lanes = Lanes::new(Box::new(slow), 1, Arc::default()).unwrap();
+        lanes.leave(&begun(&lanes), false);
+        let (_, told) = begin(&lanes).unwrap();
+        open(&gate);
+        assert!(matches!(told.recv_timeout(LONG), Ok((0, Told::Began))));
     }
 
     #[test]
@@ -300,7 +339,8 @@ mod tests {
         }
         let lanes = Lanes::new(Box::new(Broken), 1, Arc::default()).unwrap();
         for _ in 0..2 {
-            assert!(matches!(lanes.run(Role::Detect, &input(), LONG), Err(Cause::Panicked)));
+            let (_, told) = begin(&lanes).unwrap();
+            assert!(told.iter().any(|(_, told)| matches!(told, Told::Done(Err(Cause::Panicked)))));
         }
     }
 }

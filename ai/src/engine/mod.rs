@@ -1,6 +1,6 @@
 //! Runs the models. Two runtimes read the same files: engine A (ONNX Runtime, a native library) and engine B (`rten`, pure Rust). A run
-//! that fails, panics or is not done within its time budget on one is repeated on the next at once, so no page is lost; a runtime that fails
-//! again and again, or hangs once, is left out for a while by its circuit breaker. A missing or broken library only takes engine A out, visibly: in the log, in
+//! that fails or panics on one is repeated on the next at once, and one that is late is run on the next beside it, so no page is lost; a runtime
+//! that fails or is overtaken again and again, or hangs, is left out for a while by its circuit breaker. A missing or broken library only takes engine A out, visibly: in the log, in
 //! [`Engine::health`], and in the models that each page names.
 //!
 //! The second reader (engine C) is another recognition model, PP-OCRv4, run by whichever runtime is in service.
@@ -10,8 +10,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -30,11 +30,13 @@ mod fault;
 mod lane;
 mod onnx_runtime;
 mod pure_rust;
+mod race;
 
 pub use dictionary::{Charset, Dictionary};
 pub use fault::Broken;
 use fault::Fault;
 use lane::{Lanes, Stop};
+use race::{Heard, Race};
 
 /// A run takes 0.02 to 1 s on two cores that have nothing else to do; one that takes this long hangs, on a busy machine too.
 const RUN_BUDGET: Duration = Duration::from_secs(15);
@@ -42,6 +44,11 @@ const RUN_BUDGET: Duration = Duration::from_secs(15);
 /// Behind the last runtime stands nobody, so it is given this many times as long: a machine that was stopped for a while, or is far behind
 /// with its work, loses no page.
 const LAST_BUDGETS: u32 = 10;
+
+/// A run that takes this many times as long as runs of its model usually do, and at least this long, is late: the next runtime is asked beside it.
+/// On a machine that is behind with its work the usual time grows too, so that asking twice does not add to what is too much already.
+const PATIENCE_TIMES: u32 = 4;
+const PATIENCE_MIN: Duration = Duration::from_millis(500);
 
 /// A runtime with the models loaded.
 trait Runtime: Send + Sync + std::fmt::Debug {
@@ -105,8 +112,6 @@ pub struct Engine {
     pub second_dictionary: Dictionary,
     pub manifest: Manifest,
     pub classifier: Classifier,
-    models: HashMap<Role, Weights>,
-    library: Result<PathBuf, String>,
     threads: usize,
     run_budget: Duration,
 }
@@ -114,12 +119,14 @@ pub struct Engine {
 #[derive(Debug)]
 struct Member {
     kind: RuntimeKind,
-    /// Loaded when first needed; what failed to load is not tried again, because a library cannot be loaded twice.
-    lanes: OnceLock<Result<Lanes, String>>,
+    /// Or why it could not be loaded; not tried again, because a library cannot be loaded twice.
+    lanes: Result<Lanes, String>,
     fault: Arc<Fault>,
     breaker: Mutex<breaker::Breaker>,
     runs: AtomicU64,
     failures: AtomicU64,
+    /// Moving average of what a run of each model takes, in microseconds; zero before the first.
+    usual_us: [AtomicU32; Role::COUNT],
 }
 
 /// How one runtime is doing (健康状态).
@@ -138,8 +145,6 @@ pub struct Health {
 #[serde(rename_all = "snake_case")]
 pub enum HealthState {
     Ready,
-    /// Not needed so far.
-    Standby,
     /// Left out for a while after failures, or taken out by an operator.
     Out,
     /// Could not be loaded.
@@ -147,8 +152,8 @@ pub enum HealthState {
 }
 
 impl Engine {
-    /// Compares every file with the manifest and loads the first runtime that can be loaded. A model that is missing is an error; a
-    /// missing or broken runtime library is not, as long as another runtime serves.
+    /// Compares every file with the manifest and loads every runtime, side by side, so that one can take over at once. A model that is missing
+    /// is an error; a missing or broken runtime library is not, as long as another runtime serves.
     pub fn load(models_dir: &Path, setup: &Setup) -> Result<Self, EngineError> {
         Self::load_manifest(models_dir, setup, Manifest::built_in()?)
     }
@@ -167,14 +172,17 @@ impl Engine {
         let dictionary = Dictionary::of_model(path(Role::Recognise)?)?;
         let second_dictionary = Dictionary::of_model(path(Role::SecondRecognise)?)?;
         let library = manifest.get(Role::Runtime)?.verified_path(models_dir).map_err(|error| error.to_string());
-        let members = setup.runtimes.iter().map(|&kind| Member::new(kind)).collect();
         let (threads, run_budget) = (setup.threads.max(1), setup.run_budget);
-        let engine = Self { members, dictionary, second_dictionary, manifest, classifier, models, library, threads, run_budget };
-        let refused: Vec<&str> = engine.members.iter().map_while(|member| engine.loaded(member).err()).collect();
-        if refused.len() == engine.members.len() {
+        let load = |kind| Member::load(kind, &library, &models, threads);
+        let members: Vec<Member> = std::thread::scope(|scope| {
+            let loading: Vec<_> = setup.runtimes.iter().map(|&kind| scope.spawn(move || load(kind))).collect();
+            loading.into_iter().map(|member| member.join().expect("a panic is caught inside")).collect()
+        });
+        let refused: Vec<&str> = members.iter().filter_map(|member| member.lanes.as_ref().err()).map(String::as_str).collect();
+        if refused.len() == members.len() {
             return Err(EngineError::NoRuntime { reasons: refused.join("; ") });
         }
-        Ok(engine)
+        Ok(Self { members, dictionary, second_dictionary, manifest, classifier, threads, run_budget })
     }
 
     /// How many inputs can run at the same time.
@@ -182,47 +190,25 @@ impl Engine {
         self.threads
     }
 
-    /// Runs one input on the first runtime that is in service, and on the next when that fails.
+    /// Runs one input on the first runtime that is in service, on the next when that fails, and beside it when it is late.
     fn run(&self, role: Role, input: Array4<f32>) -> Result<(Vec<Output>, RuntimeKind), Cause> {
-        let (input, mut last) = (Arc::new(input), None);
+        let mut race = Race::new(role, input);
         for (at, member) in self.members.iter().enumerate() {
-            let budget = if at + 1 == self.members.len() { self.run_budget * LAST_BUDGETS } else { self.run_budget };
             if !member.breaker().permits(Instant::now()) {
                 continue;
             }
-            let Ok(lanes) = self.loaded(member) else { continue };
-            match member.attempt(lanes, role, &input, budget) {
-                Ok(outputs) => return Ok((outputs, member.kind)),
-                Err(cause) => last = Some(cause),
+            let Ok(lanes) = &member.lanes else { continue };
+            let last = at + 1 == self.members.len();
+            race.enter(member, lanes, if last { self.run_budget * LAST_BUDGETS } else { self.run_budget });
+            if let Heard::Won(outputs, kind) = race.wait(!last) {
+                return Ok((outputs, kind));
             }
         }
-        Err(last.unwrap_or(Cause::NoRuntime))
-    }
-
-    fn loaded<'a>(&self, member: &'a Member) -> Result<&'a Lanes, &'a str> {
-        let load = || {
-            let started = Instant::now();
-            let load = || -> Result<Box<dyn Runtime>, String> {
-                Ok(match member.kind {
-                    RuntimeKind::OnnxRuntime => {
-                        let library = self.library.as_ref().map_err(Clone::clone)?;
-                        Box::new(onnx_runtime::OnnxRuntime::load(library, &self.models, self.threads).map_err(|error| chain(&error))?)
-                    }
-                    RuntimeKind::Rten => Box::new(pure_rust::PureRust::load(&self.models, self.threads).map_err(|error| chain(&error))?),
-                })
-            };
-            // A library of another version panics inside its binding.
-            let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err("loading it panicked".to_owned()));
-            let lanes =
-                loaded.and_then(|runtime| Lanes::new(runtime, self.threads, Arc::clone(&member.fault)).map_err(|error| chain(&error)));
-            let ms = started.elapsed().as_millis();
-            match &lanes {
-                Ok(_) => tracing::info!(runtime = member.kind.as_str(), ms, "runtime loaded"),
-                Err(reason) => tracing::error!(runtime = member.kind.as_str(), reason, "runtime unavailable, the next one serves"),
-            }
-            lanes
-        };
-        member.lanes.get_or_init(load).as_ref().map_err(String::as_str)
+        // who was late may still come in
+        match race.wait(false) {
+            Heard::Won(outputs, kind) => Ok((outputs, kind)),
+            Heard::Lost | Heard::Late => Err(race.cause()),
+        }
     }
 
     /// Breaks a runtime on purpose, or mends it: a drill of what happens when it fails or hangs.
@@ -247,29 +233,62 @@ impl Engine {
 }
 
 impl Member {
-    fn new(kind: RuntimeKind) -> Self {
+    /// Loads a runtime with the models; one that cannot be loaded is a member that never serves.
+    fn load(kind: RuntimeKind, library: &Result<PathBuf, String>, models: &HashMap<Role, Weights>, threads: usize) -> Self {
+        let started = Instant::now();
+        let load = || -> Result<Box<dyn Runtime>, String> {
+            Ok(match kind {
+                RuntimeKind::OnnxRuntime => {
+                    let library = library.as_ref().map_err(Clone::clone)?;
+                    Box::new(onnx_runtime::OnnxRuntime::load(library, models, threads).map_err(|error| chain(&error))?)
+                }
+                RuntimeKind::Rten => Box::new(pure_rust::PureRust::load(models, threads).map_err(|error| chain(&error))?),
+            })
+        };
+        let fault = Arc::<Fault>::default();
+        // A library of another version panics inside its binding.
+        let loaded = catch_unwind(AssertUnwindSafe(load)).unwrap_or_else(|_| Err("loading it panicked".to_owned()));
+        let lanes = loaded.and_then(|runtime| Lanes::new(runtime, threads, Arc::clone(&fault)).map_err(|error| chain(&error)));
+        let ms = started.elapsed().as_millis();
+        match &lanes {
+            Ok(_) => tracing::info!(runtime = kind.as_str(), ms, "runtime loaded"),
+            Err(reason) => tracing::error!(runtime = kind.as_str(), reason, "runtime unavailable, the next one serves"),
+        }
         Self {
             kind,
-            lanes: OnceLock::new(),
-            fault: Arc::default(),
+            lanes,
+            fault,
             breaker: Mutex::default(),
             runs: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            usual_us: Default::default(),
         }
     }
 
-    fn attempt(&self, lanes: &Lanes, role: Role, input: &Arc<Array4<f32>>, budget: Duration) -> Result<Vec<Output>, Cause> {
+    fn counts_run(&self) {
         self.runs.fetch_add(1, Ordering::Relaxed);
-        let run = lanes.run(role, input, budget);
-        let Err(cause) = &run else {
-            self.breaker().succeeded();
-            return run;
-        };
+    }
+
+    fn succeeded(&self, role: Role, took: Duration) {
+        self.breaker().succeeded();
+        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        let usual = &self.usual_us[role as usize];
+        let before = usual.load(Ordering::Relaxed);
+        // two at once: one of the two counts, which is as good
+        usual.store(if before == 0 { took } else { before - before / 8 + took / 8 }, Ordering::Relaxed);
+    }
+
+    fn failed(&self, role: Role, cause: &Cause) {
         self.failures.fetch_add(1, Ordering::Relaxed);
         let hangs = matches!(cause, Cause::Overdue | Cause::Hanging);
         let now_out = self.breaker().failed(Instant::now(), hangs);
         tracing::warn!(runtime = self.kind.as_str(), model = role.as_str(), error = chain(cause), now_out, "a run failed");
-        run
+    }
+
+    /// How long a run may take before another runtime is asked beside this one. None as long as it has run nothing.
+    fn patience(&self, role: Role) -> Option<Duration> {
+        let usual = self.usual_us[role as usize].load(Ordering::Relaxed);
+        (usual > 0).then(|| (Duration::from_micros(usual.into()) * PATIENCE_TIMES).max(PATIENCE_MIN))
     }
 
     fn breaker(&self) -> MutexGuard<'_, breaker::Breaker> {
@@ -277,11 +296,10 @@ impl Member {
     }
 
     fn health(&self) -> Health {
-        let (state, reason) = match self.lanes.get() {
-            Some(Err(reason)) => (HealthState::Unavailable, Some(reason.clone())),
-            _ if self.breaker().is_out() => (HealthState::Out, None),
-            Some(Ok(_)) => (HealthState::Ready, None),
-            None => (HealthState::Standby, None),
+        let (state, reason) = match &self.lanes {
+            Err(reason) => (HealthState::Unavailable, Some(reason.clone())),
+            Ok(_) if self.breaker().is_out() => (HealthState::Out, None),
+            Ok(_) => (HealthState::Ready, None),
         };
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Health { runtime: self.kind, state, reason, runs: count(&self.runs), failures: count(&self.failures) }

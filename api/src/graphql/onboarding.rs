@@ -65,7 +65,7 @@ pub fn image(error: &ImageError) -> UserError {
         ImageError::Empty => ("INPUT_EMPTY", "文件是空的，请重新选择图片"),
         ImageError::NotAnImage | ImageError::UnsupportedType { .. } => ("INPUT_IMAGE_TYPE", "仅支持 JPG 或 PNG 图片，请换一张后上传"),
         ImageError::TooLarge { .. } => ("INPUT_IMAGE_TOO_LARGE", "图片像素过大，请缩小到 5000 万像素以内再上传"),
-        ImageError::TooSmall { .. } => ("INPUT_IMAGE_TOO_SMALL", "图片太小看不清，请上传短边不少于 300 像素的图片"),
+        ImageError::TooSmall { .. } => ("INPUT_IMAGE_TOO_SMALL", "图片太小看不清，请上传长边不少于 1000 像素的图片"),
         ImageError::Truncated => ("INPUT_IMAGE_TRUNCATED", "图片不完整，请重新拍摄或导出后上传"),
         ImageError::Damaged(_) => ("INPUT_IMAGE_DAMAGED", "图片已损坏，请重新拍摄或导出后上传"),
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ai::document::{DocumentKind, Fields, date, id_card, text};
+use ai::error::StageError;
 use ai::pipeline::Findings;
 use ai::review::{self, Claims, Decision, Outcome, Policy, Verdict, calibrate};
 use chrono::NaiveDate;
@@ -72,6 +73,23 @@ impl Judge {
             false_claims,
             automatic: automatic(&findings.fields, required, truth)
                 .filter(|_| findings.kind == truth.doc_type && findings.quality.is_empty()),
+        }
+    }
+
+    /// A picture that the pipeline sends back as it is: nothing of it was read.
+    pub fn sent_back(&self, truth: &Truth, error: &StageError, took: Duration) -> Judged {
+        Judged {
+            kind: truth.doc_type,
+            condition: truth.condition.clone(),
+            kind_right: false,
+            rotation_right: false,
+            fields: truth.fields.keys().map(|name| (name.clone(), false)).collect(),
+            flags: Vec::new(),
+            took,
+            honest: review::stage_failed(error),
+            ended: ended(truth, self.as_of),
+            false_claims: Vec::new(),
+            automatic: None,
         }
     }
 }
