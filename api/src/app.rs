@@ -131,7 +131,8 @@ impl App {
             identity: Identity::new(db.clone(), clock.clone(), login),
             merchants: Merchants::new(db.clone(), clock.clone(), vault.clone()),
             applications: Applications::new(db.clone(), clock.clone(), vault.clone(), files.clone())
-                .sampling(AuditSample::new(&data_key, config.documents.audit_bps)),
+                .sampling(AuditSample::new(&data_key, config.documents.audit_bps))
+                .reading(config.documents.workers),
             bad_cases: BadCases::new(db.clone(), clock.clone(), vault.clone(), files.clone()),
             models: Models::new(db.clone(), ai::version::Version::built_in()?.id),
             reviews: Reviews::new(db.clone(), clock.clone(), vault, files).under(policy(config)),

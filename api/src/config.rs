@@ -277,7 +277,7 @@ pub struct Refund {
 pub struct Documents {
     /// Folder with the ONNX models and ONNX Runtime, filled by `models/fetch.sh`.
     pub models_dir: PathBuf,
-    /// Pages read at the same time.
+    /// Pages read at the same time by one worker process; as many as there are cores unless told, eight at most. Each takes some 100 MB.
     pub workers: usize,
     /// Whether a specimen mark (样本) is overlooked. Never in production.
     pub allow_specimen: bool,
@@ -367,10 +367,15 @@ impl Default for Config {
             period: Period { day_close_after_min: 30, month_close_day: 5 },
             webhook: Webhook { keep_days: 30 },
             refund: Refund { original_days: 180, channel_days: BTreeMap::new() },
-            documents: Documents { models_dir: here.join("models/cache"), workers: 2, allow_specimen: true, audit_bps: 300 },
+            documents: Documents { models_dir: here.join("models/cache"), workers: cores(), allow_specimen: true, audit_bps: 300 },
             log: Log { filter: "info".to_owned(), format: LogFormat::Text },
         }
     }
+}
+
+/// What the machine has, eight at most: memory ends before more cores help.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8)
 }
 
 /// A configuration that cannot be used, in one sentence with the key and the remedy.

@@ -21,6 +21,7 @@ mod launcher;
 mod ledger_check;
 mod merchant_rules;
 mod outbox;
+mod paper_queue;
 mod payments;
 mod periods;
 mod permissions;

@@ -77,14 +77,25 @@ impl Office {
         self.applications.attach(owner, attach(application, kind)).await.unwrap()
     }
 
-    /// A submitted application and its papers, in the order they are asked for.
-    pub(crate) async fn submitted(&self, owner: &Actor, name: &str) -> (Application, Vec<Document>) {
+    /// A draft with all its papers, in the order they are asked for.
+    pub(crate) async fn papers_of_draft(&self, owner: &Actor, name: &str) -> (ApplicationId, Vec<Document>) {
         let draft = self.draft(owner, name).await;
         let mut documents = Vec::new();
         for kind in PAPERS {
             documents.push(self.attach(owner, draft.id, kind).await);
         }
-        (self.applications.submit(owner, draft.id).await.unwrap(), documents)
+        (draft.id, documents)
+    }
+
+    /// A submitted application and its papers.
+    pub(crate) async fn submitted(&self, owner: &Actor, name: &str) -> (Application, Vec<Document>) {
+        let (id, documents) = self.papers_of_draft(owner, name).await;
+        (self.applications.submit(owner, id).await.unwrap(), documents)
+    }
+
+    /// Hands a paper in anew.
+    pub(crate) async fn replace(&self, owner: &Actor, id: ApplicationId, kind: DocumentKind) -> Result<Document, OnboardingError> {
+        self.applications.attach(owner, attach(id, kind)).await
     }
 
     pub(crate) async fn judge(&self, document: DocumentId, version: i32, verdict: Verdict) -> Applied {

@@ -9,7 +9,7 @@ const BESIDE: f32 = 0.55;
 /// Costs. A label off its text by a line height is very wrong, a label without text a little, text left over in between.
 const MISPLACED_HEIGHT: f32 = 3.0;
 const EMPTY_LABEL: f32 = 0.6;
-const LEFT_OVER_ROW: f32 = 1.2;
+const LEFT_OVER_ROW: f32 = 1.7;
 /// Lines of one value follow each other within this many heights; each further height costs.
 const LINE_GAP_MAX: f32 = 1.8;
 const LINE_GAP_HEIGHT: f32 = 6.0;
@@ -17,6 +17,8 @@ const LINE_GAP_HEIGHT: f32 = 6.0;
 const ROW_MIN: f32 = 0.7;
 /// The lines of one value are as far apart as the closest lines of the column, give or take this factor.
 const PITCH_SLACK: f32 = 1.3;
+/// A value that is set around its label begins at most so many heights above it; what stands higher belongs to no label of the column.
+const ABOVE_MAX: f32 = 6.0;
 /// What no sound page has; finite, so that an unsound one still gets the least wrong answer.
 const IMPOSSIBLE: f32 = 1000.0;
 
@@ -107,9 +109,20 @@ fn label_beside(labels: &[FoundLabel], piece: &Piece) -> Option<usize> {
         .max_by(|&a, &b| labels[a].right.total_cmp(&labels[b].right))
 }
 
-/// The rightmost column that begins left of the piece.
+/// The rightmost column that begins left of the piece: not below it, since notes at the foot of a page stand under each other, too, and not
+/// what heads the page, which ends above another column and begins within its labels.
 fn column_of(columns: &[Vec<usize>], labels: &[FoundLabel], piece: &Piece) -> Option<usize> {
-    (0..columns.len()).rev().find(|&at| left_edge(&columns[at], labels) <= piece.left() + piece.height() * BESIDE)
+    let begins = |column: &[usize]| {
+        let top = &labels[column[0]];
+        left_edge(column, labels) <= piece.left() + piece.height() * BESIDE && top.y - piece.y() <= top.height * ABOVE_MAX
+    };
+    let heads = |column: &[usize], other: &[usize]| {
+        let (left, bottom) = (left_edge(column, labels), column.iter().map(|&label| labels[label].y).fold(f32::MIN, f32::max));
+        other.iter().any(|&label| labels[label].right > left)
+            && other.iter().any(|&label| labels[label].y > bottom && labels[label].y <= piece.y() + piece.height() * BESIDE)
+    };
+    let headed = |at: usize| (0..at).any(|other| heads(&columns[at], &columns[other]));
+    (0..columns.len()).rev().find(|&at| begins(&columns[at]) && !headed(at))
 }
 
 fn add_to_rows(rows: &mut Vec<Row>, piece: Piece, label: Option<usize>) {
@@ -236,6 +249,35 @@ mod tests {
             (480.0, 110.0, "六"),
         ];
         assert_eq!(read(&lines), ["a=一", "b=三", "d=二四五", "e=六"]);
+    }
+
+    #[test]
+    fn what_stands_under_each_other_at_the_foot_takes_nothing_from_the_lines_above() {
+        let mut lines = vec![(0.0, 0.0, "甲项"), (80.0, 0.0, "一"), (0.0, 60.0, "乙项"), (80.0, 60.0, "二三"), (80.0, 90.0, "四五")];
+        assert_eq!(read(&lines), ["a=一", "b=二三四五"]);
+        lines.extend([(75.0, 300.0, "戊项"), (75.0, 340.0, "己项")]);
+        assert_eq!(read(&lines), ["a=一", "b=二三四五", "e=", "f="]);
+    }
+
+    #[test]
+    fn what_heads_the_page_takes_no_line_of_the_values_below_it() {
+        let lines = [
+            (50.0, -200.0, "戊项"),
+            (50.0, -150.0, "己项"),
+            (0.0, 0.0, "甲项项"),
+            (90.0, 0.0, "一"),
+            (0.0, 60.0, "乙项项"),
+            (90.0, 60.0, "二三"),
+            (90.0, 90.0, "四五"),
+        ];
+        const WIDE: [Label; 4] = [
+            Label { name: "a", words: &["甲项项"], inline: false },
+            Label { name: "b", words: &["乙项项"], inline: false },
+            Label { name: "e", words: &["戊项"], inline: false },
+            Label { name: "f", words: &["己项"], inline: false },
+        ];
+        let values = page(&lines).values(&WIDE);
+        assert_eq!(["a", "b", "e", "f"].map(|name| plain(&values[name])), ["一", "二三四五", "", ""]);
     }
 
     #[test]

@@ -49,6 +49,8 @@ const LAST_BUDGETS: u32 = 10;
 /// On a machine that is behind with its work the usual time grows too, so that asking twice does not add to what is too much already.
 const PATIENCE_TIMES: u32 = 4;
 const PATIENCE_MIN: Duration = Duration::from_millis(500);
+/// With a model that was never run here.
+const PATIENCE_UNKNOWN: Duration = Duration::from_secs(3);
 
 /// A runtime with the models loaded.
 trait Runtime: Send + Sync + std::fmt::Debug {
@@ -285,10 +287,12 @@ impl Member {
         tracing::warn!(runtime = self.kind.as_str(), model = role.as_str(), error = chain(cause), now_out, "a run failed");
     }
 
-    /// How long a run may take before another runtime is asked beside this one. None as long as it has run nothing.
-    fn patience(&self, role: Role) -> Option<Duration> {
-        let usual = self.usual_us[role as usize].load(Ordering::Relaxed);
-        (usual > 0).then(|| (Duration::from_micros(usual.into()) * PATIENCE_TIMES).max(PATIENCE_MIN))
+    /// How long a run may take before another runtime is asked beside this one.
+    fn patience(&self, role: Role) -> Duration {
+        match self.usual_us[role as usize].load(Ordering::Relaxed) {
+            0 => PATIENCE_UNKNOWN,
+            usual => (Duration::from_micros(usual.into()) * PATIENCE_TIMES).max(PATIENCE_MIN),
+        }
     }
 
     fn breaker(&self) -> MutexGuard<'_, breaker::Breaker> {

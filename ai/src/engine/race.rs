@@ -65,7 +65,7 @@ impl<'a> Race<'a> {
     pub(super) fn wait(&mut self, impatient: bool) -> Heard {
         loop {
             let Some(ends) = self.runs.iter().flatten().map(Run::ends).min() else { return Heard::Lost };
-            let late = if impatient { self.runs.iter().flatten().next_back().and_then(|run| run.late(self.role)) } else { None };
+            let late = if impatient { self.runs.iter().flatten().next_back().map(|run| run.late(self.role)) } else { None };
             let until = late.map_or(ends, |late| late.min(ends));
             match self.told.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok((number, Told::Began)) => {
@@ -116,7 +116,7 @@ impl<'a> Race<'a> {
     /// Who was late when somebody else answered has failed; the others were only slower.
     fn leave_the_others(&mut self) {
         for run in std::mem::take(&mut self.runs).into_iter().flatten() {
-            let late = run.began.is_some() && run.late(self.role).is_some_and(|late| late <= Instant::now());
+            let late = run.began.is_some() && run.late(self.role) <= Instant::now();
             run.lanes.leave(&run.ticket, late);
             if late {
                 run.member.failed(self.role, &Cause::Overtaken);
@@ -135,8 +135,8 @@ impl Run<'_> {
         self.began.unwrap_or(self.asked) + self.budget
     }
 
-    /// From when it takes, or waits for a lane, longer than a run usually takes. None as long as nobody knows.
-    fn late(&self, role: Role) -> Option<Instant> {
-        Some(self.began.unwrap_or(self.asked) + self.member.patience(role)?)
+    /// From when it takes, or waits for a lane, much longer than a run usually takes.
+    fn late(&self, role: Role) -> Instant {
+        self.began.unwrap_or(self.asked) + self.member.patience(role)
     }
 }

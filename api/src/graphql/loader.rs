@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_graphql::Context;
 use async_graphql::dataloader::{DataLoader, Loader};
 use merchant::merchants::{Merchant, Store};
-use merchant::onboarding::{Application, Document};
+use merchant::onboarding::{Application, Document, Waiting};
 use wallet::advance::Advance;
 use wallet::base::actor::Actor;
 use wallet::base::id::{ApplicationId, MerchantId, OrderId, RefundId, StoreId};
@@ -61,6 +61,10 @@ impl Loaders {
 
     pub async fn documents_of_application(&self, id: ApplicationId) -> async_graphql::Result<Vec<Document>> {
         Ok(self.one(DocumentsOf(id)).await?.unwrap_or_default())
+    }
+
+    pub async fn waiting_of_application(&self, id: ApplicationId) -> async_graphql::Result<Option<Waiting>> {
+        self.one(WaitingOf(id)).await
     }
 
     pub async fn attempts_of_order(&self, merchant: MerchantId, order: OrderId) -> async_graphql::Result<Vec<Attempt>> {
@@ -118,6 +122,8 @@ struct StoresOf(MerchantId);
 struct ApplicationOf(MerchantId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct DocumentsOf(ApplicationId);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct WaitingOf(ApplicationId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct AttemptsOf(MerchantId, OrderId);
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -179,6 +185,17 @@ impl Loader<DocumentsOf> for Batch {
         let ids: Vec<_> = keys.iter().map(|k| k.0).collect();
         let found = self.app.applications.documents_of_applications(&self.actor, &ids).await.map_err(failure)?;
         Ok(found.into_iter().map(|(id, documents)| (DocumentsOf(id), documents)).collect())
+    }
+}
+
+impl Loader<WaitingOf> for Batch {
+    type Value = Waiting;
+    type Error = Failure;
+
+    async fn load(&self, keys: &[WaitingOf]) -> Result<HashMap<WaitingOf, Waiting>, Failure> {
+        let ids: Vec<_> = keys.iter().map(|k| k.0).collect();
+        let found = self.app.applications.waiting(&ids).await.map_err(failure)?;
+        Ok(found.into_iter().map(|(id, waiting)| (WaitingOf(id), waiting)).collect())
     }
 }
 

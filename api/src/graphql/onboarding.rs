@@ -6,7 +6,7 @@ use ai::review::Reason;
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use chrono::{DateTime, TimeDelta, Utc};
 use merchant::onboarding::{
-    Application, ApplicationStatus, ClaimInput, ClaimProblem, CreateApplication, Document, DocumentStatus, OnboardingError,
+    Application, ApplicationStatus, ClaimInput, ClaimProblem, CreateApplication, Document, DocumentStatus, OnboardingError, Waiting,
 };
 use wallet::base::clock::Clock;
 
@@ -54,6 +54,12 @@ impl Rejection for OnboardingError {
             }
             Self::ApplicationApproved => UserError::new("STATE_APPROVED", "申请已通过，不能再修改"),
             Self::DocumentApproved { .. } => UserError::new("STATE_APPROVED", "该资料已通过审核，不能再修改"),
+            Self::QueueFull { retry_after } => {
+                let minutes = retry_after.as_secs().div_ceil(60);
+                let message = format!("等待核验的资料太多，已填写的内容会保留，请约 {minutes} 分钟后再提交");
+                let retry_after_ms = i32::try_from(retry_after.as_millis()).ok();
+                UserError { retry_after_ms, ..UserError::new("STATE_QUEUE_FULL", message).passing() }
+            }
             Self::Files(_) | Self::Vault(_) | Self::Interrupted(_) | Self::Book(_) | Self::Database(_) => return None,
         })
     }
@@ -180,6 +186,11 @@ impl ApplicationNode {
         Ok(documents.into_iter().map(DocumentNode).collect())
     }
 
+    /// How long its papers wait to be read. Null where none waits.
+    async fn waiting(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<WaitingNode>> {
+        Ok(loaders(ctx).waiting_of_application(self.0.id).await?.map(WaitingNode::from))
+    }
+
     async fn created_at(&self) -> DateTime<Utc> {
         self.0.created_at
     }
@@ -190,6 +201,23 @@ impl ApplicationNode {
 
     async fn decided_at(&self) -> Option<DateTime<Utc>> {
         self.0.decided_at
+    }
+}
+
+/// How long papers wait to be read (排队情况).
+#[derive(SimpleObject, Clone, Copy, Debug)]
+#[graphql(name = "Waiting")]
+pub struct WaitingNode {
+    /// Papers of others that are read before.
+    ahead: u32,
+    /// Expected until the last paper is read. An estimate from what the last papers took; longer where reading stands still.
+    expected_seconds: u32,
+}
+
+impl From<Waiting> for WaitingNode {
+    fn from(waiting: Waiting) -> Self {
+        let expected_seconds = waiting.expected.as_millis().div_ceil(1_000);
+        Self { ahead: waiting.ahead, expected_seconds: u32::try_from(expected_seconds).unwrap_or(u32::MAX) }
     }
 }
 

@@ -35,6 +35,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::app::App;
 use crate::config::Config;
 use crate::graphql::Schema;
+use crate::jobs::inbox::Sender;
 use crate::jobs::{self, stop};
 use graphql::Runner;
 use layer::Gate;
@@ -60,8 +61,9 @@ pub struct Edge {
     streams: Gate,
     sockets: Gate,
     notices: Gate,
-    /// Wakes the inbox processor.
-    inbox: Arc<Notify>,
+    /// Wake those who process the inbox.
+    acquirers: Arc<Notify>,
+    banks: Arc<Notify>,
     stop: CancellationToken,
 }
 
@@ -88,7 +90,9 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     let edge = edge(app.clone(), tasks.clone(), stop.clone());
     let background = TaskTracker::new();
     let relay = Arc::new(Notify::new());
-    background.spawn(jobs::inbox::run(app.clone(), edge.inbox.clone(), relay.clone(), stop.clone()));
+    for (sender, taken_in) in [(Sender::Acquirer, &edge.acquirers), (Sender::Bank, &edge.banks)] {
+        background.spawn(jobs::inbox::run(app.clone(), sender, taken_in.clone(), relay.clone(), stop.clone()));
+    }
     background.spawn(jobs::relay::run(app.clone(), relay, stop.clone()));
     background.spawn(jobs::tick::follow_clock(app.clone(), stop.clone()));
     background.spawn(jobs::tick::follow_switches(app.clone(), stop.clone()));
@@ -128,7 +132,8 @@ fn edge(app: Arc<App>, tasks: TaskTracker, stop: CancellationToken) -> Edge {
         streams: Gate::new("streams", STREAMS_MAX),
         sockets: Gate::new("sockets", graphql::socket::SOCKETS_MAX),
         notices: Gate::new("notices", NOTICES_MAX),
-        inbox: Arc::new(Notify::new()),
+        acquirers: Arc::default(),
+        banks: Arc::default(),
         stop,
         app,
     }

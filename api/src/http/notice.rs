@@ -38,7 +38,10 @@ pub async fn heard(State(edge): State<Edge>, Path(channel): Path<String>, reques
         None => withdrawals.accept_notice(sender, &headers, &bytes).await,
     };
     let stored = taken.is_ok();
-    let mut response = answer(&edge, sender, taken);
+    if matches!(taken, Ok(Delivery::First)) {
+        if acquirer.is_some() { edge.acquirers.notify_one() } else { edge.banks.notify_one() }
+    }
+    let mut response = answer(sender, &taken);
     let Some(reply) = acquirer.map(|a| a.reply(stored)).or(bank.map(|b| b.reply(stored))) else { return response };
     if stored {
         *response.status_mut() = reply.status;
@@ -58,8 +61,8 @@ async fn read(request: Request) -> Result<(HeaderMap, Bytes), StatusCode> {
     }
 }
 
-fn answer(edge: &Edge, sender: &'static str, taken: Result<Delivery, NoticeError>) -> Response {
-    let (status, outcome) = match &taken {
+fn answer(sender: &'static str, taken: &Result<Delivery, NoticeError>) -> Response {
+    let (status, outcome) = match taken {
         Ok(Delivery::First) => (StatusCode::NO_CONTENT, "first"),
         Ok(Delivery::Again) => (StatusCode::NO_CONTENT, "again"),
         Ok(Delivery::Conflict) => (StatusCode::NO_CONTENT, "conflict"),
@@ -72,14 +75,13 @@ fn answer(edge: &Edge, sender: &'static str, taken: Result<Delivery, NoticeError
         Err(NoticeError::CutShort | NoticeError::Database(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
     };
     metrics::counter!("haodian_notices_total", "sender" => sender, "outcome" => outcome).increment(1);
-    match &taken {
-        Ok(Delivery::First) => edge.inbox.notify_one(),
+    match taken {
         Ok(_) => {}
         Err(error @ NoticeError::Database(_)) => tracing::error!(sender, error = %chain(error), "a notice could not be stored"),
         Err(error) => tracing::warn!(sender, error = %chain(error), "a notice was refused"),
     }
     let mut response = status.into_response();
-    if let Err(NoticeError::Busy { retry_after }) = &taken {
+    if let Err(NoticeError::Busy { retry_after }) = taken {
         response.headers_mut().insert(header::RETRY_AFTER, retry_after.as_secs().max(1).into());
     }
     response

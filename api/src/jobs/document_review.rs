@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use ai::engine::Setup;
@@ -33,6 +34,8 @@ const TRIES_MAX: i32 = 3;
 pub(super) struct Reader {
     models_dir: PathBuf,
     policy: Policy,
+    /// Pages that may be read at the same time.
+    workers: usize,
     loaded: Mutex<Option<Loaded>>,
 }
 
@@ -47,7 +50,12 @@ struct Loaded {
 
 impl Reader {
     pub(super) fn new(config: &Config) -> Self {
-        Self { models_dir: config.documents.models_dir.clone(), policy: policy(config), loaded: Mutex::default() }
+        Self {
+            models_dir: config.documents.models_dir.clone(),
+            policy: policy(config),
+            workers: config.documents.workers,
+            loaded: Mutex::default(),
+        }
     }
 
     async fn pipeline(&self, app: &App) -> anyhow::Result<Arc<Pipeline>> {
@@ -62,7 +70,8 @@ impl Reader {
             _ => {}
         }
         let (id, dir) = (version.id.clone(), self.models_dir.clone());
-        let load = move || version.load(&dir, &Setup::default());
+        let setup = Setup { threads: self.workers, ..Setup::default() };
+        let load = move || version.load(&dir, &setup);
         let attempt = tokio::task::spawn_blocking(load).await.context("loading was interrupted")?;
         match (attempt, loaded.as_mut()) {
             (Ok(pipeline), _) => {
@@ -106,11 +115,25 @@ pub(super) async fn run(app: &App, reader: &Reader, job: &Job) -> anyhow::Result
     Ok(Step::Done)
 }
 
+/// Tells the reading thread to stop between two model runs when nobody waits for it any more: the job ran out of time, or the worker stops.
+/// Without it a thread would go on beside those of the jobs that take its place.
+#[derive(Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Findings and decision. A stage that failed is a decision, too; what is an error here is the machine's.
 async fn judge(app: &App, reader: &Reader, paper: ForReview) -> anyhow::Result<(Option<Findings>, Decision)> {
     let pipeline = reader.pipeline(app).await.context("the pipeline could not be loaded")?;
     let image = paper.image.clone();
-    let read = tokio::task::spawn_blocking(move || pipeline.run(&image, &Options::default())).await.context("reading was interrupted")?;
+    let given_up = GivenUp::default();
+    let flag = given_up.0.clone();
+    let reading = tokio::task::spawn_blocking(move || pipeline.run_until(&image, &Options::default(), &flag));
+    let read = reading.await.context("reading was interrupted")?;
     Ok(match read {
         Ok(findings) => {
             let decision = review::decide(&findings, paper.kind, &paper.claims, &reader.policy, app.clock.today());

@@ -10,14 +10,33 @@ use wallet::base::batcher::COMMANDS;
 use crate::app::App;
 use crate::http::chain;
 
-/// Notices of one channel in one transaction.
+/// Notices in one transaction.
 const BATCH_MAX: i64 = 250;
 
 /// How often to look without being told.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// Whose notices: those of acquirers and those of banks lie in one table and are processed by themselves, so that neither looks or waits for
+/// the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sender {
+    Acquirer,
+    Bank,
+}
+
+impl Sender {
+    pub const ALL: [Self; 2] = [Self::Acquirer, Self::Bank];
+
+    async fn process(self, app: &App) -> usize {
+        match self {
+            Self::Acquirer => counted("acquirer", app.payments.process_notices(BATCH_MAX).await),
+            Self::Bank => counted("bank", app.withdrawals.process_notices(BATCH_MAX).await),
+        }
+    }
+}
+
 /// Until `stop`: waits for `taken_in` or the next sweep, empties the inbox, and wakes `relay` when something was decided.
-pub async fn run(app: Arc<App>, taken_in: Arc<Notify>, relay: Arc<Notify>, stop: CancellationToken) {
+pub async fn run(app: Arc<App>, sender: Sender, taken_in: Arc<Notify>, relay: Arc<Notify>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -25,17 +44,15 @@ pub async fn run(app: Arc<App>, taken_in: Arc<Notify>, relay: Arc<Notify>, stop:
             () = tokio::time::sleep(SWEEP) => {}
         }
         while !stop.is_cancelled() {
-            let (payments, withdrawals) = tokio::join!(app.payments.process_notices(BATCH_MAX), app.withdrawals.process_notices(BATCH_MAX));
-            let payments = counted("acquirer", payments);
-            let withdrawals = counted("bank", withdrawals);
-            if payments + withdrawals > 0 {
+            let processed = sender.process(&app).await;
+            if processed > 0 {
                 relay.notify_one();
             }
-            if payments + withdrawals > 1 {
+            if processed > 1 {
                 // the next batch is fuller, and a transaction costs about the same whatever its size
                 tokio::time::sleep(COMMANDS.pause).await;
             }
-            if payments.max(withdrawals) < usize::try_from(BATCH_MAX).unwrap_or(usize::MAX) {
+            if processed < usize::try_from(BATCH_MAX).unwrap_or(usize::MAX) {
                 break;
             }
         }

@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wallet::base::job::Job;
@@ -104,7 +103,9 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) -> anyhow::Result<()> {
     tasks.spawn(webhook::collect(app.clone(), stop.clone()));
     tasks.spawn(webhook::deliver(app.clone(), stop.clone()));
     // serve processes what it took in; this sweep is for what its process did not live to process
-    tasks.spawn(inbox::run(app.clone(), Arc::new(Notify::new()), Arc::new(Notify::new()), stop.clone()));
+    for sender in inbox::Sender::ALL {
+        tasks.spawn(inbox::run(app.clone(), sender, Arc::default(), Arc::default(), stop.clone()));
+    }
     tasks.close();
     tracing::info!(money = MONEY_PLACES, documents, "working");
     stop.cancelled().await;

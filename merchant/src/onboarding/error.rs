@@ -1,5 +1,7 @@
 //! Why an application or one of its papers could not be read or changed.
 
+use std::time::Duration;
+
 use ai::document::DocumentKind;
 use ai::image::ImageError;
 use wallet::base::actor::Forbidden;
@@ -44,6 +46,9 @@ pub enum OnboardingError {
     /// This paper is approved; the others may still be corrected.
     #[error("the document is approved")]
     DocumentApproved,
+    /// Too many papers wait to be read. What was handed in stays as it is.
+    #[error("too many papers wait to be read")]
+    QueueFull { retry_after: Duration },
     #[error("the file store failed")]
     Files(#[from] FileError),
     #[error("a sealed value failed")]

@@ -1,12 +1,13 @@
 //! The application (进件申请): a merchant hands in three papers with what it typed, the pipeline or a reviewer judges each, and when all
 //! are approved the merchant is signed (签约) and its book is opened, in one transaction with the last verdict.
 //!
-//! `paper.rs` takes papers in, `judgement.rs` takes verdicts, `progress.rs` draws the consequences for the application.
+//! `paper.rs` takes papers in, `queue.rs` tells how long they wait, `judgement.rs` takes verdicts, `progress.rs` draws the consequences for the application.
 
 mod error;
 mod judgement;
 mod paper;
 pub(crate) mod progress;
+pub mod queue;
 pub(crate) mod repo;
 pub mod rules;
 
@@ -39,6 +40,7 @@ use crate::vault::{Place, Vault};
 pub use error::OnboardingError;
 pub use judgement::{Applied, ForReview, Judgement};
 pub use paper::Attach;
+pub use queue::Waiting;
 pub use rules::{ClaimError, ClaimInput, ClaimProblem, PAPERS, required_claims};
 
 /// The job that judges one document; its subject is the document's id.
@@ -163,17 +165,25 @@ pub struct Applications {
     files: FileStore,
     images: Arc<Semaphore>,
     sample: AuditSample,
+    /// Papers that are read at the same time.
+    read_at_once: u32,
 }
 
 impl Applications {
     pub fn new(db: PgPool, clock: Clock, vault: Vault, files: FileStore) -> Self {
-        Self { db, clock, vault, files, images: Arc::new(Semaphore::new(IMAGES_AT_ONCE)), sample: AuditSample::none() }
+        Self { db, clock, vault, files, images: Arc::new(Semaphore::new(IMAGES_AT_ONCE)), sample: AuditSample::none(), read_at_once: 2 }
     }
 
     /// With a blind sample of what the pipeline approves.
     #[must_use]
     pub fn sampling(self, sample: AuditSample) -> Self {
         Self { sample, ..self }
+    }
+
+    /// Telling waits for so many papers read at the same time, two unless told.
+    #[must_use]
+    pub fn reading(self, at_once: usize) -> Self {
+        Self { read_at_once: u32::try_from(at_once).unwrap_or(u32::MAX), ..self }
     }
 
     /// Makes a merchant that applies, and its empty application. Owners only.
@@ -220,6 +230,7 @@ impl Applications {
     /// Hands a complete draft in: every paper goes to the pipeline by a job of its own.
     pub async fn submit(&self, actor: &Actor, id: ApplicationId) -> Result<Application, OnboardingError> {
         let reach = Reach::to_change(actor)?;
+        self.require_room().await?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let mut application = repo::lock_application_in_tx(&mut tx, reach.owner(), id).await?.ok_or(OnboardingError::NotFound)?;

@@ -64,7 +64,9 @@ impl Applications {
         rules::claims(kind, claims)?;
         let found = repo::applications(&self.db, reach.owner(), &[application]).await?.pop().ok_or(OnboardingError::NotFound)?;
         let documents = repo::documents_of_applications(&self.db, None, &[application]).await?;
-        changeable(found.status, documents.iter().find(|d| d.kind == kind).map(|d| d.status))
+        changeable(found.status, documents.iter().find(|d| d.kind == kind).map(|d| d.status))?;
+        // a draft's papers wait only once it is handed in
+        if found.status == ApplicationStatus::Draft { Ok(()) } else { self.require_room().await }
     }
 
     /// Takes a paper in, as the first of its kind or in place of the earlier one. The image is decoded and encoded afresh, so that
@@ -111,6 +113,9 @@ impl Applications {
         let documents = repo::documents_of_applications(&mut *tx, None, &[application.id]).await?;
         let earlier = documents.into_iter().find(|d| d.id == id).ok_or(OnboardingError::NotFound)?;
         changeable(application.status, Some(earlier.status))?;
+        if application.status != ApplicationStatus::Draft {
+            self.require_room().await?;
+        }
         let claims = rules::claims(earlier.kind, claims)?;
         let handed_in = repo::version(&mut *tx, id, earlier.version).await?;
         let document = Document {

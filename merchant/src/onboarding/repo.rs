@@ -3,6 +3,9 @@
 //! Lock order: the application first, then its documents and review tasks, then the merchant, then the ledger's accounts. Every change
 //! of a document goes through the application's lock, so what is read after it stays true until commit.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use ai::document::DocumentKind;
 use ai::review::Reason;
 use chrono::{DateTime, Utc};
@@ -11,7 +14,8 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 use wallet::base::id::{ApplicationId, DocumentId, MerchantId};
 
-use super::{Application, ApplicationStatus, Document, DocumentStatus};
+use super::queue::{Place, Queue};
+use super::{Application, ApplicationStatus, Document, DocumentStatus, REVIEW_JOB};
 
 struct DocumentRow {
     id: DocumentId,
@@ -329,4 +333,43 @@ pub(super) async fn insert_findings_in_tx(tx: &mut PgConnection, new: &NewFindin
     .execute(tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Where the last waiting paper of each application stands in the queue, counted from one; those without one are left out.
+pub(super) async fn places(db: &PgPool, applications: &[ApplicationId]) -> sqlx::Result<HashMap<ApplicationId, Place>> {
+    let ids: Vec<Uuid> = applications.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"WITH queue AS (
+               SELECT subject_id, row_number() OVER (ORDER BY run_at, job_id) AS place FROM jobs WHERE kind = $1 AND state = 'READY'
+           )
+           SELECT d.application_id, max(q.place) AS "last!", count(*) AS "own!"
+           FROM documents d
+           JOIN queue q ON q.subject_id = d.document_id
+           WHERE d.application_id = ANY($2)
+           GROUP BY d.application_id"#,
+        REVIEW_JOB,
+        &ids
+    )
+    .fetch_all(db)
+    .await?;
+    let whole = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    Ok(rows.into_iter().map(|r| (ApplicationId(r.application_id), Place { last: whole(r.last), own: whole(r.own) })).collect())
+}
+
+/// The queue as it stands: how many wait, counted up to `most`, what the last fifty took, and how long the first has been due.
+pub(super) async fn queue(db: &PgPool, most: i64, now: DateTime<Utc>) -> sqlx::Result<Queue> {
+    let row = sqlx::query!(
+        r#"SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE kind = $1 AND state = 'READY' LIMIT $2) waiting) AS "waiting!",
+                  (SELECT avg(took_ms)::bigint FROM (SELECT took_ms FROM document_findings ORDER BY created_at DESC LIMIT 50) last) AS takes_ms,
+                  (SELECT min(run_at) FROM jobs WHERE kind = $1 AND state = 'READY') AS first_due"#,
+        REVIEW_JOB,
+        most
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Queue {
+        waiting: row.waiting,
+        takes: row.takes_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis),
+        first_waits: row.first_due.and_then(|due| (now - due).to_std().ok()).unwrap_or_default(),
+    })
 }
