@@ -210,6 +210,7 @@ fn bytes_that_no_text_of_the_charset_encodes_to_are_refused() {
         assert_eq!(read(bytes), None, "{name}");
     }
     assert_eq!(Charset::Gbk.fitted("咖啡😀"), "咖啡?");
+    assert_eq!(Charset::Gbk.fitted("\u{e78d}\u{fe10}"), "?\u{fe10}", "two characters of the same bytes");
     assert_eq!(Charset::Utf8.fitted("咖啡😀"), "咖啡😀");
 }
 

@@ -118,12 +118,15 @@ impl Charset {
         }
     }
 
-    /// None: a character has no place in it.
+    /// None: a character has no place in it, or none of its own: GBK writes U+E78D and U+FE10 alike, and reads the second.
     pub fn encode(self, text: &str) -> Option<Vec<u8>> {
         match self {
             Self::Utf8 => Some(text.as_bytes().to_vec()),
             Self::Gbk => match GBK.encode(text) {
-                (bytes, _, false) => Some(bytes.into_owned()),
+                (bytes, _, false) => {
+                    let back = GBK.decode_without_bom_handling_and_without_replacement(&bytes);
+                    (back.as_deref() == Some(text)).then(|| bytes.into_owned())
+                }
                 (_, _, true) => None,
             },
         }
