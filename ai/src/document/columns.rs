@@ -281,6 +281,20 @@ mod tests {
     }
 
     #[test]
+    fn the_first_line_stays_with_its_value_where_the_label_stands_beside_a_later_one() {
+        let lines = [
+            (0.0, 0.0, "甲项"),
+            (80.0, 0.0, "一"),
+            (80.0, 60.0, "二"),
+            (80.0, 88.0, "三"),
+            (0.0, 116.0, "乙项"),
+            (80.0, 116.0, "四"),
+            (80.0, 144.0, "五"),
+        ];
+        assert_eq!(read(&lines), ["a=一", "b=二三四五"]);
+    }
+
+    #[test]
     fn stray_text_is_left_out_and_an_empty_label_stays_empty() {
         let lines =
             [(80.0, -200.0, "题"), (0.0, 0.0, "甲项"), (80.0, 0.0, "一"), (0.0, 60.0, "乙项"), (0.0, 120.0, "丙项"), (80.0, 120.0, "二")];

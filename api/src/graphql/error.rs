@@ -41,6 +41,13 @@ impl UserError {
         self.retryable = true;
         self
     }
+
+    /// Marks what may succeed after a while.
+    pub fn passing_after(self, wait: Duration) -> Self {
+        // nobody is told to wait for weeks: what does not fit is as good as the most
+        let retry_after_ms = Some(i32::try_from(wait.as_millis()).unwrap_or(i32::MAX));
+        Self { retry_after_ms, ..self.passing() }
+    }
 }
 
 /// An input that cannot be right, at the given field.
@@ -60,8 +67,7 @@ pub fn key_reused() -> UserError {
 
 /// Too much is going on at once: the same request succeeds later, under the same key.
 pub fn busy(retry_after: Duration) -> UserError {
-    let retry_after_ms = i32::try_from(retry_after.as_millis()).ok();
-    UserError { retry_after_ms, ..UserError::new("STATE_BUSY", "系统正忙，请用同一个 idempotencyKey 稍后重试").passing() }
+    UserError::new("STATE_BUSY", "系统正忙，请用同一个 idempotencyKey 稍后重试").passing_after(retry_after)
 }
 
 /// What an idempotency claim can object to.

@@ -57,8 +57,7 @@ impl Rejection for OnboardingError {
             Self::QueueFull { retry_after } => {
                 let minutes = retry_after.as_secs().div_ceil(60);
                 let message = format!("等待核验的资料太多，已填写的内容会保留，请约 {minutes} 分钟后再提交");
-                let retry_after_ms = i32::try_from(retry_after.as_millis()).ok();
-                UserError { retry_after_ms, ..UserError::new("STATE_QUEUE_FULL", message).passing() }
+                UserError::new("STATE_QUEUE_FULL", message).passing_after(*retry_after)
             }
             Self::Files(_) | Self::Vault(_) | Self::Interrupted(_) | Self::Book(_) | Self::Database(_) => return None,
         })

@@ -230,7 +230,6 @@ impl Applications {
     /// Hands a complete draft in: every paper goes to the pipeline by a job of its own.
     pub async fn submit(&self, actor: &Actor, id: ApplicationId) -> Result<Application, OnboardingError> {
         let reach = Reach::to_change(actor)?;
-        self.require_room().await?;
         let now = self.clock.now();
         let mut tx = self.db.begin().await?;
         let mut application = repo::lock_application_in_tx(&mut tx, reach.owner(), id).await?.ok_or(OnboardingError::NotFound)?;
@@ -242,6 +241,7 @@ impl Applications {
         if !missing.is_empty() {
             return Err(OnboardingError::PapersMissing { kinds: missing });
         }
+        self.require_room(&mut *tx).await?;
         application.status = ApplicationStatus::Checking;
         application.submitted_at = Some(now);
         repo::check_documents_in_tx(&mut tx, id).await?;

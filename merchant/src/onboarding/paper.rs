@@ -66,7 +66,7 @@ impl Applications {
         let documents = repo::documents_of_applications(&self.db, None, &[application]).await?;
         changeable(found.status, documents.iter().find(|d| d.kind == kind).map(|d| d.status))?;
         // a draft's papers wait only once it is handed in
-        if found.status == ApplicationStatus::Draft { Ok(()) } else { self.require_room().await }
+        if found.status == ApplicationStatus::Draft { Ok(()) } else { self.require_room(&self.db).await }
     }
 
     /// Takes a paper in, as the first of its kind or in place of the earlier one. The image is decoded and encoded afresh, so that
@@ -114,7 +114,7 @@ impl Applications {
         let earlier = documents.into_iter().find(|d| d.id == id).ok_or(OnboardingError::NotFound)?;
         changeable(application.status, Some(earlier.status))?;
         if application.status != ApplicationStatus::Draft {
-            self.require_room().await?;
+            self.require_room(&mut *tx).await?;
         }
         let claims = rules::claims(earlier.kind, claims)?;
         let handed_in = repo::version(&mut *tx, id, earlier.version).await?;

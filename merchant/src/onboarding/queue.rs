@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use sqlx::PgExecutor;
 use wallet::base::clock::Clock;
 use wallet::base::id::ApplicationId;
 
@@ -62,9 +63,9 @@ impl Applications {
         Ok(places.into_iter().map(|(id, place)| (id, wait(place))).collect())
     }
 
-    /// Whether one more paper may wait.
-    pub(super) async fn require_room(&self) -> Result<(), OnboardingError> {
-        let queue = repo::queue(&self.db, WAITING_MAX, Clock::wall()).await?;
+    /// Whether one more paper may wait. In a transaction on its connection: one that waits for a second of the pool could wait for ever.
+    pub(super) async fn require_room(&self, db: impl PgExecutor<'_>) -> Result<(), OnboardingError> {
+        let queue = repo::queue(db, WAITING_MAX, Clock::wall()).await?;
         if queue.waiting < WAITING_MAX {
             return Ok(());
         }

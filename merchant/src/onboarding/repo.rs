@@ -357,7 +357,7 @@ pub(super) async fn places(db: &PgPool, applications: &[ApplicationId]) -> sqlx:
 }
 
 /// The queue as it stands: how many wait, counted up to `most`, what the last fifty took, and how long the first has been due.
-pub(super) async fn queue(db: &PgPool, most: i64, now: DateTime<Utc>) -> sqlx::Result<Queue> {
+pub(super) async fn queue(db: impl PgExecutor<'_>, most: i64, now: DateTime<Utc>) -> sqlx::Result<Queue> {
     let row = sqlx::query!(
         r#"SELECT (SELECT count(*) FROM (SELECT 1 FROM jobs WHERE kind = $1 AND state = 'READY' LIMIT $2) waiting) AS "waiting!",
                   (SELECT avg(took_ms)::bigint FROM (SELECT took_ms FROM document_findings ORDER BY created_at DESC LIMIT 50) last) AS takes_ms,

@@ -151,6 +151,14 @@ async fn a_lane_rests_after_a_batch_of_several_unless_the_next_is_full_already()
     let _rests = scene.call(4).await;
     assert_eq!(scene.batches().len(), 2, "it rests");
 
+    let (scene, _first) = Scene::busy(Limits { pause: Duration::from_millis(1), ..LIMITS }).await;
+    let calls = [scene.call(2).await, scene.call(3).await];
+    scene.let_end(2).await;
+    let later = scene.call(4).await;
+    scene.let_end(1).await;
+    assert_eq!(told(later).await, "8", "the rest ends");
+    drop(calls);
+
     let (scene, _first) = Scene::busy(Limits { pause, batch_max: 3, ..LIMITS }).await;
     for n in [2, 3, 4, 5, 6, 7] {
         drop(scene.batcher.admit(n).map(std::mem::forget));
