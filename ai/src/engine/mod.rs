@@ -36,14 +36,10 @@ pub use dictionary::{Charset, Dictionary};
 pub use fault::Broken;
 use fault::Fault;
 use lane::{Lanes, Stop};
-use race::{Heard, Race};
+use race::Race;
 
 /// A run takes 0.02 to 1 s on two cores that have nothing else to do; one that takes this long hangs, on a busy machine too.
 const RUN_BUDGET: Duration = Duration::from_secs(15);
-
-/// Behind the last runtime stands nobody, so it is given this many times as long: a machine that was stopped for a while, or is far behind
-/// with its work, loses no page.
-const LAST_BUDGETS: u32 = 10;
 
 /// A run that takes this many times as long as runs of its model usually do, and at least this long, is late: the next runtime is asked beside it.
 /// On a machine that is behind with its work the usual time grows too, so that asking twice does not add to what is too much already.
@@ -192,27 +188,6 @@ impl Engine {
         self.threads
     }
 
-    /// Runs one input on the first runtime that is in service, on the next when that fails, and beside it when it is late.
-    fn run(&self, role: Role, input: Array4<f32>) -> Result<(Vec<Output>, RuntimeKind), Cause> {
-        let mut race = Race::new(role, input);
-        for (at, member) in self.members.iter().enumerate() {
-            if !member.breaker().permits(Instant::now()) {
-                continue;
-            }
-            let Ok(lanes) = &member.lanes else { continue };
-            let last = at + 1 == self.members.len();
-            race.enter(member, lanes, if last { self.run_budget * LAST_BUDGETS } else { self.run_budget });
-            if let Heard::Won(outputs, kind) = race.wait(!last) {
-                return Ok((outputs, kind));
-            }
-        }
-        // who was late may still come in
-        match race.wait(false) {
-            Heard::Won(outputs, kind) => Ok((outputs, kind)),
-            Heard::Lost | Heard::Late => Err(race.cause()),
-        }
-    }
-
     /// Breaks a runtime on purpose, or mends it: a drill of what happens when it fails or hangs.
     pub fn drill(&self, kind: RuntimeKind, broken: Broken) {
         for member in self.members.iter().filter(|member| member.kind == kind) {
@@ -256,6 +231,10 @@ impl Member {
             Ok(_) => tracing::info!(runtime = kind.as_str(), ms, "runtime loaded"),
             Err(reason) => tracing::error!(runtime = kind.as_str(), reason, "runtime unavailable, the next one serves"),
         }
+        Self::of(kind, lanes, fault)
+    }
+
+    fn of(kind: RuntimeKind, lanes: Result<Lanes, String>, fault: Arc<Fault>) -> Self {
         Self {
             kind,
             lanes,
@@ -327,7 +306,7 @@ impl<'a> Session<'a> {
     /// The model's answers by output, or an error when every runtime failed or the page was given up.
     pub fn run_all(&self, role: Role, input: Array4<f32>) -> Result<Vec<Output>, Cause> {
         self.check()?;
-        let (outputs, runtime) = self.engine.run(role, input)?;
+        let (outputs, runtime) = Race::run(&self.engine.members, self.engine.run_budget, role, input)?;
         self.runtimes.fetch_or(runtime.bit(), Ordering::Relaxed);
         self.roles.fetch_or(1 << role as u8, Ordering::Relaxed);
         Ok(outputs)
