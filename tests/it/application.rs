@@ -1,5 +1,7 @@
 //! A merchant's application: papers read by the real pipeline, a person where it would not decide, corrections.
 
+use merchant::onboarding::REVIEW_JOB;
+use merchant::onboarding::queue::WAITING_MAX;
 use serde_json::{Value, json};
 use tests::papers::{self, Paper};
 use tests::{Caller, TestApp, key, text};
@@ -99,6 +101,47 @@ async fn a_paper_that_a_person_rejects_is_named_to_the_owner() {
     app.attach(&owner, &application, clean, &clean.printed()).await;
     let again = app.papers_read(&owner, &application).await;
     assert_eq!(document(&again, "DEED_NEW")["status"], "APPROVED", "{again}");
+    app.finish().await;
+}
+
+#[tokio::test]
+async fn an_owner_is_told_how_long_papers_wait_and_to_come_back_when_too_many_do() {
+    let app = TestApp::start().await;
+    let owner = app.owner().await;
+    let (draft, _) = app.applying_merchant(&owner, "等候核验的店", "6222020200001123456").await;
+    for paper in papers::clean() {
+        app.attach(&owner, &draft, paper, &paper.printed()).await;
+    }
+    app.stop_work().await;
+    sqlx::query(
+        "INSERT INTO jobs (job_id, kind, book_id, subject_id, run_at, created_at)
+         SELECT gen_random_uuid(), $1, gen_random_uuid(), gen_random_uuid(), now(), now() FROM generate_series(1, $2)",
+    )
+    .bind(REVIEW_JOB)
+    .bind(WAITING_MAX)
+    .execute(app.owner_db())
+    .await
+    .unwrap();
+    let submit = "mutation($input: ApplicationSubmitInput!) { applicationSubmit(input: $input) {
+        application { status waiting { ahead expectedSeconds } } userErrors { code message retryable retryAfterMs } } }";
+    let input = json!({ "input": { "applicationId": draft } });
+    let refused = app.gql(&owner, submit, input.clone()).await;
+    let error = &refused.field("applicationSubmit")["userErrors"][0];
+    assert_eq!((&error["code"], &error["retryable"]), (&json!("STATE_QUEUE_FULL"), &json!(true)), "{}", refused.text);
+    let (wait, told) = (error["retryAfterMs"].as_i64().unwrap(), error["message"].as_str().unwrap());
+    assert!(wait >= 60_000 && told.contains(&format!("{} 分钟", (wait + 59_999) / 60_000)), "{error}");
+
+    sqlx::query("DELETE FROM jobs WHERE kind = $1").bind(REVIEW_JOB).execute(app.owner_db()).await.unwrap();
+    let taken = app.gql(&owner, submit, input).await;
+    let application = &taken.field("applicationSubmit")["application"];
+    assert_eq!((&application["status"], &application["waiting"]["ahead"]), (&json!("CHECKING"), &json!(0)), "{}", taken.text);
+    assert!(application["waiting"]["expectedSeconds"].as_i64().unwrap() > 0, "{}", taken.text);
+    app.start_work().await;
+    let read = app.papers_read(&owner, &draft).await;
+    assert_eq!(read["status"], "APPROVED", "{read}");
+    let nobody_waits =
+        app.gql(&owner, "query($id: ID!) { node(id: $id) { ... on Application { waiting { ahead } } } }", json!({ "id": draft })).await;
+    assert_eq!(nobody_waits.field("node")["waiting"], Value::Null, "{}", nobody_waits.text);
     app.finish().await;
 }
 
