@@ -63,7 +63,7 @@ fn nature(kind: DocumentKind, field: &str) -> Nature {
 
 /// Only what a person would read out: no punctuation, no case, units in one form.
 fn words(value: &str) -> String {
-    let plain = text::normalise(value).replace(['㎡', '²'], "m2").replace("平方米", "m2");
+    let plain = text::normalise(value).replace('²', "2").replace('㎡', "m2").replace("平方米", "m2");
     plain.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
@@ -128,6 +128,7 @@ mod tests {
             (DocumentKind::HkmoPermit, "number", "c88608477", "C88608477", Folded),
             (DeedNew, "number", "川（2023）成都市不动产权第0012345号", "川(2023)成都市不动产权第0012345号", Folded),
             (DeedNew, "area", "房屋建筑面积89.50平方米", "房屋建筑面积89.50㎡", Folded),
+            (DeedNew, "area", "房屋建筑面积89.50m²", "房屋建筑面积89.50㎡", Folded),
         ] {
             let field = Field {
                 value: read.to_owned(),
