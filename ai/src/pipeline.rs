@@ -26,7 +26,7 @@ use crate::{
         homography::{Homography, corners},
         ink, kind, quality,
         recognise::Reader,
-        rectify,
+        rectify, seal,
         second_look::{self, Reading},
         specimen,
     },
@@ -133,6 +133,8 @@ struct Read {
     page: RgbImage,
     /// The page with seal ink lifted, where there is any.
     lifted: Option<RgbImage>,
+    /// The largest red seal.
+    seal: Option<Quad>,
     lines: Vec<Line>,
     seen: kind::Verdict,
     /// Whether the text is that of more than one paper.
@@ -234,7 +236,7 @@ impl Pipeline {
         let specimen = specimen::run(&session, self.thresholds, reader.lifted, &read.lines)?;
         clock.lap(Stage::Specimen);
         let out_of_frame = quality.flags.contains(&QualityFlag::Cut);
-        let signs = authenticity::run(&read.page, &read.lines, &fields, quad.is_some(), out_of_frame);
+        let signs = authenticity::run(&read.page, read.seal, &read.lines, &fields, quad.is_some(), out_of_frame);
         clock.lap(Stage::Authenticity);
 
         // From here on everything is in pixels of the photograph at its full size, turned upright.
@@ -317,6 +319,8 @@ impl Pipeline {
         }
         clock.lap(Stage::Direction);
 
+        let seals = seal::find(&page);
+        quads.retain(|quad| !seal::is_inscription(&seals, lifted.as_ref().unwrap_or(&page), quad));
         let lines = Reader { session, raw: &page, lifted: lifted.as_ref().unwrap_or(&page) }.lines(&quads)?;
         clock.lap(Stage::Recognise);
 
@@ -325,7 +329,7 @@ impl Pipeline {
         let (seen, several) = (kind::settle(&said, looks), document::several::shown(&text, &said));
         clock.lap(Stage::Classify);
         let back = Homography::undoing(turn, flat_width, flat_height).then(&map);
-        Ok(Read { turn, page, lifted, lines, seen, several, back })
+        Ok(Read { turn, page, lifted, seal: seals.first().copied(), lines, seen, several, back })
     }
 
     fn models(&self, session: &Session<'_>) -> Vec<ModelVersion> {

@@ -5,8 +5,8 @@
 use ::image::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::{copy, finger, geometry::quad_height, moire, patch, seal};
-use crate::document::{Fields, Quad, layout::Line, text};
+use super::{copy, finger, geometry::quad_height, moire, patch};
+use crate::document::{Fields, Quad, layout::Line, text, vocabulary::MARKS_OF_USE};
 
 /// A sign for a person to look at.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -36,8 +36,6 @@ pub struct Signs {
     pub seal: Option<Quad>,
 }
 
-/// What marks of use say.
-const MARKS_OF_USE: [&str; 8] = ["仅供", "仅限", "仅用于", "他用无效", "复印无效", "再次复印", "挪作他用", "不得用于"];
 /// Lines that run across the page at more than this angle to the others are no print of the paper.
 const DIAGONAL_DEGREES: f32 = 12.0;
 /// A diagonal line of at least this many characters, read at least this surely, is a mark; less may be a pattern.
@@ -50,10 +48,9 @@ const SPOTS: usize = 40;
 /// Seals are set on these as a rule.
 const SEALED_BY_USE: [&str; 3] = ["issue_date", "issuer", "registration_date"];
 
-/// Looks at the upright `page` with its `lines` and `fields`. Whether it was found `in_a_photograph`, and whether it leaves the picture, is known
+/// Looks at the upright `page` with its `seal`, `lines` and `fields`. Whether it was found `in_a_photograph`, and whether it leaves the picture, is known
 /// by now.
-pub fn run(page: &RgbImage, lines: &[Line], fields: &Fields, in_a_photograph: bool, out_of_frame: bool) -> Signs {
-    let seal = seal::find(page);
+pub fn run(page: &RgbImage, seal: Option<Quad>, lines: &[Line], fields: &Fields, in_a_photograph: bool, out_of_frame: bool) -> Signs {
     let raised = [
         (copy::is_colourless(page), AuthenticityFlag::Photocopy),
         (in_a_photograph && moire::strength(page) > moire::STRENGTH_MAX, AuthenticityFlag::ScreenRecapture),

@@ -43,7 +43,7 @@ pub fn is_red(Rgb([r, g, b]): &Rgb<u8>) -> bool {
 
 /// The crop with everything paler than print turned to paper.
 pub fn without_pale_marks(crop: &RgbImage) -> RgbImage {
-    let paper = percentile(crop, PAPER_PERCENTILE);
+    let paper = paper(crop);
     let (ink, mark) = (paper * INK_SHARE, paper * MARK_SHARE);
     let mut out = crop.clone();
     for pixel in out.pixels_mut() {
@@ -51,6 +51,11 @@ pub fn without_pale_marks(crop: &RgbImage) -> RgbImage {
         *pixel = Rgb([(level.clamp(0.0, 1.0) * 255.0) as u8; 3]);
     }
     out
+}
+
+/// How bright the crop's paper is.
+pub fn paper(crop: &RgbImage) -> f32 {
+    percentile(crop, PAPER_PERCENTILE)
 }
 
 /// Brightness as the eye weighs it, 0 to 255.

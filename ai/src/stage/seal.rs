@@ -1,7 +1,11 @@
-//! Finds the red seal (印章): a round or oval patch of red ink, of a size that seals have.
+//! Finds red seals (印章), round or oval patches of red ink of a size that seals have, and what is written in them.
 
 use ::image::{RgbImage, imageops};
 
+use super::{
+    geometry::{crop, quad_height, quad_width},
+    ink,
+};
 use crate::document::Quad;
 
 /// Long side at which seals are looked for.
@@ -17,23 +21,52 @@ const SIZE: std::ops::RangeInclusive<f32> = 0.10..=0.75;
 /// The share of its box that is ink: a ring with a star and characters, not a red panel.
 const INK: std::ops::RangeInclusive<f32> = 0.10..=0.72;
 
-/// The box of the largest seal, in pixels of the page.
-pub fn find(page: &RgbImage) -> Option<Quad> {
+/// Less of a box than this being dark, no print stands in it.
+const PRINT_SHARE_MIN: f32 = 0.03;
+/// Print is darker than this share of the paper's brightness, and seal ink that was lifted is not.
+const PRINT_DARKNESS: f32 = 0.75;
+/// The height at which a box is looked at for print.
+const LOOK_HEIGHT: u32 = 24;
+
+/// The boxes of the seals, in pixels of the page, the largest first.
+pub fn find(page: &RgbImage) -> Vec<Quad> {
     let scale = SIDE as f32 / page.width().max(page.height()) as f32;
     let side = |side: u32| ((side as f32 * scale).round() as u32).max(1);
     let small = imageops::thumbnail(page, side(page.width()), side(page.height()));
     let (width, height) = (small.width() as i32, small.height() as i32);
     let red: Vec<bool> = small.pixels().map(|p| p.0[0] > p.0[1].saturating_add(LEAD) && p.0[0] > p.0[2].saturating_add(LEAD)).collect();
     let short = width.min(height) as f32;
-    let boxes = patches(&red, width, height).into_iter().filter(|patch| {
+    let is_seal = |patch: &Patch| {
         let (w, h) = ((patch.right - patch.left + 1) as f32, (patch.bottom - patch.top + 1) as f32);
         w.max(h) / w.min(h) <= ROUND && SIZE.contains(&(w.max(h) / short)) && INK.contains(&(patch.ink as f32 / (w * h)))
-    });
-    let seal = boxes.max_by_key(|patch| patch.ink)?;
+    };
+    let mut seals = patches(&red, width, height);
+    seals.retain(is_seal);
+    seals.sort_by_key(|patch| std::cmp::Reverse(patch.ink));
     let (sx, sy) = (page.width() as f32 / width as f32, page.height() as f32 / height as f32);
-    let (left, right) = (seal.left as f32 * sx, (seal.right + 1) as f32 * sx);
-    let (top, bottom) = (seal.top as f32 * sy, (seal.bottom + 1) as f32 * sy);
-    Some([[left, top], [right, top], [right, bottom], [left, bottom]])
+    let corners = |seal: &Patch| {
+        let (left, right) = (seal.left as f32 * sx, (seal.right + 1) as f32 * sx);
+        let (top, bottom) = (seal.top as f32 * sy, (seal.bottom + 1) as f32 * sy);
+        [[left, top], [right, top], [right, bottom], [left, bottom]]
+    };
+    seals.iter().map(corners).collect()
+}
+
+/// Whether the box holds what a seal says: its middle lies in the seal, and with the seal's ink lifted nothing dark is left.
+pub fn is_inscription(seals: &[Quad], lifted: &RgbImage, quad: &Quad) -> bool {
+    let middle = |quad: &Quad, axis: usize| quad.iter().map(|corner| corner[axis]).sum::<f32>() / 4.0;
+    let inside = |seal: &Quad| {
+        let share = |axis: usize| (middle(quad, axis) - middle(seal, axis)) / ((seal[2][axis] - seal[0][axis]) / 2.0).max(1.0);
+        share(0).hypot(share(1)) < 1.0
+    };
+    if !seals.iter().any(inside) {
+        return false;
+    }
+    let wide = (quad_width(quad) / quad_height(quad).max(1.0) * LOOK_HEIGHT as f32).ceil() as u32;
+    let look = crop(lifted, quad, wide.clamp(LOOK_HEIGHT / 4, LOOK_HEIGHT * 40), LOOK_HEIGHT);
+    let paper = ink::paper(&look);
+    let dark = look.pixels().filter(|pixel| ink::luma(pixel) < paper * PRINT_DARKNESS).count();
+    (dark as f32) < look.width() as f32 * look.height() as f32 * PRINT_SHARE_MIN
 }
 
 struct Patch {
@@ -89,14 +122,33 @@ mod tests {
             let radius = (x - 600.0).hypot(y - 400.0);
             radius < 30.0 || (100.0..112.0).contains(&radius)
         }));
-        let seal = found.unwrap();
+        let seal = found[0];
         assert!((seal[0][0] - 488.0).abs() < 8.0 && (seal[2][1] - 512.0).abs() < 8.0, "{seal:?}");
     }
 
     #[test]
     fn a_red_heading_a_red_panel_and_no_red_are_no_seals() {
-        assert_eq!(find(&page(|x, y| (100.0..800.0).contains(&x) && (40.0..80.0).contains(&y) && (x as i32 / 20) % 2 == 0)), None);
-        assert_eq!(find(&page(|x, y| (100.0..400.0).contains(&x) && (100.0..400.0).contains(&y))), None);
-        assert_eq!(find(&page(|_, _| false)), None);
+        assert_eq!(find(&page(|x, y| (100.0..800.0).contains(&x) && (40.0..80.0).contains(&y) && (x as i32 / 20) % 2 == 0)).len(), 0);
+        assert_eq!(find(&page(|x, y| (100.0..400.0).contains(&x) && (100.0..400.0).contains(&y))).len(), 0);
+        assert_eq!(find(&page(|_, _| false)).len(), 0);
+    }
+
+    #[test]
+    fn what_a_seal_says_is_told_from_print_under_it() {
+        let seals = [[[100.0, 100.0], [300.0, 100.0], [300.0, 300.0], [100.0, 300.0]]];
+        let lifted = RgbImage::from_fn(400, 400, |x, y| {
+            let stroke = (180..184).contains(&y) || (x % 8 < 2 && (170..190).contains(&y));
+            Rgb([if stroke {
+                40
+            } else if (220..240).contains(&y) {
+                225
+            } else {
+                245
+            }; 3])
+        });
+        let row = |x: f32, y: f32| [[x, y], [x + 80.0, y], [x + 80.0, y + 24.0], [x, y + 24.0]];
+        assert!(is_inscription(&seals, &lifted, &row(160.0, 218.0)));
+        assert!(!is_inscription(&seals, &lifted, &row(160.0, 168.0)), "print under the seal");
+        assert!(!is_inscription(&seals, &lifted, &row(310.0, 218.0)), "beside the seal");
     }
 }
