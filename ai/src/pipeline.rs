@@ -228,7 +228,7 @@ impl Pipeline {
         let reader = Reader { session: &session, raw: &read.page, lifted: read.lifted.as_ref().unwrap_or(&read.page) };
         let fields = document::read(read.seen.kind, &layout::Page::new(&read.lines));
         clock.lap(Stage::Fields);
-        let fields = second_look::find_sex(&reader, read.seen.kind, &mut read.lines, fields)?;
+        let fields = second_look::find_single(&reader, read.seen.kind, &mut read.lines, fields)?;
         let mut fields = second_look::repair(&reader, read.seen.kind, &mut read.lines, fields)?;
         let readings = second_look::readings(&reader, &read.lines, &fields)?;
         clock.lap(Stage::SecondLook);

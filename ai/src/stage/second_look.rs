@@ -99,24 +99,31 @@ pub fn repair(reader: &Reader<'_>, kind: DocumentKind, lines: &mut Vec<Line>, mu
     Ok(fields)
 }
 
-/// The label of the one value that is a single character, which the detector often takes for a speck.
-const SEX_LABEL: [char; 2] = ['性', '别'];
-const SEXES: [char; 2] = ['男', '女'];
-/// How surely it must be read where nothing was found.
-const SEX_CONFIDENCE_MIN: f32 = 0.9;
+/// Values of a character or two that stand alone, which the detector often takes for specks: the field, its label, and what may stand there.
+const SINGLE: [(&str, [char; 2], &[&str]); 2] =
+    [("sex", ['性', '别'], &["男", "女"]), ("blood_type", ['血', '型'], &["A", "B", "O", "0", "AB", "A型", "B型", "O型", "0型", "AB型"])];
+/// How surely they must be read where nothing was found.
+const SINGLE_CONFIDENCE_MIN: f32 = 0.9;
 
-/// Reads the sex where its label stands and no value was found: right of the label, then below it. What is read joins `lines`.
-pub fn find_sex(reader: &Reader<'_>, kind: DocumentKind, lines: &mut Vec<Line>, fields: Fields) -> Result<Fields, StageError> {
-    if !kind.has_field("sex") || fields.contains_key("sex") {
-        return Ok(fields);
-    }
-    let places: Vec<Quad> = lines.iter().filter_map(|line| label_quad(line, SEX_LABEL)).flat_map(|label| values_near(&label)).collect();
-    for quad in places {
-        let mut read = reader.reread(&quad, Charset::Any, View::SealLifted, Voice::First)?;
-        read.glyphs.retain(|glyph| SEXES.contains(&glyph.character) && glyph.confidence >= SEX_CONFIDENCE_MIN);
-        if read.glyphs.len() == 1 {
-            lines.push(read);
-            return Ok(document::read(kind, &Page::new(lines)));
+/// Reads such a value where its label stands and nothing was found: right of the label, then below it, but in the register's table, where
+/// values stand beside their labels. What is read joins `lines`.
+pub fn find_single(reader: &Reader<'_>, kind: DocumentKind, lines: &mut Vec<Line>, mut fields: Fields) -> Result<Fields, StageError> {
+    let sides = if kind == DocumentKind::HouseholdMember { 1 } else { 2 };
+    for (name, label, values) in SINGLE {
+        if !kind.has_field(name) || fields.contains_key(name) {
+            continue;
+        }
+        let labels = lines.iter().filter_map(|line| label_quad(line, label));
+        let places: Vec<Quad> = labels.flat_map(|label| values_near(&label).into_iter().take(sides)).collect();
+        for quad in places {
+            let mut read = reader.reread(&quad, Charset::Any, View::SealLifted, Voice::First)?;
+            let may_stand = |glyph: &Glyph| values.iter().any(|value| value.contains(glyph.character));
+            read.glyphs.retain(|glyph| may_stand(glyph) && glyph.confidence >= SINGLE_CONFIDENCE_MIN);
+            if values.contains(&read.text().as_str()) {
+                lines.push(read);
+                fields = document::read(kind, &Page::new(lines));
+                break;
+            }
         }
     }
     Ok(fields)
@@ -256,12 +263,12 @@ mod tests {
     fn the_value_of_a_label_is_looked_for_right_of_it_and_below() {
         // Five characters of 20 pixels from 100 on, 28 pixels high; the label is the last two.
         let line = testing::line(100.0, 50.0, 20.0, "1990性别");
-        let label = label_quad(&line, SEX_LABEL).unwrap();
+        let label = label_quad(&line, SINGLE[0].1).unwrap();
         let near = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).abs() < 0.5 && (a[1] - b[1]).abs() < 0.5;
         assert!(near(label[0], [180.0, 36.0]) && near(label[2], [220.0, 64.0]), "{label:?}");
         let [right, below] = values_near(&label);
         assert!(near(right[0], [222.8, 36.0]) && near(right[2], [292.8, 64.0]), "{right:?}");
         assert!(near(below[0], [174.4, 66.8]) && near(below[2], [244.4, 97.6]), "{below:?}");
-        assert_eq!(label_quad(&testing::line(0.0, 0.0, 20.0, "姓名"), SEX_LABEL), None);
+        assert_eq!(label_quad(&testing::line(0.0, 0.0, 20.0, "姓名"), SINGLE[0].1), None);
     }
 }
