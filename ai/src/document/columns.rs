@@ -30,10 +30,10 @@ pub fn assign(labels: &[FoundLabel], pieces: Vec<Piece>) -> Vec<(&'static str, R
     for piece in pieces {
         let beside = piece.owner.or_else(|| label_beside(labels, &piece));
         let rightmost = column_of(&columns, labels, &piece);
-        // The label beside decides, unless a column begins between it and the piece, which then continues a value above.
+        // The label beside decides, unless a column stands between it and the piece, which then continues a value above.
         let own = beside.and_then(|label| columns.iter().position(|column| column.contains(&label)));
         let column = match (beside, rightmost) {
-            (Some(label), Some(rightmost)) if left_edge(&columns[rightmost], labels) < labels[label].right => own,
+            (Some(label), Some(rightmost)) if !stands_between(&columns[rightmost], labels, label, &piece) => own,
             (Some(_), None) => own,
             _ => rightmost,
         };
@@ -97,6 +97,12 @@ fn columns(labels: &[FoundLabel]) -> Vec<Vec<usize>> {
 
 fn left_edge(column: &[usize], labels: &[FoundLabel]) -> f32 {
     column.iter().map(|&label| labels[label].left).fold(f32::MAX, f32::min)
+}
+
+/// Whether the column's labels begin right of the label and end left of the piece.
+fn stands_between(column: &[usize], labels: &[FoundLabel], label: usize, piece: &Piece) -> bool {
+    let ends = column.iter().map(|&other| labels[other].right).fold(f32::MAX, f32::min);
+    left_edge(column, labels) >= labels[label].right && ends <= piece.left() + piece.height() * BESIDE
 }
 
 /// The nearest label left of the piece in its row.
@@ -249,6 +255,21 @@ mod tests {
             (480.0, 110.0, "六"),
         ];
         assert_eq!(read(&lines), ["a=一", "b=三", "d=二四五", "e=六"]);
+    }
+
+    #[test]
+    fn a_value_beside_its_label_is_no_line_of_a_column_that_begins_where_it_does() {
+        let lines = [
+            (480.0, 0.0, "甲项"),
+            (580.0, 0.0, "一"),
+            (300.0, 60.0, "丙项丙项"),
+            (482.0, 60.0, "二"),
+            (480.0, 120.0, "乙项"),
+            (580.0, 120.0, "三"),
+        ];
+        const WIDE: [Label; 3] = [LABELS[0], LABELS[1], Label { name: "c", words: &["丙项丙项"], inline: false }];
+        let values = page(&lines).values(&WIDE);
+        assert_eq!(["a", "b", "c"].map(|name| plain(&values[name])), ["一", "三", "二"]);
     }
 
     #[test]

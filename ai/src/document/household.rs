@@ -9,15 +9,16 @@ use super::{
     Fields, check, date,
     id_card::{find_number, id_number_checks, read_sex},
     layout::{Label, Page, Placed, Run, plain},
-    reader::{Reader, checked, only, with_repair},
+    reader::{Reader, checked, goes_on, only, with_repair},
     text,
-    vocabulary::{BLOOD, ETHNICITIES, HOUSEHOLD_TYPES, MARITAL, MILITARY, RELATIONS},
+    vocabulary::{BLOOD, EDUCATION, ETHNICITIES, HOUSEHOLD_TYPES, MARITAL, MILITARY, RELATIONS},
 };
 
+/// Labels of two characters are set so wide that one of them may be missed; one that stands alone in its line is the label.
 pub(super) const HEAD_LABELS: [Label; 12] = [
-    Label::inline("household_type", &["户别"]),
+    Label::inline("household_type", &["户别", "别"]),
     Label::inline("head_name", &["户主姓名", "户姓主名", "户主", "+姓名"]),
-    Label::inline("household_number", &["户号"]),
+    Label::inline("household_number", &["户号", "号"]),
     Label::new("address", &["住址"]),
     Label::inline("issue_date", &["签发日期", "签发", "年月日签发"]),
     Label::inline("-clerk", &["承办人签章", "承办人"]),
@@ -29,13 +30,13 @@ pub(super) const HEAD_LABELS: [Label; 12] = [
     Label::new("-notes", &["注意事项"]),
 ];
 pub(super) const MEMBER_LABELS: [Label; 25] = [
-    Label::new("name", &["姓名"]),
+    Label::new("name", &["姓名", "姓"]),
     Label::new("relation", &["户主或与户主关系", "户主或与", "与户主关系", "+户主关系"]),
     Label::new("former_name", &["曾用名"]),
-    Label::inline("sex", &["性别"]),
+    Label::inline("sex", &["性别", "性", "别"]),
     Label::inline("birth_place", &["出生地"]),
-    Label::inline("ethnicity", &["民族"]),
-    Label::new("native_place", &["籍贯"]),
+    Label::inline("ethnicity", &["民族", "民", "族"]),
+    Label::new("native_place", &["籍贯", "籍", "贯"]),
     Label::inline("birth_date", &["出生日期"]),
     Label::new("other_address", &["本市(县)其他住址", "本市(县)", "本市县其他住址", "+其他住址", "其他住址"]),
     Label::inline("religion", &["宗教信仰", "宗教", "+信仰"]),
@@ -79,13 +80,17 @@ const HEIGHT_DIGITS: usize = 3;
 
 pub fn head(page: &Page) -> Fields {
     let mut reader = Reader::new(page, &HEAD_LABELS);
-    let run = reader.fitting("household_type", |read| read.contains('户'));
+    let mut run = reader.fitting("household_type", |read| read.contains('户'));
+    if run.is_empty() {
+        // The label was lost: no other words of the page are these.
+        run = page.rows().iter().find_map(|row| beginning(row, &HOUSEHOLD_TYPES)).unwrap_or_default();
+    }
     reader.word("household_type", &run, &HOUSEHOLD_TYPES, vec![]);
-    let run = reader.fitting("head_name", |read| !read.is_empty());
+    let run = typed(&reader.fitting("head_name", |read| !read.is_empty()));
     reader.text("head_name", &run, vec![]);
     let number = only(&reader.fitting("household_number", |read| read.chars().any(|c| c.is_ascii_digit())), |c| c.is_ascii_alphanumeric());
     reader.text("household_number", &number, vec![checked("structure", HOUSEHOLD_DIGITS.contains(&number.len()))]);
-    let run = reader.beside("address");
+    let run = typed(&reader.beside("address"));
     reader.text("address", &run, vec![]);
     dated(&mut reader, "issue_date");
     reader.finish()
@@ -107,7 +112,7 @@ pub fn member(page: &Page) -> Fields {
         "moved_in_city",
         "moved_in_address",
     ] {
-        let run = reader.beside(name);
+        let run = typed(&reader.beside(name));
         reader.text(name, &run, vec![]);
     }
     for (name, words) in
@@ -121,12 +126,12 @@ pub fn member(page: &Page) -> Fields {
                 *p
             }
         };
-        let run: Run = run.iter().map(letter).collect();
+        let run: Run = typed(&run).iter().map(letter).collect();
         let whole = words.contains(&plain(&run).as_str());
         if whole { reader.text(name, &run, vec![]) } else { reader.word(name, &run, words, vec![]) }
     }
-    let run = reader.beside("education");
-    reader.text("education", &run, vec![]);
+    let run = typed(&reader.beside("education"));
+    reader.word("education", &run, &EDUCATION, vec![]);
     // 汉族: the register prints the word with its 族. What stands before it belongs to the cell above.
     let run = only(&reader.fitting("ethnicity", |read| !read.is_empty()), |c| !c.is_ascii());
     let run = ending(&run, &ETHNICITIES);
@@ -150,6 +155,38 @@ pub fn member(page: &Page) -> Fields {
     }
     dated(&mut reader, "registration_date");
     reader.finish()
+}
+
+/// Lines of one value lie at least this share of their height apart; what is closer overlaps them.
+const LINE_PITCH_MIN: f32 = 0.6;
+/// They are as high as each other, give or take this factor.
+const HEIGHT_RATIO_MAX: f32 = 1.3;
+/// They begin under each other, give or take this many heights.
+const INDENT_MAX: f32 = 0.8;
+
+/// What is typed into a cell: its first line, and the lines that begin under it. What else was given to the cell is of the seal over it or of
+/// another cell.
+fn typed(run: &[Placed]) -> Run {
+    let mut lines = run.chunk_by(|a, b| a.line == b.line);
+    let Some(first) = lines.next() else { return Run::new() };
+    let (mut value, mut last) = (first.to_vec(), first);
+    for line in lines {
+        let (begin, end, next) = (&last[0], &last[last.len() - 1], &line[0]);
+        let height = begin.height.max(next.height);
+        let alike = height < begin.height.min(next.height) * HEIGHT_RATIO_MAX;
+        let below = next.y - begin.y > height * LINE_PITCH_MIN && (next.left - first[0].left).abs() < height * INDENT_MAX;
+        if goes_on(end, next) || (alike && below) {
+            value.extend(line);
+            last = line;
+        }
+    }
+    value
+}
+
+/// The rest of the row from where one of the words begins.
+fn beginning(row: &[Placed], words: &[&str]) -> Option<Run> {
+    let at = (0..row.len()).find(|&at| words.iter().any(|word| plain(&row[at..]).starts_with(word)))?;
+    Some(row[at..].to_vec())
 }
 
 /// The end of the run that is one of the words of two characters or more, with or without 族; all of it where it is none.
@@ -308,6 +345,47 @@ mod tests {
         ]));
         for (name, value) in [("ethnicity", "穿青人"), ("height", "183厘米"), ("occupation", "退休人员")] {
             assert_eq!(fields[name].value, value, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_seal_says_beside_a_value_or_close_below_it_is_no_part_of_it() {
+        let fields = member(&page(&[
+            (0.0, 0.0, "服务处所"),
+            (120.0, 0.0, "学生"),
+            (230.0, 6.0, "店商贸"),
+            (400.0, 0.0, "职业"),
+            (500.0, 0.0, "医生"),
+            (540.0, 18.0, "长"),
+            (0.0, 60.0, "何时由何地迁来本址"),
+            (220.0, 60.0, "2009年3月1日由道里区"),
+            (220.0, 82.0, "清溪路6号迁来"),
+        ]));
+        for (name, value) in [("employer", "学生"), ("occupation", "医生"), ("moved_in_address", "2009年3月1日由道里区清溪路6号迁来")]
+        {
+            assert_eq!(fields[name].value, value, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_household_is_known_without_its_label() {
+        let fields = head(&page(&[(0.0, 0.0, "别集体户"), (300.0, 0.0, "户主姓名"), (420.0, 0.0, "龚宇梦")]));
+        assert_eq!(fields["household_type"].value, "集体户");
+        assert_eq!(fields["head_name"].value, "龚宇梦");
+    }
+
+    #[test]
+    fn one_character_of_a_wide_label_is_enough() {
+        let fields = member(&page(&[
+            (0.0, 0.0, "姓"),
+            (120.0, 0.0, "吕莉燕"),
+            (400.0, 0.0, "族"),
+            (500.0, 0.0, "羌族"),
+            (80.0, 60.0, "贯"),
+            (120.0, 60.0, "沈阳市和平区"),
+        ]));
+        for (name, value) in [("name", "吕莉燕"), ("ethnicity", "羌族"), ("native_place", "沈阳市和平区")] {
+            assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
         }
     }
 }

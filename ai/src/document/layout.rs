@@ -13,7 +13,7 @@ mod line;
 pub use label::{FoundLabel, Label};
 use label::{labels_at, take};
 pub use line::{ALTERNATIVES, Glyph, Line};
-use line::{is_mark, place, tilt, unstacked};
+use line::{before_mark, crosses, is_mark, is_of_mark, mark_of_use, place, tilt, unstacked};
 
 /// A character with its place on the levelled page (the tilt of the lines taken out).
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -46,16 +46,20 @@ pub struct Page {
 const SPECK_CONFIDENCE: f32 = 0.7;
 /// Lines this close in height, as a share of the smaller one's height, stand in one row.
 const SAME_ROW: f32 = 0.5;
+/// Two characters of one row overlap by less than this share of their height.
+const SHOWN_TWICE: f32 = 0.3;
 
 impl Page {
     pub fn new(lines: &[Line]) -> Self {
         let lines = &unstacked(lines);
-        let tilt = tilt(lines);
+        let marks: Vec<String> = lines.iter().filter_map(mark_of_use).collect();
+        let printed = |line: &&Line| !is_mark(line) && !is_of_mark(line, &marks);
+        let tilt = tilt(lines.iter().filter(printed));
         let (sin, cos) = (-tilt).sin_cos();
         let level = |[x, y]: [f32; 2]| [x * cos - y * sin, x * sin + y * cos];
-        let sound = lines.iter().enumerate().filter(|(_, line)| line.glyphs.len() > 1 || line.confidence() > SPECK_CONFIDENCE);
-        let sound = sound.filter(|(_, line)| !is_mark(line));
-        let mut placed: Vec<Run> = sound.map(|(at, line)| place(at, line, &level)).collect();
+        let sound = |line: &Line| line.glyphs.len() > 1 || line.confidence() > SPECK_CONFIDENCE;
+        let kept = lines.iter().enumerate().filter(|(_, line)| sound(line) && printed(line) && !crosses(line, tilt));
+        let mut placed: Vec<Run> = kept.map(|(at, line)| before_mark(place(at, line, &level))).collect();
         placed.retain(|run| !run.is_empty());
         Self { rows: rows(placed), tilt }
     }
@@ -133,19 +137,10 @@ impl Page {
     pub fn nearby(&self, labels: &[Label]) -> Values {
         let (found, pieces) = self.split(labels);
         let mut values: Values = found.iter().map(|label| (label.name, Run::new())).collect();
-        let mut taken: Vec<(usize, Piece)> = Vec::new();
-        for piece in pieces {
-            let nearest = (0..found.len())
-                .filter_map(|at| Some((found[at].distance(&piece)?, at)))
-                .min_by(|a, b| a.0.total_cmp(&b.0))
-                .map(|(_, at)| at);
-            if let Some(label) = piece.owner.or(nearest) {
-                taken.push((label, piece));
+        for piece in pieces.into_iter().flat_map(|piece| under_their_heads(&found, piece)) {
+            if let Some(label) = piece.owner.or_else(|| nearest(&found, &piece).map(|(label, _)| label)) {
+                values.entry(found[label].name).or_default().extend(piece.run);
             }
-        }
-        taken.sort_by(|a, b| (a.1.y() / a.1.height().max(1.0)).round().total_cmp(&(b.1.y() / b.1.height().max(1.0)).round()));
-        for (label, piece) in taken {
-            values.entry(found[label].name).or_default().extend(piece.run);
         }
         values
     }
@@ -180,6 +175,34 @@ impl Page {
         }
         (found, pieces)
     }
+}
+
+/// A line this much nearer to another label than to that of the line before it, in heights, is another value.
+const NEARER: f32 = 1.0;
+
+/// The label nearest to the piece, and how far it is.
+fn nearest(found: &[FoundLabel], piece: &Piece) -> Option<(usize, f32)> {
+    let near = found.iter().enumerate().filter_map(|(at, label)| Some((at, label.distance(piece)?)));
+    near.min_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// The piece, cut where a line of it stands under a head of its own: the columns of a table may be set close.
+fn under_their_heads(found: &[FoundLabel], piece: Piece) -> Vec<Piece> {
+    if piece.owner.is_some() {
+        return vec![piece];
+    }
+    let mut parts: Vec<Piece> = Vec::new();
+    for line in piece.run.chunk_by(|a, b| a.line == b.line) {
+        let next = Piece { run: line.to_vec(), owner: None };
+        let head = parts.last().and_then(|last| nearest(found, last)).map(|(label, _)| label);
+        let own = nearest(found, &next).map(|(_, distance)| distance);
+        let other = head.zip(own).is_some_and(|(head, own)| found[head].distance(&next).is_none_or(|distance| distance > own + NEARER));
+        match parts.last_mut().filter(|_| !other) {
+            Some(last) => last.run.extend(next.run),
+            None => parts.push(next),
+        }
+    }
+    parts
 }
 
 /// The text per label name.
@@ -250,9 +273,16 @@ fn rows(mut lines: Vec<Run>) -> Vec<Run> {
     rows.into_iter()
         .map(|mut row| {
             row.sort_by(|a, b| a[0].left.total_cmp(&b[0].left));
-            row.concat()
+            let mut row = row.concat();
+            row.dedup_by(|next, last| is_shown_twice(last, next));
+            row
         })
         .collect()
+}
+
+/// Whether the character was cut into the end of one line and the beginning of the next.
+fn is_shown_twice(last: &Placed, next: &Placed) -> bool {
+    last.line != next.line && last.character == next.character && last.right - next.left > last.height * SHOWN_TWICE
 }
 
 #[cfg(test)]
@@ -342,6 +372,62 @@ mod tests {
         assert_eq!(read(&[column(85.0, "主名"), column(0.0, "户姓")]), ["户主", "姓名"]);
         assert_eq!(read(&[column(0.0, "户姓")]), [] as [&str; 0], "one column alone is text set downwards");
         assert_eq!(read(&[column(400.0, "主名"), column(0.0, "户姓")]), [] as [&str; 0], "and so are columns far apart");
+    }
+
+    fn turned(line: Line, degrees: f32) -> Line {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        let [x0, y0] = line.quad[0];
+        let turn = |[x, y]: [f32; 2]| [x0 + (x - x0) * cos - (y - y0) * sin, y0 + (x - x0) * sin + (y - y0) * cos];
+        Line { quad: line.quad.map(turn), ..line }
+    }
+
+    #[test]
+    fn a_character_in_two_boxes_is_read_once() {
+        let row = |lines: &[(f32, f32, &str)]| plain(&page(lines).rows()[0]);
+        assert_eq!(row(&[(0.0, 0.0, "坐落:海"), (68.0, 2.0, "海曙区")]), "坐落:海曙区");
+        assert_eq!(row(&[(0.0, 0.0, "坐落:海"), (80.0, 2.0, "海曙区")]), "坐落:海海曙区");
+    }
+
+    #[test]
+    fn values_close_beside_each_other_stand_under_their_own_heads() {
+        let lines = [(0.0, 0.0, "姓名"), (150.0, 0.0, "性别"), (0.0, 50.0, "一二三四五六七"), (148.0, 50.0, "八九"), (150.0, 76.0, "十")];
+        let values = page(&lines).nearby(&LABELS);
+        assert_eq!((plain(&values["name"]).as_str(), plain(&values["sex"]).as_str()), ("一二三四五六七", "八九十"));
+    }
+
+    #[test]
+    fn what_is_written_across_the_page_belongs_to_no_value() {
+        let lines = |degrees: f32| {
+            [
+                testing::line(0.0, 0.0, 20.0, "姓名"),
+                testing::line(80.0, 0.0, 20.0, "张三"),
+                testing::line(0.0, 60.0, 20.0, "性别男民族汉"),
+                turned(testing::line(140.0, 0.0, 20.0, "三台"), degrees),
+            ]
+        };
+        let name = |lines: &[Line]| plain(&Page::new(lines).values(&LABELS)["name"]);
+        assert_eq!(name(&lines(25.0)), "张三");
+        assert_eq!(name(&lines(2.0)), "张三三台", "print may lean a little");
+    }
+
+    #[test]
+    fn a_mark_of_use_and_its_pieces_belong_to_no_value() {
+        let lines = [
+            (0.0, 0.0, "姓名"),
+            (80.0, 0.0, "张三仅供开"),
+            (220.0, 0.0, "户使用"),
+            (0.0, 60.0, "性别"),
+            (80.0, 60.0, "男"),
+            (140.0, 62.0, "仅供开户使用"),
+        ];
+        assert_eq!(read(&lines), [("name", "张三".to_owned()), ("sex", "男".to_owned())]);
+    }
+
+    #[test]
+    fn marks_do_not_decide_how_the_page_lies() {
+        let mut lines = vec![testing::line(0.0, 0.0, 20.0, "姓名"), testing::line(80.0, 0.0, 20.0, "张三")];
+        lines.extend((0..4).map(|at| turned(testing::line(0.0, at as f32 * 90.0, 30.0, "仅供开户使用他用无效"), 14.0)));
+        assert_eq!(plain(&Page::new(&lines).values(&LABELS)["name"]), "张三");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     id_card::{add_period, find_period, period, read_sex},
     layout::{Label, Page, Placed, Run, plain},
     mrz,
-    reader::{Reader, checked, only, trimmed},
+    reader::{Reader, checked, first_row, only, trimmed},
     text, validity,
 };
 
@@ -44,7 +44,7 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
         reader.code("number", &run, &number, checks);
     }
     let names = reader.fitting("name", |read| !read.is_ascii());
-    let chinese = only(&names, |c| !c.is_ascii() && c.is_alphanumeric() || c == '·');
+    let chinese = first_row(&only(&names, |c| !c.is_ascii() && c.is_alphanumeric() || c == '·'));
     if kind == DocumentKind::TaiwanCompatriot {
         // Names of Taiwan residents are printed in traditional characters.
         let printed = chinese.iter().map(|p| p.raw).collect();
@@ -197,7 +197,10 @@ pub(super) fn pinyin(run: &[Placed]) -> Option<Run> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Field, layout::testing::page},
+        super::{
+            Field,
+            layout::testing::{self, page},
+        },
         *,
     };
 
@@ -235,6 +238,30 @@ mod tests {
             assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
         }
         assert!(fields["mrz1"].value.starts_with("CSC886084772<240519"));
+    }
+
+    #[test]
+    fn a_name_is_one_line_whatever_stands_below_it() {
+        let lines = [
+            (341.0, 106.0, 66.0, "往来台湾通行证"),
+            (470.0, 264.0, 25.0, "姓名"),
+            (472.0, 295.0, 30.0, "诸葛涵"),
+            (471.0, 346.0, 25.0, "ZHUGE,HAN"),
+            (470.0, 395.0, 23.0, "出生日期"),
+            (846.0, 396.0, 23.0, "性别"),
+            (470.0, 425.0, 28.0, "1972.03.06"),
+            (847.0, 423.0, 31.0, "男"),
+            (471.0, 459.0, 21.0, "有效期限"),
+            (470.0, 489.0, 26.0, "2023.08.07-2033.08.07"),
+            (471.0, 523.0, 21.0, "签发机关"),
+            (475.0, 554.0, 26.0, "国家移民管理局"),
+            (471.0, 588.0, 21.0, "签发地点"),
+            (470.0, 620.0, 29.0, "河南"),
+            (472.0, 653.0, 22.0, "证件号码"),
+            (471.0, 684.0, 25.0, "L85989950"),
+        ];
+        let page = Page::new(&lines.map(|(x, y, size, text)| testing::line(x, y, size, text)));
+        assert_eq!(read(DocumentKind::TaiwanPermit, &page)["name"].value, "诸葛涵");
     }
 
     #[test]

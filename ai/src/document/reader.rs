@@ -12,6 +12,9 @@ use super::{
 /// Letters further apart than this share of the print's height are of two words.
 const WORD_GAP: f32 = 0.28;
 
+/// A word of a vocabulary is known with at most so many of its characters misread, and not more than a third of them.
+const MISREAD_MAX: usize = 2;
+
 /// What deeds print below the last entry.
 const NOTHING_FOLLOWS: &str = "以下空白";
 
@@ -91,15 +94,18 @@ impl<'a> Reader<'a> {
         Some(found.date)
     }
 
-    /// The longest of the words that the run begins with, or the one that it is with a character misread.
+    /// The longest of the words that the run begins with, or the only one that it may be with doubtful characters read otherwise, or the
+    /// only one nearest to it.
     pub fn word(&mut self, name: &str, run: &[Placed], words: &[&str], checks: Vec<Check>) {
         let read = plain(run);
         let exact = words.iter().filter(|word| read.starts_with(**word)).max_by_key(|word| word.chars().count());
-        let near = || {
-            let mut near = words.iter().filter(|word| word.chars().count() >= 3 && text::distance(&read, word, 1) == 1);
-            near.next().filter(|_| near.next().is_none())
+        let doubtful = || only_one(words.iter().filter(|word| may_be(run, word)));
+        let misread = |count: usize| {
+            let read = &read;
+            words.iter().filter(move |word| word.chars().count() >= 3 * count && text::distance(read, word, count) == count)
         };
-        match exact.or_else(near) {
+        let near = || (1..=MISREAD_MAX).find(|count| misread(*count).next().is_some()).and_then(|count| only_one(misread(count)));
+        match exact.or_else(doubtful).or_else(near) {
             Some(word) => {
                 let run = &run[..word.chars().count().min(run.len())];
                 self.add(name, run, (*word).to_owned(), (*word).to_owned(), checks);
@@ -157,10 +163,41 @@ pub(super) fn trimmed(run: &[Placed]) -> &[Placed] {
     &run[start..end]
 }
 
+/// What the iterator yields where that is one thing.
+fn only_one<T>(mut things: impl Iterator<Item = T>) -> Option<T> {
+    things.next().filter(|_| things.next().is_none())
+}
+
+/// Whether the run is the word, each character as it was read or as it may be instead.
+fn may_be(run: &[Placed], word: &str) -> bool {
+    let fits = |(placed, c): (&Placed, char)| placed.character == c || placed.alternatives.contains(&Some(c));
+    run.len() == word.chars().count() && run.iter().zip(word.chars()).all(fits)
+}
+
 /// The run up to a word, all of it where the word does not stand.
 pub(super) fn before<'a>(run: &'a [Placed], word: &str) -> &'a [Placed] {
     let end = (0..run.len()).find(|&at| plain(&run[at..]).starts_with(word)).unwrap_or(run.len());
     &run[..end]
+}
+
+/// Boxes of one line lie at most so many heights apart.
+const ROW_GAP_MAX: f32 = 1.5;
+
+/// The first line of the run with what goes on close beside it.
+pub(super) fn first_row(run: &[Placed]) -> Run {
+    let mut row = Run::new();
+    for line in run.chunk_by(|a, b| a.line == b.line) {
+        if row.last().is_none_or(|last| goes_on(last, &line[0])) {
+            row.extend(line);
+        }
+    }
+    row
+}
+
+/// Whether the next box goes on where the last one ends.
+pub(super) fn goes_on(last: &Placed, next: &Placed) -> bool {
+    let height = last.height.max(next.height);
+    (next.y - last.y).abs() < height * 0.5 && (-0.5..ROW_GAP_MAX).contains(&((next.left - last.right) / height))
 }
 
 /// The characters of the run that satisfy a rule.
@@ -250,5 +287,23 @@ mod tests {
     fn words_of_letters_keep_their_space() {
         let page = page(&[(0.0, 0.0, "ZHANG, SAN FENG"), (0.0, 60.0, "张 三12 号")]);
         assert_eq!(page.rows().iter().map(|row| display(row)).collect::<Vec<_>>(), ["ZHANG, SAN FENG", "张三12号"]);
+    }
+
+    #[test]
+    fn a_misread_word_is_the_only_one_of_its_vocabulary_that_it_can_be() {
+        let read = |row: &str, doubtful: Option<char>| {
+            let page = page(&[(0.0, 0.0, row)]);
+            let mut run = page.rows()[0].clone();
+            run[0].alternatives[0] = doubtful;
+            let mut reader = Reader::new(&page, &[]);
+            reader.word("word", &run, &["未婚", "离婚", "初中毕业", "高中毕业", "硕士研究生毕业"], vec![]);
+            reader.finish()["word"].value.clone()
+        };
+        assert_eq!(read("码婚", Some('离')), "离婚");
+        assert_eq!(read("码婚", None), "码婚", "one of two characters is too much to guess");
+        assert_eq!(read("硕士研宄牛毕业", None), "硕士研究生毕业");
+        assert_eq!(read("顶士研宄牛毕业", None), "顶士研宄牛毕业", "three of seven are too many");
+        assert_eq!(read("冶中毕业", None), "冶中毕业", "two words are as near");
+        assert_eq!(read("高中毕华", None), "高中毕业");
     }
 }

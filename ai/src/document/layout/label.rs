@@ -132,8 +132,8 @@ pub(super) fn labels_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> V
         .filter_map(|(label, word)| {
             let tail = word.starts_with('+');
             let (length, exact) = matched(&row[at..], word.trim_start_matches('+'))?;
-            // Behind another value only a label that is surely read begins.
-            (open || exact).then_some(Candidate { label, length, exact, tail })
+            // Behind another value only a label of several characters begins, and only one that is surely read.
+            (open || exact && length > 1).then_some(Candidate { label, length, exact, tail })
         })
         .collect();
     candidates.sort_by_key(|candidate| (std::cmp::Reverse(candidate.length), !candidate.exact));
@@ -201,6 +201,16 @@ mod tests {
         ] {
             assert_eq!(value(row).as_deref(), expected, "{row}");
         }
+    }
+
+    #[test]
+    fn one_character_is_a_label_only_where_it_stands_alone() {
+        let labels = [Label::inline("education", &["文化程度"]), Label::inline("occupation", &["职业", "业"])];
+        let read = |lines: &[(f32, f32, &str)]| -> Vec<String> {
+            page(lines).values(&labels).into_iter().map(|(name, run)| format!("{name} {}", plain(&run))).collect()
+        };
+        assert_eq!(read(&[(0.0, 0.0, "文化程度"), (100.0, 0.0, "高中毕业")]), ["education 高中毕业"]);
+        assert_eq!(read(&[(0.0, 0.0, "业"), (60.0, 0.0, "教师")]), ["occupation 教师"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Recognised characters and lines, and where each character stands once the tilt of the page is taken out.
 
 use super::{Placed, Run};
-use crate::document::{Quad, text};
+use crate::document::{Quad, text, vocabulary::MARKS_OF_USE};
 
 /// So many alternatives of a character are kept for repairs.
 pub const ALTERNATIVES: usize = 3;
@@ -100,14 +100,16 @@ fn row_of(columns: &[&Line], row: usize, rows: usize) -> Line {
     Line { glyphs: columns.iter().map(glyph).collect(), quad }
 }
 
+/// How far the text is turned from the level.
+fn angle(line: &Line) -> f32 {
+    let [from, to] = [line.quad[0], line.quad[1]];
+    (to[1] - from[1]).atan2(to[0] - from[0])
+}
+
 /// The angle most of the text runs at, weighted by length.
-pub(super) fn tilt(lines: &[Line]) -> f32 {
+pub(super) fn tilt<'a>(lines: impl Iterator<Item = &'a Line>) -> f32 {
     let mut angles: Vec<(f32, f32)> = lines
-        .iter()
-        .map(|line| {
-            let [from, to] = [line.quad[0], line.quad[1]];
-            ((to[1] - from[1]).atan2(to[0] - from[0]), (to[0] - from[0]).hypot(to[1] - from[1]))
-        })
+        .map(|line| (angle(line), width(line)))
         // A large diagonal mark is not what the page's text runs along.
         .filter(|(angle, _)| angle.abs() < 0.26)
         .collect();
@@ -121,6 +123,45 @@ pub(super) fn tilt(lines: &[Line]) -> f32 {
         }
     }
     0.0
+}
+
+/// Print runs level within a few degrees, on a bent page too; what is turned by more is written across it, or along the rim of a seal.
+const CROSSING: f32 = 0.17;
+/// The box of a single character may be turned by more.
+const CROSSING_SINGLE: f32 = 0.35;
+
+/// Whether the line runs across the others.
+pub(super) fn crosses(line: &Line, tilt: f32) -> bool {
+    (angle(line) - tilt).abs() > if line.glyphs.len() > 1 { CROSSING } else { CROSSING_SINGLE }
+}
+
+/// What is read of a mark of use: from its first word to the end of its line.
+pub(super) fn mark_of_use(line: &Line) -> Option<String> {
+    let read = folded(line);
+    Some(read[mark_begins(&read)?..].to_owned())
+}
+
+/// Whether the line is a mark of use, or a piece of one that was read elsewhere on the page: such marks are repeated all over it.
+pub(super) fn is_of_mark(line: &Line, marks: &[String]) -> bool {
+    let read = folded(line);
+    line.glyphs.len() > 1 && (mark_begins(&read) == Some(0) || marks.iter().any(|mark| mark.contains(&read)))
+}
+
+/// The line up to a mark of use that follows in it.
+pub(super) fn before_mark(mut run: Run) -> Run {
+    let read: String = run.iter().map(|placed| placed.character).collect();
+    if let Some(at) = mark_begins(&read) {
+        run.truncate(read[..at].chars().count());
+    }
+    run
+}
+
+fn mark_begins(read: &str) -> Option<usize> {
+    MARKS_OF_USE.iter().filter_map(|word| read.find(word)).min()
+}
+
+fn folded(line: &Line) -> String {
+    line.glyphs.iter().filter_map(|glyph| text::fold(glyph.character)).collect()
 }
 
 /// Whether the line is nothing but a mark across the page (样本, once or more), which belongs to no value.
