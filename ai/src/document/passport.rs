@@ -60,7 +60,7 @@ pub fn read(page: &Page) -> Fields {
     }
     for name in ["sex", "nationality", "birth_place", "issue_place", "issuer"] {
         let run = reader.fitting_near(name, |read| !read.is_empty());
-        let run = trimmed(&run);
+        let run = trimmed(after_label(&run));
         // An office has its English name in a line of its own below, which is not part of the value.
         let run = if name == "issuer" { only(run, |c| !c.is_ascii()) } else { in_two_languages(run).to_vec() };
         let checks = machine.as_ref().filter(|_| name == "sex").and_then(|machine| machine.holder.sex).map(|sex| {
@@ -98,6 +98,13 @@ pub fn read(page: &Page) -> Fields {
         }
     }
     reader.finish()
+}
+
+/// The run without what is left of a label whose Latin half was misread: it stands behind a stroke, in the label's line.
+fn after_label(run: &[Placed]) -> &[Placed] {
+    let left = run.first().filter(|first| first.character == '/');
+    let value = left.map_or(run, |first| &run[run.iter().take_while(|p| p.line == first.line).count()..]);
+    if value.is_empty() { run } else { value }
 }
 
 /// The value in Chinese and, behind a stroke or a gap, in Latin letters: a second stroke, or Chinese again, is the next label.
@@ -197,6 +204,14 @@ mod tests {
             (0.0, 680.0, second),
         ]);
         read(&page(&lines))
+    }
+
+    #[test]
+    fn what_is_left_of_a_misread_label_is_no_value() {
+        let page =
+            page(&[(0.0, 0.0, "出生地点/PInce of bitrh"), (0.0, 24.0, "湖北/HUBEI"), (0.0, 50.0, "签发地点"), (0.0, 74.0, "河南/HENAN")]);
+        let fields = read(&page);
+        assert_eq!((fields["birth_place"].value.as_str(), fields["issue_place"].value.as_str()), ("湖北/HUBEI", "河南/HENAN"));
     }
 
     #[test]
