@@ -25,6 +25,9 @@ const SUPPORT_MIN: f32 = 0.78;
 const SUPPORT_CUT_MIN: f32 = 0.93;
 /// A colour change counts from this distance on, of 442 between black and white.
 const STEP_MIN: f32 = 9.0;
+/// What a page that leaves the picture lies on has another colour than the page, by this distance: otherwise its "sides" are rulings, or the
+/// edges of a portrait.
+const GROUND_MIN: f32 = 9.0;
 /// How far from the side the colour is looked at, in pixels of the small picture: near, so that a thin margin counts, and beyond.
 const REACHES: [f32; 2] = [2.5, 5.0];
 /// A page that fills the picture to this share needs no cutting out.
@@ -48,20 +51,22 @@ pub enum Page {
 
 /// Whether the text that was found in the photograph lies inside the page: a shadow's edge or a panel on the page leaves text outside.
 pub fn holds_text(page: &Quad, text: &[Quad]) -> bool {
-    let inside = |[x, y]: Point| {
-        (0..4).all(|at| {
-            let (from, to) = (page[at], page[(at + 1) % 4]);
-            (to[0] - from[0]) * (y - from[1]) - (to[1] - from[1]) * (x - from[0]) >= 0.0
-        })
-    };
     // A box reaches a little beyond its print, so its inner half is what must lie inside.
     let part_outside = |quad: &Quad| {
         let centre: Point = std::array::from_fn(|axis| quad.iter().map(|corner| corner[axis]).sum::<f32>() / 4.0);
         let inner = quad.map(|corner| std::array::from_fn(|axis| centre[axis] + (corner[axis] - centre[axis]) * 0.8));
-        inner.iter().any(|&corner| !inside(corner))
+        inner.iter().any(|&corner| !lies_in(page, corner))
     };
     let outside: f32 = text.iter().filter(|quad| part_outside(quad)).map(area).sum();
     outside <= text.iter().map(area).sum::<f32>() * TEXT_OUTSIDE_MAX
+}
+
+/// Whether the point lies in the quad, whose corners run clockwise.
+fn lies_in(quad: &Quad, [x, y]: Point) -> bool {
+    (0..4).all(|at| {
+        let (from, to) = (quad[at], quad[(at + 1) % 4]);
+        (to[0] - from[0]) * (y - from[1]) - (to[1] - from[1]) * (x - from[0]) >= 0.0
+    })
 }
 
 /// Looks for the page's sides.
@@ -77,7 +82,9 @@ pub fn find(photo: &RgbImage) -> Page {
     let at_full_size = |[x, y]: Point| [(x * sx).clamp(0.0, photo.width() as f32), (y * sy).clamp(0.0, photo.height() as f32)];
     match best(&small, &lines, 0) {
         Some(quad) => Page::Whole(quad.map(at_full_size)),
-        None => best(&small, &with_edges(&small, lines), 2).map_or(Page::Unknown, |quad| Page::Cut(quad.map(at_full_size))),
+        None => best(&small, &with_edges(&small, lines), 2)
+            .filter(|quad| small.lies_on_another_ground(quad))
+            .map_or(Page::Unknown, |quad| Page::Cut(quad.map(at_full_size))),
     }
 }
 
@@ -176,6 +183,23 @@ impl Picture {
             }
         }
         edges
+    }
+
+    /// Whether the usual colour outside the quad is another than inside.
+    fn lies_on_another_ground(&self, quad: &Quad) -> bool {
+        let place = |at: usize| [(at % self.columns) as f32 + 0.5, (at / self.columns) as f32 + 0.5];
+        let (inside, outside): (Vec<usize>, Vec<usize>) = (0..self.colours.len()).partition(|&at| lies_in(quad, place(at)));
+        self.usual(&inside).zip(self.usual(&outside)).is_some_and(|(page, ground)| distance(page, ground) > GROUND_MIN)
+    }
+
+    /// The middle of each channel over these pixels.
+    fn usual(&self, pixels: &[usize]) -> Option<[f32; 3]> {
+        let middle = |channel: usize| {
+            let mut levels: Vec<f32> = pixels.iter().map(|&at| self.colours[at][channel]).collect();
+            let half = levels.len() / 2;
+            *levels.select_nth_unstable_by(half, f32::total_cmp).1
+        };
+        (!pixels.is_empty()).then(|| std::array::from_fn(middle))
     }
 
     /// The share of a side along which the colour changes from inside to outside, in both reaches.
@@ -343,6 +367,23 @@ mod tests {
                 assert!(furthest(&found, &page) < 14.0, "{found:?} for {page:?} on {table:?}");
             }
         }
+    }
+
+    #[test]
+    fn broad_rulings_with_the_same_paper_beyond_are_no_sides() {
+        let ruled = |ground: u8| {
+            RgbImage::from_fn(1200, 900, |x, y| {
+                Rgb([if (60..100).contains(&x) || (800..840).contains(&y) {
+                    90
+                } else if x < 60 || y >= 840 {
+                    ground
+                } else {
+                    230
+                }; 3])
+            })
+        };
+        assert_eq!(find(&ruled(230)), Page::Unknown);
+        assert!(matches!(find(&ruled(160)), Page::Cut(_)), "another ground");
     }
 
     #[test]
