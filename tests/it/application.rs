@@ -113,15 +113,7 @@ async fn an_owner_is_told_how_long_papers_wait_and_to_come_back_when_too_many_do
         app.attach(&owner, &draft, paper, &paper.printed()).await;
     }
     app.stop_work().await;
-    sqlx::query(
-        "INSERT INTO jobs (job_id, kind, book_id, subject_id, run_at, created_at)
-         SELECT gen_random_uuid(), $1, gen_random_uuid(), gen_random_uuid(), now(), now() FROM generate_series(1, $2)",
-    )
-    .bind(REVIEW_JOB)
-    .bind(WAITING_MAX)
-    .execute(app.owner_db())
-    .await
-    .unwrap();
+    super::paper_queue::fill(app.owner_db(), WAITING_MAX).await;
     let submit = "mutation($input: ApplicationSubmitInput!) { applicationSubmit(input: $input) {
         application { status waiting { ahead expectedSeconds } } userErrors { code message retryable retryAfterMs } } }";
     let input = json!({ "input": { "applicationId": draft } });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ai::review::Verdict;
 use merchant::onboarding::queue::WAITING_MAX;
 use merchant::onboarding::{ApplicationStatus, OnboardingError, REVIEW_JOB, Waiting};
+use sqlx::PgPool;
 use wallet::base::id::ApplicationId;
 
 use super::merchant_rules::Office;
@@ -14,14 +15,14 @@ async fn waiting(office: &Office, id: ApplicationId) -> Option<Waiting> {
 }
 
 /// Jobs of papers that are nobody's, due a second ago.
-async fn fill(office: &Office, papers: i64) {
+pub(super) async fn fill(db: &PgPool, papers: i64) {
     sqlx::query(
         "INSERT INTO jobs (job_id, kind, book_id, subject_id, run_at, created_at)
          SELECT gen_random_uuid(), $1, gen_random_uuid(), gen_random_uuid(), now() - interval '1 second', now() FROM generate_series(1, $2)",
     )
     .bind(REVIEW_JOB)
     .bind(papers)
-    .execute(office.db.pool())
+    .execute(db)
     .await
     .unwrap();
 }
@@ -63,7 +64,7 @@ async fn when_too_many_papers_wait_no_more_are_taken_and_nothing_is_lost() {
     let (under_way, document, _) = office.in_review(&owner, "在审的店").await;
     let (waits, _) = office.submitted(&owner, "刚提交的店").await;
     let papers = office.papers_of_draft(&owner, "草稿的店").await;
-    fill(&office, WAITING_MAX).await;
+    fill(office.db.pool(), WAITING_MAX).await;
 
     let refused = office.applications.submit(&owner, papers.0).await;
     let Err(OnboardingError::QueueFull { retry_after }) = refused else { panic!("{refused:?}") };
