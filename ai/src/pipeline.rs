@@ -236,7 +236,7 @@ impl Pipeline {
         let specimen = specimen::run(&session, self.thresholds, reader.lifted, &read.lines)?;
         clock.lap(Stage::Specimen);
         let out_of_frame = quality.flags.contains(&QualityFlag::Cut);
-        let signs = authenticity::run(&read.page, read.seal, &read.lines, &fields, quad.is_some(), out_of_frame);
+        let signs = authenticity::run(&read.page, read.seen.kind, read.seal, &read.lines, &fields, quad.is_some(), out_of_frame);
         clock.lap(Stage::Authenticity);
 
         // From here on everything is in pixels of the photograph at its full size, turned upright.

@@ -6,7 +6,7 @@ use ::image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use super::{copy, finger, geometry::quad_height, moire, patch};
-use crate::document::{Fields, Quad, layout::Line, text, vocabulary::MARKS_OF_USE};
+use crate::document::{DocumentKind, Fields, Quad, layout::Line, text, vocabulary::MARKS_OF_USE};
 
 /// A sign for a person to look at.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -48,12 +48,20 @@ const SPOTS: usize = 40;
 /// Seals are set on these as a rule.
 const SEALED_BY_USE: [&str; 3] = ["issue_date", "issuer", "registration_date"];
 
-/// Looks at the upright `page` with its `seal`, `lines` and `fields`. Whether it was found `in_a_photograph`, and whether it leaves the picture, is known
-/// by now.
-pub fn run(page: &RgbImage, seal: Option<Quad>, lines: &[Line], fields: &Fields, in_a_photograph: bool, out_of_frame: bool) -> Signs {
+/// Looks at the upright `page` of a `kind` with its `seal`, `lines` and `fields`. Whether it was found `in_a_photograph`, and whether it
+/// leaves the picture, is known by now.
+pub fn run(
+    page: &RgbImage,
+    kind: DocumentKind,
+    seal: Option<Quad>,
+    lines: &[Line],
+    fields: &Fields,
+    in_a_photograph: bool,
+    out_of_frame: bool,
+) -> Signs {
     let raised = [
         (copy::is_colourless(page), AuthenticityFlag::Photocopy),
-        (in_a_photograph && moire::strength(page) > moire::STRENGTH_MAX, AuthenticityFlag::ScreenRecapture),
+        (in_a_photograph && moire::is_off_a_screen(page, kind), AuthenticityFlag::ScreenRecapture),
         (has_mark_of_use(lines), AuthenticityFlag::HasWatermark),
         (seal.is_some_and(|seal| covers_a_field(&seal, fields)), AuthenticityFlag::SealOverText),
         (out_of_frame, AuthenticityFlag::OutOfFrame),
