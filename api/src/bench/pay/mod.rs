@@ -120,6 +120,8 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
     if options.stored > 0 {
         let (id, store) = id::store(&shop.stores[0].clone().into()).context("the id of a store")?;
         stored::store(config, &database.pool, id, store, options.stored).await?;
+        // or autovacuum would begin with them while something is measured
+        database.settle().await?;
     }
     let (shop, pace) = (Arc::new(shop), options.rate.map_or(Pace::Closed(options.callers), Pace::Open));
     let since = Clock::wall();
