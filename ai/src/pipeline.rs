@@ -300,7 +300,9 @@ impl Pipeline {
         let (flat_width, flat_height) = (flat.width() as f32, flat.height() as f32);
         let mut page = flat;
         let mut lifted = ink::red_lifted(&page);
-        let mut quads = detect::run(session, self.thresholds, lifted.as_ref().unwrap_or(&page))?;
+        // Lines are looked for with seals lifted, and with red print as it is.
+        let mut clear = ink::red_lifted_in(&page, &seal::find(&page));
+        let mut quads = detect::run(session, self.thresholds, clear.as_ref().unwrap_or(&page))?;
         clock.lap(Stage::Detect);
 
         let mut turn = Turn::None;
@@ -308,10 +310,13 @@ impl Pipeline {
             turn = Turn::Quarter;
             page = turn.apply(page);
             lifted = lifted.map(|lifted| turn.apply(lifted));
+            clear = clear.map(|clear| turn.apply(clear));
             // Standing lines are boxed poorly, so the turned page is looked at afresh.
-            quads = detect::run(session, self.thresholds, lifted.as_ref().unwrap_or(&page))?;
+            quads = detect::run(session, self.thresholds, clear.as_ref().unwrap_or(&page))?;
         }
-        if direction::stands_on_its_head(session, lifted.as_ref().unwrap_or(&page), &quads, turn, looks)? {
+        let heads = direction::stands_on_its_head(session, clear.as_ref().unwrap_or(&page), &quads, turn, looks)?;
+        drop(clear);
+        if heads {
             turn = turn.and_half();
             page = Turn::Half.apply(page);
             lifted = lifted.map(|lifted| Turn::Half.apply(lifted));

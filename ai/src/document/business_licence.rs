@@ -98,7 +98,7 @@ fn issue_date(page: &Page) -> Option<Run> {
         let start = row.windows(2).rposition(|pair| pair[1].line != pair[0].line && pair[1].left - pair[0].right > pair[0].height * 4.0);
         let run = row[start.map_or(0, |before| before + 1)..].to_vec();
         let read = plain(&run);
-        let only_date = read.chars().all(|c| c.is_ascii_digit() || matches!(c, '年' | '月' | '日' | '-' | '.'));
+        let only_date = read.chars().all(|c| date::may_hold(c) || matches!(c, '-' | '.'));
         (only_date && date::parse(&read).is_some()).then_some(run)
     })
 }

@@ -116,7 +116,7 @@ fn label_beside(labels: &[FoundLabel], piece: &Piece) -> Option<usize> {
 }
 
 /// The rightmost column that begins left of the piece: not below it, since notes at the foot of a page stand under each other, too, and not
-/// what heads the page, which ends above another column and begins within its labels.
+/// what heads the page, which ends above another column and begins within its labels or has no field at all.
 fn column_of(columns: &[Vec<usize>], labels: &[FoundLabel], piece: &Piece) -> Option<usize> {
     let begins = |column: &[usize]| {
         let top = &labels[column[0]];
@@ -124,7 +124,8 @@ fn column_of(columns: &[Vec<usize>], labels: &[FoundLabel], piece: &Piece) -> Op
     };
     let heads = |column: &[usize], other: &[usize]| {
         let (left, bottom) = (left_edge(column, labels), column.iter().map(|&label| labels[label].y).fold(f32::MIN, f32::max));
-        other.iter().any(|&label| labels[label].right > left)
+        let is_heading = column.iter().all(|&label| labels[label].name.starts_with('-'));
+        (is_heading || other.iter().any(|&label| labels[label].right > left))
             && other.iter().any(|&label| labels[label].y > bottom && labels[label].y <= piece.y() + piece.height() * BESIDE)
     };
     let headed = |at: usize| (0..at).any(|other| heads(&columns[at], &columns[other]));
@@ -299,6 +300,27 @@ mod tests {
         ];
         let values = page(&lines).values(&WIDE);
         assert_eq!(["a", "b", "e", "f"].map(|name| plain(&values[name])), ["一", "二三四五", "", ""]);
+    }
+
+    #[test]
+    fn a_title_right_of_the_labels_takes_no_line_of_the_values_below_it() {
+        let lines = [
+            (200.0, -200.0, "题项题项"),
+            (220.0, -150.0, "副本"),
+            (0.0, 0.0, "甲项项"),
+            (230.0, 0.0, "一"),
+            (0.0, 60.0, "乙项项"),
+            (230.0, 60.0, "二三"),
+            (230.0, 90.0, "四五"),
+        ];
+        const LABELS: [Label; 4] = [
+            Label { name: "a", words: &["甲项项"], inline: false },
+            Label { name: "b", words: &["乙项项"], inline: false },
+            Label { name: "-title", words: &["题项题项"], inline: false },
+            Label { name: "-copy", words: &["副本"], inline: false },
+        ];
+        let values = page(&lines).values(&LABELS);
+        assert_eq!(["a", "b"].map(|name| plain(&values[name])), ["一", "二三四五"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Dates as documents print them: 2019年3月5日, 2019-03-05, 2019.03.05, 20190305.
+//! Dates as documents print them: 2019年3月5日, 2019-03-05, 2019.03.05, 20190305, 二〇一九年三月五日.
 
 use chrono::NaiveDate;
 
@@ -90,6 +90,9 @@ fn date_at(chars: &[char], at: usize) -> Option<(NaiveDate, usize)> {
     if at > 0 && chars[at - 1].is_ascii_digit() {
         return None;
     }
+    if let Some(found) = in_words(chars, at) {
+        return Some(found);
+    }
     let (year, next) = number(chars, at, 4)?;
     if next - at != 4 || !(1800..2100).contains(&year) {
         return None;
@@ -108,6 +111,39 @@ fn date_at(chars: &[char], at: usize) -> Option<(NaiveDate, usize)> {
     }
     let end = next + usize::from(matches!(chars.get(next), Some('日' | '曰' | '号')));
     NaiveDate::from_ymd_opt(year as i32, month, day).map(|date| (date, end))
+}
+
+/// 二〇一九年三月五日: the year digit by digit, month and day as numbers.
+fn in_words(chars: &[char], at: usize) -> Option<(NaiveDate, usize)> {
+    const DIGITS: &str = "〇一二三四五六七八九";
+    let digit = |c: char| match c {
+        '零' | '○' | 'O' | '0' => Some(0),
+        c => DIGITS.chars().position(|digit| digit == c).map(|digit| digit as u32),
+    };
+    let year = chars.get(at..at + 4)?.iter().try_fold(0, |year, c| Some(year * 10 + digit(*c)?))?;
+    // A number up to 31 before its sign: 五, 十, 十二, 二十, 三十一; 元 for the first.
+    let part = |from: usize, sign: char| {
+        let end = from + chars.get(from..)?.iter().take(4).position(|c| *c == sign)?;
+        let value = match &chars[from..end] {
+            ['元'] => 1,
+            ['十'] => 10,
+            [one] => digit(*one)?,
+            ['十', one] => 10 + digit(*one)?,
+            [ten, '十'] => digit(*ten)? * 10,
+            [ten, '十', one] => digit(*ten)? * 10 + digit(*one)?,
+            _ => return None,
+        };
+        Some((value, end + 1))
+    };
+    let (month, next) = part(chars.get(at + 4).filter(|c| **c == '年').map(|_| at + 5)?, '月')?;
+    let (day, end) = part(next, '日')?;
+    let sound = (1800..2100).contains(&year) && !chars[at].is_ascii_digit();
+    NaiveDate::from_ymd_opt(year as i32, month, day).filter(|_| sound).map(|date| (date, end))
+}
+
+/// Whether a character may stand in a date in words or digits.
+pub fn may_hold(c: char) -> bool {
+    c.is_ascii_digit() || "年月日〇零○元一二三四五六七八九十".contains(c)
 }
 
 fn separator(chars: &[char], at: usize) -> Option<usize> {
@@ -132,10 +168,25 @@ mod tests {
             ("成立日期2019-03-05", "2019-03-05"),
             ("2019.3.5", "2019-03-05"),
             ("20190305", "2019-03-05"),
+            ("二〇一九年三月五日", "2019-03-05"),
+            ("填发日期二零一一年十二月三十一日", "2011-12-31"),
+            ("二○一〇年元月二十日", "2010-01-20"),
+            ("二OO八年十月十日", "2008-10-10"),
         ] {
             assert_eq!(parse(text).map(|date| date.to_string()).as_deref(), Some(expected), "{text}");
         }
-        for text in ["", "2019年13月5日", "2019年2月30日", "120190305", "201903051", "19年3月5日", "2019年3月"] {
+        for text in [
+            "",
+            "2019年13月5日",
+            "2019年2月30日",
+            "120190305",
+            "201903051",
+            "19年3月5日",
+            "2019年3月",
+            "二〇一九年十三月五日",
+            "二〇一九年二月三十日",
+            "一九年三月五日",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

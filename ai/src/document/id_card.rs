@@ -26,6 +26,8 @@ pub(super) const LABELS: [Label; 10] = [
     Label::new("-title", &["居民身份证", "临时居民身份证", "中华人民共和国居民身份证", "中华人民共和国临时居民身份证"]),
     Label::new("-republic", &["中华人民共和国"]),
 ];
+/// A line of an address that begins with so many letters begins with a second script: blocks and buildings have one or two.
+const SECOND_SCRIPT_MIN: usize = 4;
 /// How the offices that issue cards are named.
 const ISSUER_ENDS: [&str; 3] = ["公安局", "分局", "派出所"];
 
@@ -64,11 +66,21 @@ fn read_front(reader: &mut Reader<'_>) {
     reader.word("ethnicity", &ethnicity, &ETHNICITIES, vec![]);
     let birth = reader.fitting("birth_date", |read| date::first(read).is_some());
     reader.date("birth_date", &birth, |date| vec![matches_number(check::id_number_birth(&id_number) == Some(date))]);
-    let address = reader.beside("address");
+    let address = without_second_script(&reader.beside("address"));
     reader.text("address", &address, vec![]);
     if let Some((number, run, repaired)) = number {
         reader.code("id_number", &run, &number, with_repair(id_number_checks(&number), repaired));
     }
+}
+
+/// An address without what is read of a second script beside or below it: lines of letters alone, and letters before the first Chinese.
+fn without_second_script(address: &[Placed]) -> Run {
+    let is_letter = |p: &&Placed| p.character.is_ascii_alphabetic();
+    let lines = address.chunk_by(|a, b| a.line == b.line).map(|line| {
+        let letters = line.iter().take_while(is_letter).count();
+        if letters >= SECOND_SCRIPT_MIN || letters == line.len() { &line[letters..] } else { line }
+    });
+    lines.flatten().copied().collect()
 }
 
 /// The side with the emblem; the period's two ends where they were read.

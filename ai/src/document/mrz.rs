@@ -12,7 +12,7 @@ use super::text;
 mod shape;
 
 pub use shape::check_digit;
-use shape::{CARD, TD1, TD3_SECOND, fit};
+use shape::{CARD, TD1, TD3_SECOND, exact, fit};
 
 /// A passport's two lines with every check digit holding.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,16 +56,21 @@ pub fn clean(read: &str) -> String {
         .collect()
 }
 
-/// Whether the text can be a machine line: long, with filler, and nothing but what can stand there.
+/// Whether the text can be a machine line: long, with filler or as many digits as a passport's second line, and nothing but what can stand
+/// there. Chinese passports fill that line with letters to its end.
 pub fn looks_like_one(read: &str) -> bool {
     let line = clean(read);
     let total = read.chars().filter(|c| !c.is_whitespace()).count();
-    line.len() >= 24 && total <= line.len() + 2 && line.bytes().filter(|&b| b == b'<').count() >= 2
+    let count = |is: fn(&u8) -> bool| line.bytes().filter(is).count();
+    let filled = line.len() >= 24 && count(|b| *b == b'<') >= 2;
+    let whole = line.len().abs_diff(44) <= 1 && count(u8::is_ascii_digit) >= 18 && !read.contains(|c: char| c.is_ascii_lowercase());
+    total <= line.len() + 2 && (filled || whole)
 }
 
 /// Reads the two lines of a passport; `None` unless every check digit holds, if need be after the only possible repair.
 pub fn passport(first: &str, second: &str) -> Option<Passport> {
-    let (second, repaired) = fit(&clean(second), &TD3_SECOND)?;
+    let second = clean(second);
+    let (second, repaired) = chinese(&second).or_else(|| fit(&second, &TD3_SECOND))?;
     let first = passport_first_line(first);
     let names = first.get(5..).unwrap_or_default();
     Some(Passport {
@@ -81,6 +86,19 @@ pub fn passport(first: &str, second: &str) -> Option<Passport> {
         lines: [first, second],
         repaired,
     })
+}
+
+/// A Chinese passport's second line, whose optional data are letters and filler and a last digit (seen in print, not in a standard), with
+/// the digits among them read as the letters they look like; `None` where its check digits do not hold then.
+fn chinese(second: &str) -> Option<(String, bool)> {
+    if second.len() != 44 || second.get(10..13)? != "CHN" {
+        return None;
+    }
+    let letters: String = second[28..41].chars().map(text::as_letter).collect();
+    let read = format!("{}{letters}{}", &second[..28], &second[41..]);
+    let line = exact(&read, &TD3_SECOND)?;
+    let repaired = line != second;
+    Some((line, repaired))
 }
 
 /// The first line has no check digit: letters and filler only, 44 long.
@@ -228,6 +246,19 @@ mod tests {
         let line = card_line("C88608477", "240519", "810803");
         assert_eq!(card(&line.replace('<', "")).unwrap().line, line);
         assert_eq!(card(&line).unwrap().holder.birth, day(1981, 8, 3));
+    }
+
+    #[test]
+    fn a_chinese_passport_fills_its_second_line_with_letters() {
+        let printed = "EF12608921CHN8503208F2901178NGKELMPONBPJB978";
+        let misread = "EF12608921CHN8503208F2901178NGKELMP0NBPJ8978";
+        assert!([printed, misread].into_iter().all(looks_like_one) && !looks_like_one(&printed.to_lowercase()));
+        for (read, repaired) in [(printed, false), (misread, true)] {
+            let passport = passport(FIRST, read).unwrap();
+            assert_eq!((passport.lines[1].as_str(), passport.repaired), (printed, repaired));
+        }
+        assert_eq!(passport(FIRST, &printed.replace("8503208", "8503218")), None);
+        assert!(!looks_like_one("中国招商银行91440300708461136T12345678901234567890123456"));
     }
 
     #[test]

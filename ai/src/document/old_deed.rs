@@ -66,10 +66,14 @@ const FAMILIES: [&str; 12] =
 /// New deeds came with the register of 2015; the last places followed in the years after.
 const LAST_YEAR: i32 = 2018;
 const NUMBER_CHARS_MAX: usize = 40;
+/// What is printed for further owners (共有人 … 等 … 人) and stays where none are named.
+const NOBODY_ELSE: &str = "等人";
 
 pub fn read(page: &Page) -> Fields {
     let numbered = page.rows().iter().find_map(|row| number(row));
-    let page = &page.without(numbered.as_deref().unwrap_or_default());
+    let whole = &page.without(numbered.as_deref().unwrap_or_default());
+    // The notes stand on the next page of the opened booklet, with the day of issue below them.
+    let page = &whole.left_page("附记");
     let mut reader = Reader::new(page, &LABELS);
     if let Some(run) = numbered {
         let holds = number_holds(&plain(&run));
@@ -79,7 +83,10 @@ pub fn read(page: &Page) -> Fields {
         let run = reader.fitting(name, |read| !read.is_empty());
         reader.text(name, &run, vec![]);
     }
-    let run = reader.fitting("co_ownership", |read| read.contains(['有', '独']));
+    let mut run = reader.fitting("co_ownership", |read| read.contains(['有', '独']));
+    if plain(&run) == NOBODY_ELSE {
+        run.clear();
+    }
     reader.word("co_ownership", &run, &CO_OWNERSHIP, vec![]);
     for name in ["nature", "use", "structure"] {
         let words = |c: char| !c.is_ascii_digit() && !matches!(c, '|' | '_' | '.' | '·');
@@ -103,7 +110,7 @@ pub fn read(page: &Page) -> Fields {
         let in_time = |date: chrono::NaiveDate| vec![checked("before_new_deeds", chrono::Datelike::year(&date) <= LAST_YEAR)];
         if reader.date(name, &run, in_time).is_none()
             && name == "issue_date"
-            && let Some(run) = lone_date(page)
+            && let Some(run) = lone_date(whole)
         {
             reader.date(name, &run, in_time);
         }
@@ -143,7 +150,11 @@ fn add_area(reader: &mut Reader<'_>, name: &str, (value, run): (f64, Run), holds
 fn floors(reader: &mut Reader<'_>, name: &str) -> Option<String> {
     let run = reader.fitting_near(name, |read| read.chars().any(|c| c.is_ascii_digit()));
     let start = run.iter().position(|p| p.character.is_ascii_digit() || (p.character == '-' && name == "floor"))?;
-    let count = run[start..].iter().take_while(|p| p.character.is_ascii_digit() || matches!(p.character, '-' | ',' | '层')).count();
+    // What stands below is of another building.
+    let count = run[start..]
+        .iter()
+        .take_while(|p| p.line == run[start].line && (p.character.is_ascii_digit() || matches!(p.character, '-' | ',' | '层')))
+        .count();
     let run = &run[start..start + count];
     let value = plain(run);
     reader.text(name, run, vec![]);
@@ -194,7 +205,7 @@ fn lone_date(page: &Page) -> Option<Run> {
         .flat_map(|row| row.chunk_by(|a, b| a.line == b.line || b.left - a.right < a.height * 2.0))
         .find_map(|run| {
             let read = plain(run);
-            let only_date = read.chars().all(|c| c.is_ascii_digit() || matches!(c, '年' | '月' | '日' | '.' | '-' | ':'));
+            let only_date = read.chars().all(|c| date::may_hold(c) || matches!(c, '.' | '-' | ':'));
             (only_date && date::first(&read).is_some()).then(|| run.to_vec())
         })
 }
@@ -255,6 +266,26 @@ mod tests {
                 ("inner_area", "72.51"),
             ],
         );
+    }
+
+    #[test]
+    fn the_notes_of_the_opened_booklet_belong_to_no_value() {
+        let lines = [
+            (120.0, 0.0, "成房权证监证字第1234567号"),
+            (0.0, 60.0, "房屋所有权人"),
+            (140.0, 60.0, "张三"),
+            (760.0, 40.0, "附 记"),
+            (600.0, 62.0, "专有部分所在层数为第19层"),
+            (0.0, 110.0, "共有人"),
+            (140.0, 110.0, "等 人"),
+            (0.0, 160.0, "总层数"),
+            (0.0, 200.0, "33"),
+            (640.0, 300.0, "填发单位(盖章)"),
+            (700.0, 340.0, "二〇一一年六月二十日"),
+        ];
+        let fields = read(&page(&lines));
+        assert_read(&fields, &[("owner", "张三"), ("total_floors", "33"), ("issue_date", "二〇一一年六月二十日")]);
+        assert!(!fields.contains_key("floor") && !fields.contains_key("co_ownership"), "{fields:?}");
     }
 
     #[test]

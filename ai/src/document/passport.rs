@@ -22,7 +22,7 @@ const LABELS: [Label; 16] = [
     Label::new("sex", &["性别/SEX", "性别", "SEX"]),
     Label::new("nationality", &["国籍/NATIONALITY", "国籍", "NATIONALITY"]),
     Label::new("birth_date", &["出生日期/DATEOFBIRTH", "出生日期", "DATEOFBIRTH"]),
-    Label::new("birth_place", &["出生地点/PLACEOFBIRTH", "出生地点", "出生地", "PLACEOFBIRTH"]),
+    Label::new("birth_place", &["出生地点/PLACEOFBIRTH", "出生地/PLACEOFBIRTH", "出生地点", "出生地", "PLACEOFBIRTH"]),
     Label::new("issue_date", &["签发日期/DATEOFISSUE", "签发日期", "DATEOFISSUE"]),
     Label::new("issue_place", &["签发地点/PLACEOFISSUE", "签发地点", "PLACEOFISSUE"]),
     Label::new("expiry_date", &["有效期至/DATEOFEXPIRY", "有效期至", "DATEOFEXPIRY"]),
@@ -31,7 +31,7 @@ const LABELS: [Label; 16] = [
         "-signature",
         &["持照人签名/BEARER'SSIGNATURE", "持证人签名/BEARER'SSIGNATURE", "持照人签名", "持证人签名", "BEARER'SSIGNATURE"],
     ),
-    Label::new("-title", &["中华人民共和国", "PEOPLE'SREPUBLICOFCHINA"]),
+    Label::new("-title", &["PEOPLE'SREPUBLICOFCHINA"]),
     Label::new("-passport", &["护照", "PASSPORT"]),
     Label::new("-observations", &["备注", "OBSERVATIONS"]),
 ];
@@ -104,7 +104,8 @@ pub fn read(page: &Page) -> Fields {
 fn after_label(run: &[Placed]) -> &[Placed] {
     let left = run.first().filter(|first| first.character == '/');
     let value = left.map_or(run, |first| &run[run.iter().take_while(|p| p.line == first.line).count()..]);
-    if value.is_empty() { run } else { value }
+    let is_label = run.iter().any(|p| p.raw.is_ascii_lowercase());
+    if value.is_empty() && !is_label { run } else { value }
 }
 
 /// The value in Chinese and, behind a stroke or a gap, in Latin letters: a second stroke, or Chinese again, is the next label.
@@ -211,6 +212,7 @@ mod tests {
         let page =
             page(&[(0.0, 0.0, "出生地点/PInce of bitrh"), (0.0, 24.0, "湖北/HUBEI"), (0.0, 50.0, "签发地点"), (0.0, 74.0, "河南/HENAN")]);
         let fields = read(&page);
+        assert!(!read(&self::page(&[(0.0, 0.0, "出生地点/PInce of bitrh")])).contains_key("birth_place"));
         assert_eq!((fields["birth_place"].value.as_str(), fields["issue_place"].value.as_str()), ("湖北/HUBEI", "河南/HENAN"));
     }
 

@@ -23,7 +23,7 @@ pub(super) const LABELS: [Label; 11] = [
     Label::inline("issue_place", &["签发地点", "签发地", "签发地点/PLACEOFISSUE", "PLACEOFISSUE"]),
     Label::inline("issue_count", &["签发次数", "换证次数", "签发次数/ISSUENO"]),
     Label::inline("number", &["证件号码", "证件号", "通行证号码", "证号", "号码", "NO"]),
-    Label::new("-title", &["往来港澳通行证", "往来台湾通行证", "台湾居民来往大陆通行证", "中华人民共和国"]),
+    Label::new("-title", &["往来港澳通行证", "往来台湾通行证", "台湾居民来往大陆通行证"]),
     Label::new("-english", &["EXITENTRYPERMIT", "EXIT-ENTRYPERMIT", "MAINLANDTRAVELPERMIT"]),
     Label::inline("-former", &["持证人签名", "英文姓名"]),
 ];
@@ -43,7 +43,8 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
         checks.extend(holder.as_ref().map(|holder| checked("matches_mrz", holder.number == number)));
         reader.code("number", &run, &number, checks);
     }
-    let names = reader.fitting("name", |read| !read.is_ascii());
+    let labelled = reader.fitting("name", |read| !read.is_ascii());
+    let names = if labelled.is_empty() { above_pinyin(page) } else { labelled };
     let chinese = first_row(&only(&names, |c| !c.is_ascii() && c.is_alphanumeric() || c == '·'));
     if kind == DocumentKind::TaiwanCompatriot {
         // Names of Taiwan residents are printed in traditional characters.
@@ -72,10 +73,13 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
             reader.check("valid_period", checked("matches_mrz", holder.expiry == end));
         }
     }
+    // The two stand side by side on some cards, and may be boxed as one line.
     let issuer = line_where(&reader, "issuer", |read| read.contains(OFFICE));
-    reader.text("issuer", &issuer, vec![]);
+    let (issuer, joined) = split_office(&issuer).unwrap_or((issuer, Run::new()));
     let place = line_where(&reader, "issue_place", |read| !read.contains(OFFICE) && !read.contains('号'));
-    reader.text("issue_place", &place, vec![]);
+    let (office, place) = split_office(&place).unwrap_or((Run::new(), place));
+    reader.text("issuer", if issuer.is_empty() { &office } else { &issuer }, vec![]);
+    reader.text("issue_place", if place.is_empty() { &joined } else { &place }, vec![]);
     if kind == DocumentKind::TaiwanCompatriot {
         let count = only(&reader.fitting("issue_count", |read| read.chars().any(|c| c.is_ascii_digit())), |c| c.is_ascii_digit());
         let count: Run = count.into_iter().take(2).collect();
@@ -96,6 +100,24 @@ fn line_where(reader: &Reader<'_>, name: &str, rule: impl Fn(&str) -> bool) -> R
     let (beside, near) = (reader.beside(name), reader.near(name));
     let lines = [&beside, &near].into_iter().flat_map(|run| run.chunk_by(|a, b| a.line == b.line));
     lines.map(chinese).find(|line| !line.is_empty() && rule(&plain(line))).unwrap_or_else(|| chinese(&beside))
+}
+
+/// The office in a line, and what stands behind it; `None` where it names none.
+fn split_office(line: &[Placed]) -> Option<(Run, Run)> {
+    let end = line.iter().rposition(|p| OFFICE.contains(&p.character))? + 1;
+    Some((line[..end].to_vec(), line[end..].to_vec()))
+}
+
+/// The Chinese name and the pinyin below it, where no label is printed beside them (the published specimen of the card of 2019).
+fn above_pinyin(page: &Page) -> Run {
+    let lines: Vec<&[Placed]> = page.rows().iter().flat_map(|row| row.chunk_by(|a, b| a.line == b.line)).collect();
+    let Some(latin) = lines.iter().find(|line| pinyin(line).is_some()) else { return Run::new() };
+    let is_name = |line: &&&[Placed]| {
+        let height = line[0].height.max(latin[0].height);
+        let above = (0.4..3.0).contains(&((latin[0].y - line[0].y) / height)) && (latin[0].left - line[0].left).abs() < height * 2.0;
+        above && line.len() > 1 && line.iter().all(|p| !p.character.is_ascii())
+    };
+    lines.iter().rev().find(is_name).map(|line| [*line, *latin].concat()).unwrap_or_default()
 }
 
 /// A name of one word, as some peoples have: capitals alone on their line.
@@ -238,6 +260,34 @@ mod tests {
             assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
         }
         assert!(fields["mrz1"].value.starts_with("CSC886084772<240519"));
+    }
+
+    #[test]
+    fn the_published_specimen_has_no_label_beside_the_name_and_two_values_in_one_row() {
+        let lines = [
+            (700.0, 0.0, "CA4471902"),
+            (200.0, 0.0, "往来港澳通行证"),
+            (300.0, 80.0, "阿依夏木·吐尔逊"),
+            (300.0, 115.0, "AYIXIAMU,TUERXUN"),
+            (300.0, 200.0, "出生日期"),
+            (550.0, 200.0, "性别"),
+            (300.0, 235.0, "1979.12.01"),
+            (550.0, 235.0, "女"),
+            (300.0, 280.0, "有效期限"),
+            (300.0, 315.0, "2019.09.11-2029.09.10"),
+            (300.0, 360.0, "签发机关"),
+            (600.0, 360.0, "签发地点"),
+            (300.0, 395.0, "中华人民共和国出入境管理局新疆"),
+        ];
+        let fields = read(DocumentKind::HkmoPermit, &page(&lines));
+        for (name, value) in [
+            ("name", "阿依夏木·吐尔逊"),
+            ("pinyin", "AYIXIAMU, TUERXUN"),
+            ("issuer", "中华人民共和国出入境管理局"),
+            ("issue_place", "新疆"),
+        ] {
+            assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
+        }
     }
 
     #[test]

@@ -36,8 +36,9 @@ const NUMBER_WORD: &str = "不动产权第";
 const FLOOR_AREA_WORDS: [&str; 3] = ["房屋建筑面积", "建筑面积", "房屋面积"];
 /// With what the other circumstances begin (权利其他状况).
 const OTHER_HEADS: [&str; 5] = ["土地使用权面积", "房屋结构", "专有建筑面积", "专有面积", "房屋总层数"];
-/// The serial number of the printed form is D and eleven digits.
+/// The serial number of the printed form is eleven digits, most often behind a D; without one they stand behind these words.
 const PRINT_NUMBER_DIGITS: usize = 11;
+const PRINT_NUMBER_WORDS: [&str; 4] = ["编号№", "编号NO", "编号N", "编号"];
 
 pub fn read(page: &Page) -> Fields {
     let whole = page;
@@ -132,7 +133,7 @@ fn number_holds(number: &str) -> bool {
         && year.parse().is_ok_and(|year| (2015..2100).contains(&year))
         && (2..=14).contains(&authority.chars().count())
         && tail.ends_with('号')
-        && (6..=8).contains(&digits.len())
+        && (6..=9).contains(&digits.len())
         && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
@@ -195,11 +196,21 @@ fn parts_add_up(whole: f64, other: &str) -> Option<bool> {
 }
 
 fn print_number(row: &[Placed]) -> Option<Run> {
-    let starts = (0..row.len()).filter(|&at| row[at].character == 'D');
-    starts.map(|at| &row[at..]).find_map(|rest| {
-        let run = rest.get(..=PRINT_NUMBER_DIGITS)?;
-        let digits = run[1..].iter().all(|p| p.character.is_ascii_digit());
-        (digits && !rest.get(PRINT_NUMBER_DIGITS + 1).is_some_and(|p| p.character.is_ascii_digit())).then(|| run.to_vec())
+    let is_digit = |p: &Placed| p.character.is_ascii_digit();
+    let eleven = |rest: &[Placed]| {
+        rest.len() >= PRINT_NUMBER_DIGITS
+            && rest[..PRINT_NUMBER_DIGITS].iter().all(is_digit)
+            && !rest.get(PRINT_NUMBER_DIGITS).is_some_and(is_digit)
+    };
+    (0..row.len()).find_map(|at| {
+        let rest = &row[at..];
+        if rest[0].character == 'D' {
+            return eleven(&rest[1..]).then(|| rest[..=PRINT_NUMBER_DIGITS].to_vec());
+        }
+        let read = plain(rest).to_uppercase();
+        let word = PRINT_NUMBER_WORDS.iter().find(|word| read.starts_with(**word))?;
+        let behind = rest[word.chars().count()..].iter().position(is_digit).filter(|at| *at <= 2)? + word.chars().count();
+        eleven(&rest[behind..]).then(|| rest[behind..behind + PRINT_NUMBER_DIGITS].to_vec())
     })
 }
 
@@ -207,7 +218,7 @@ fn print_number(row: &[Placed]) -> Option<Run> {
 fn lone_date(page: &Page) -> Option<Run> {
     page.rows().iter().rev().flat_map(|row| row.chunk_by(|a, b| a.line == b.line || b.left - a.right < a.height * 3.0)).find_map(|run| {
         let read = plain(run);
-        let only_date = read.chars().all(|c| c.is_ascii_digit() || matches!(c, '年' | '月' | '日'));
+        let only_date = read.chars().all(date::may_hold);
         (only_date && date::parse(&read).is_some()).then(|| run.to_vec())
     })
 }

@@ -90,7 +90,9 @@ impl<'a> Reader<'a> {
             None => lines.into_iter().find_map(|(read, run)| Some((date::first(&read)?, run)))?,
         };
         let run: Run = run.get(found.at.clone()).unwrap_or_default().to_vec();
-        self.add(name, &run, found.printed, found.date.to_string(), checks(found.date));
+        // 〇 and 零 are one when folded, and a date in words keeps its own.
+        let printed = if found.printed.contains('零') { run.iter().map(|p| p.raw).collect() } else { found.printed };
+        self.add(name, &run, printed, found.date.to_string(), checks(found.date));
         Some(found.date)
     }
 

@@ -2,6 +2,8 @@
 
 use ::image::{Rgb, RgbImage};
 
+use crate::document::Quad;
+
 /// A pixel is seal ink when red leads both other channels by this much; black print under a seal leads by less.
 const RED_LEAD: u8 = 24;
 /// Seal ink keeps its red channel near the paper's; this lift takes it the rest of the way.
@@ -15,25 +17,60 @@ const PAPER_PERCENTILE: f32 = 0.85;
 
 /// Less red than this is noise, not ink.
 const RED_SHARE_MIN: f32 = 0.0005;
+/// Less of a box than this being dark, no print stands in it.
+const PRINT_SHARE_MIN: f32 = 0.03;
+/// Print is darker than this share of the paper's brightness, and seal ink that was lifted is not.
+const PRINT_DARKNESS: f32 = 0.75;
 
 /// Replaces seal ink by its red channel, so that a red seal fades into the paper and the black print under it stays.
 pub fn lift_red(image: &mut RgbImage) {
-    for Rgb([r, g, b]) in image.pixels_mut() {
-        if *r > g.saturating_add(RED_LEAD) && *r > b.saturating_add(RED_LEAD) {
-            let lifted = (f32::from(*r) * RED_LIFT).min(255.0) as u8;
-            (*r, *g, *b) = (lifted, lifted, lifted);
-        }
+    image.pixels_mut().for_each(lift);
+}
+
+fn lift(pixel: &mut Rgb<u8>) {
+    if is_red(pixel) {
+        *pixel = Rgb([(f32::from(pixel.0[0]) * RED_LIFT).min(255.0) as u8; 3]);
     }
 }
 
 /// The page with seal ink lifted; `None` where it has no red ink, so that nothing is copied.
 pub fn red_lifted(page: &RgbImage) -> Option<RgbImage> {
-    let red = page.pixels().filter(|pixel| is_red(pixel)).count();
-    (red as f32 > page.width() as f32 * page.height() as f32 * RED_SHARE_MIN).then(|| {
+    (share(page, is_red) > RED_SHARE_MIN).then(|| {
         let mut lifted = page.clone();
         lift_red(&mut lifted);
         lifted
     })
+}
+
+/// The page with seal ink lifted in these boxes only; `None` where there are none. Forms are printed in red as well, and what would find their
+/// labels must see them.
+pub fn red_lifted_in(page: &RgbImage, boxes: &[Quad]) -> Option<RgbImage> {
+    let (first, rest) = boxes.split_first()?;
+    let mut lifted = page.clone();
+    for seal in std::iter::once(first).chain(rest) {
+        let bound = |axis: usize, most: u32| {
+            let ends = seal.iter().fold((f32::MAX, 0.0f32), |(from, to), corner| (from.min(corner[axis]), to.max(corner[axis])));
+            (ends.0.max(0.0) as u32, (ends.1.ceil() as u32).min(most))
+        };
+        let ((left, right), (top, bottom)) = (bound(0, page.width()), bound(1, page.height()));
+        for y in top..bottom {
+            for x in left..right {
+                lift(lifted.get_pixel_mut(x, y));
+            }
+        }
+    }
+    Some(lifted)
+}
+
+/// Whether a crop whose seal ink was lifted holds print.
+pub fn has_print(lifted: &RgbImage) -> bool {
+    let paper = paper(lifted);
+    share(lifted, |pixel| luma(pixel) < paper * PRINT_DARKNESS) >= PRINT_SHARE_MIN
+}
+
+/// The share of pixels that are so.
+pub fn share(image: &RgbImage, is: impl Fn(&Rgb<u8>) -> bool) -> f32 {
+    image.pixels().filter(|pixel| is(pixel)).count() as f32 / (image.width() as f32 * image.height() as f32).max(1.0)
 }
 
 /// Whether a pixel is seal ink.
@@ -93,6 +130,15 @@ mod tests {
         assert_eq!(image.get_pixel(0, 0).0, [255, 255, 255]);
         assert_eq!(image.get_pixel(1, 0).0, [40, 22, 22]);
         assert_eq!(image.get_pixel(2, 0).0, [250, 250, 250]);
+    }
+
+    #[test]
+    fn only_the_ink_in_the_boxes_is_lifted() {
+        let page = RgbImage::from_pixel(40, 20, Rgb([200, 40, 40]));
+        let lifted = red_lifted_in(&page, &[[[10.0, -4.0], [20.0, -4.0], [20.0, 8.0], [10.0, 8.0]]]).unwrap();
+        let is_lifted = |x, y| lifted.get_pixel(x, y).0 == [224; 3];
+        assert!(is_lifted(10, 0) && is_lifted(19, 7) && !is_lifted(9, 0) && !is_lifted(20, 7) && !is_lifted(19, 8));
+        assert_eq!(red_lifted_in(&page, &[]), None);
     }
 
     #[test]

@@ -37,6 +37,10 @@ const WIDTH_MAX: u32 = 2560;
 const VERTICAL_ASPECT: f32 = 1.5;
 /// Lines read less surely than this are read once more with pale marks removed.
 const SECOND_LOOK_BELOW: f32 = 0.90;
+/// The height at which a line is looked at for red ink.
+const LOOK_HEIGHT: u32 = 24;
+/// With less red than this a line has no red print.
+const RED_PRINT_MIN: f32 = 0.02;
 /// A character counts as half of its line height wide at most, to either side of its centre.
 const HALF_GLYPH: f32 = 0.55;
 /// Other characters are named for a character read less surely than this.
@@ -97,12 +101,27 @@ impl Reader<'_> {
     }
 
     fn line(&self, quad: &Quad) -> Result<Line, Cause> {
-        let first = self.read(quad, Charset::Any, View::SealLifted, Voice::First)?;
+        let first = self.clearest(quad)?;
         if first.confidence() >= SECOND_LOOK_BELOW {
             return Ok(first);
         }
         let second = self.read(quad, Charset::Any, View::MarksRemoved, Voice::First)?;
         Ok(if second.confidence() > first.confidence() { second } else { first })
+    }
+
+    /// The line as it is read more surely, with red ink lifted or not: forms are printed in red, and seals lie over black print.
+    fn clearest(&self, quad: &Quad) -> Result<Line, Cause> {
+        let read = |view: View| self.read(quad, Charset::Any, view, Voice::First);
+        let look = |page: &RgbImage| crop(page, quad, (LOOK_HEIGHT as f32 * aspect(quad)).ceil().min(WIDTH_MAX as f32) as u32, LOOK_HEIGHT);
+        if std::ptr::eq(self.raw, self.lifted) || ink::share(&look(self.raw), ink::is_red) < RED_PRINT_MIN {
+            return read(View::SealLifted);
+        }
+        let raw = read(View::Raw)?;
+        if !ink::has_print(&look(self.lifted)) {
+            return Ok(raw);
+        }
+        let lifted = read(View::SealLifted)?;
+        Ok(if raw.confidence() > lifted.confidence() { raw } else { lifted })
     }
 
     /// Reads one line again, in another way.

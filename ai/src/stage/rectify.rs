@@ -30,6 +30,8 @@ const STEP_MIN: f32 = 9.0;
 const GROUND_MIN: f32 = 9.0;
 /// How far from the side the colour is looked at, in pixels of the small picture: near, so that a thin margin counts, and beyond.
 const REACHES: [f32; 2] = [2.5, 5.0];
+/// So many quads with edges of the picture among their sides are looked at, 2 ms each.
+const CUT_CANDIDATES: usize = 12;
 /// A page that fills the picture to this share needs no cutting out.
 const FULL_AREA: f32 = 0.985;
 /// A corner may lie this far outside the picture, as a share of the side.
@@ -80,12 +82,12 @@ pub fn find(photo: &RgbImage) -> Page {
     let lines = small.lines();
     let (sx, sy) = (photo.width() as f32 / small.width, photo.height() as f32 / small.height);
     let at_full_size = |[x, y]: Point| [(x * sx).clamp(0.0, photo.width() as f32), (y * sy).clamp(0.0, photo.height() as f32)];
-    match best(&small, &lines, 0) {
-        Some(quad) => Page::Whole(quad.map(at_full_size)),
-        None => best(&small, &with_edges(&small, lines), 2)
-            .filter(|quad| small.lies_on_another_ground(quad))
-            .map_or(Page::Unknown, |quad| Page::Cut(quad.map(at_full_size))),
+    if let Some(quad) = candidates(&small, &lines, 0).into_iter().next() {
+        return Page::Whole(quad.map(at_full_size));
     }
+    let cut =
+        candidates(&small, &with_edges(&small, lines), 2).into_iter().take(CUT_CANDIDATES).find(|quad| small.leaves_the_picture(quad));
+    cut.map_or(Page::Unknown, |quad| Page::Cut(quad.map(at_full_size)))
 }
 
 /// The lines and the picture's own edges, as sides at which a page may be cut.
@@ -185,11 +187,30 @@ impl Picture {
         edges
     }
 
-    /// Whether the usual colour outside the quad is another than inside.
-    fn lies_on_another_ground(&self, quad: &Quad) -> bool {
+    /// Whether the page runs into the picture's edges where the quad ends with them: it lies on a ground of another colour, and what is seen
+    /// along those edges is the page and not that ground.
+    fn leaves_the_picture(&self, quad: &Quad) -> bool {
         let place = |at: usize| [(at % self.columns) as f32 + 0.5, (at / self.columns) as f32 + 0.5];
         let (inside, outside): (Vec<usize>, Vec<usize>) = (0..self.colours.len()).partition(|&at| lies_in(quad, place(at)));
-        self.usual(&inside).zip(self.usual(&outside)).is_some_and(|(page, ground)| distance(page, ground) > GROUND_MIN)
+        let Some((page, ground)) = self.usual(&inside).zip(self.usual(&outside)) else { return false };
+        let rows = self.colours.len() / self.columns.max(1);
+        let row = |y: usize| (0..self.columns).map(move |x| y * self.columns + x).collect::<Vec<_>>();
+        let column = |x: usize| (0..rows).map(move |y| y * self.columns + x).collect::<Vec<_>>();
+        let on_edge = |a: Point, b: Point| {
+            let both = |axis: usize, at: f32| (a[axis] - at).abs() < 1.0 && (b[axis] - at).abs() < 1.0;
+            match (both(1, 0.0), both(1, self.height), both(0, 0.0), both(0, self.width)) {
+                (true, ..) => row(0),
+                (_, true, ..) => row(rows - 1),
+                (_, _, true, _) => column(0),
+                (.., true) => column(self.columns - 1),
+                _ => Vec::new(),
+            }
+        };
+        let is_page = |at: usize| {
+            let seen: Vec<usize> = on_edge(quad[at], quad[(at + 1) % 4]).into_iter().filter(|&at| lies_in(quad, place(at))).collect();
+            self.usual(&seen).is_none_or(|seen| distance(seen, page) < distance(seen, ground))
+        };
+        distance(page, ground) > GROUND_MIN && (0..4).all(is_page)
     }
 
     /// The middle of each channel over these pixels.
@@ -254,24 +275,22 @@ fn is_peak(votes: &[f32], angles: usize, offsets: usize, at: usize) -> bool {
     true
 }
 
-/// The best quad of lines, of which at most so many are edges of the picture.
-fn best(picture: &Picture, [lying, standing]: &[Vec<Side>; 2], edges_max: usize) -> Option<Quad> {
-    let mut best: Option<(f32, Quad)> = None;
+/// The quads of lines, of which at most so many are edges of the picture, the best first.
+fn candidates(picture: &Picture, [lying, standing]: &[Vec<Side>; 2], edges_max: usize) -> Vec<Quad> {
+    let mut found: Vec<(f32, Quad)> = Vec::new();
     for (i, a) in lying.iter().enumerate() {
         for b in &lying[i + 1..] {
             for (j, c) in standing.iter().enumerate() {
                 for d in &standing[j + 1..] {
                     let edges = [a, b, c, d].into_iter().filter(|side| side.votes == 0.0).count();
                     let Some(quad) = quad_of(a, b, c, d).filter(|_| edges <= edges_max) else { continue };
-                    let Some(score) = score(picture, &quad, edges) else { continue };
-                    if best.is_none_or(|(highest, _)| score > highest) {
-                        best = Some((score, quad));
-                    }
+                    found.extend(score(picture, &quad, edges).map(|score| (score, quad)));
                 }
             }
         }
     }
-    best.map(|(_, quad)| quad)
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.into_iter().map(|(_, quad)| quad).collect()
 }
 
 fn score(picture: &Picture, quad: &Quad, edges: usize) -> Option<f32> {
@@ -384,6 +403,16 @@ mod tests {
         };
         assert_eq!(find(&ruled(230)), Page::Unknown);
         assert!(matches!(find(&ruled(160)), Page::Cut(_)), "another ground");
+    }
+
+    #[test]
+    fn a_pale_card_whose_far_sides_fade_into_the_ground_is_not_cut() {
+        let scan = RgbImage::from_fn(1200, 900, |x, y| {
+            let on_card = (60..1140).contains(&x) && (60..840).contains(&y);
+            let tint = 70u32.saturating_sub(x.max(y * 4 / 3) / 16) as u8;
+            Rgb(if on_card { [252 - tint, 252 - tint / 2, 252] } else { [252; 3] })
+        });
+        assert_eq!(find(&scan), Page::Unknown);
     }
 
     #[test]

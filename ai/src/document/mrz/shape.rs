@@ -124,6 +124,12 @@ pub(super) fn fit(read: &str, shape: &Shape) -> Option<(String, bool)> {
     Some((line, repaired))
 }
 
+/// The line read by position alone, where all its checks hold.
+pub(super) fn exact(read: &str, shape: &Shape) -> Option<String> {
+    let line = placed(read.as_bytes(), shape).filter(|line| line.len() == shape.length && holds(line, shape))?;
+    String::from_utf8(line).ok()
+}
+
 /// The line with filler added to or taken from one run at a time until it is as long as it must be.
 fn lengthened(read: &str, length: usize) -> Vec<Vec<u8>> {
     let read = read.as_bytes();
