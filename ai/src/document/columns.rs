@@ -116,7 +116,7 @@ fn label_beside(labels: &[FoundLabel], piece: &Piece) -> Option<usize> {
 }
 
 /// The rightmost column that begins left of the piece: not below it, since notes at the foot of a page stand under each other, too, and not
-/// what heads the page, which ends above another column and begins within its labels or has no field at all.
+/// what heads the page, which ends above another column and begins within its labels, or holds the title or no field at all.
 fn column_of(columns: &[Vec<usize>], labels: &[FoundLabel], piece: &Piece) -> Option<usize> {
     let begins = |column: &[usize]| {
         let top = &labels[column[0]];
@@ -124,7 +124,8 @@ fn column_of(columns: &[Vec<usize>], labels: &[FoundLabel], piece: &Piece) -> Op
     };
     let heads = |column: &[usize], other: &[usize]| {
         let (left, bottom) = (left_edge(column, labels), column.iter().map(|&label| labels[label].y).fold(f32::MIN, f32::max));
-        let is_heading = column.iter().all(|&label| labels[label].name.starts_with('-'));
+        let is_heading =
+            column.iter().any(|&label| labels[label].name == "-title") || column.iter().all(|&label| labels[label].name.starts_with('-'));
         (is_heading || other.iter().any(|&label| labels[label].right > left))
             && other.iter().any(|&label| labels[label].y > bottom && labels[label].y <= piece.y() + piece.height() * BESIDE)
     };

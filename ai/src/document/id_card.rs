@@ -26,13 +26,14 @@ pub(super) const LABELS: [Label; 10] = [
     Label::new("-title", &["居民身份证", "临时居民身份证", "中华人民共和国居民身份证", "中华人民共和国临时居民身份证"]),
     Label::new("-republic", &["中华人民共和国"]),
 ];
-/// A line of an address that begins with so many letters begins with a second script: blocks and buildings have one or two.
+/// A line that begins with so many letters begins with a second script: blocks and buildings have one or two.
 const SECOND_SCRIPT_MIN: usize = 4;
 /// How the offices that issue cards are named.
 const ISSUER_ENDS: [&str; 3] = ["公安局", "分局", "派出所"];
 
 pub fn front(page: &Page) -> Fields {
-    let mut reader = Reader::new(page, &LABELS);
+    let page = without_second_script(page);
+    let mut reader = Reader::new(&page, &LABELS);
     read_front(&mut reader);
     reader.finish()
 }
@@ -66,21 +67,23 @@ fn read_front(reader: &mut Reader<'_>) {
     reader.word("ethnicity", &ethnicity, &ETHNICITIES, vec![]);
     let birth = reader.fitting("birth_date", |read| date::first(read).is_some());
     reader.date("birth_date", &birth, |date| vec![matches_number(check::id_number_birth(&id_number) == Some(date))]);
-    let address = without_second_script(&reader.beside("address"));
+    let address = reader.beside("address");
     reader.text("address", &address, vec![]);
     if let Some((number, run, repaired)) = number {
         reader.code("id_number", &run, &number, with_repair(id_number_checks(&number), repaired));
     }
 }
 
-/// An address without what is read of a second script beside or below it: lines of letters alone, and letters before the first Chinese.
-fn without_second_script(address: &[Placed]) -> Run {
-    let is_letter = |p: &&Placed| p.character.is_ascii_alphabetic();
-    let lines = address.chunk_by(|a, b| a.line == b.line).map(|line| {
-        let letters = line.iter().take_while(is_letter).count();
-        if letters >= SECOND_SCRIPT_MIN || letters == line.len() { &line[letters..] } else { line }
-    });
-    lines.flatten().copied().collect()
+/// The page without what is read of a second script: lines that hold neither Chinese nor digits, and the letters with which a line begins.
+fn without_second_script(page: &Page) -> Page {
+    let letters = |line: &[Placed]| match line.iter().position(|p| !p.character.is_ascii() || p.character.is_ascii_digit()) {
+        None => line.len(),
+        Some(letters) if letters >= SECOND_SCRIPT_MIN => letters,
+        Some(_) => 0,
+    };
+    let lines = page.rows().iter().flat_map(|row| row.chunk_by(|a, b| a.line == b.line));
+    let foreign: Run = lines.flat_map(|line| line[..letters(line)].to_vec()).collect();
+    page.without(&foreign)
 }
 
 /// The side with the emblem; the period's two ends where they were read.
@@ -279,6 +282,21 @@ mod tests {
     fn a_digit_shown_twice_does_not_hide_the_date() {
         let fields = front(&page(&[(0.0, 0.0, "出生1"), (52.0, 0.0, "1997年4月24日")]));
         assert_eq!(fields["birth_date"].value, "1997年4月24日");
+    }
+
+    #[test]
+    fn a_second_script_is_no_part_of_a_value() {
+        let lines = [
+            (60.0, 0.0, "Diegyouq"),
+            (60.0, 34.0, "住址"),
+            (170.0, 34.0, "Diegyouq南宁市青秀区长堽路三里"),
+            (170.0, 88.0, "一巷23号1栋2单元6"),
+            (170.0, 142.0, "04号房"),
+            (60.0, 176.0, "S la"),
+            (60.0, 210.0, "公民身份号码"),
+            (330.0, 210.0, "450103199812125247"),
+        ];
+        assert_eq!(front(&page(&lines))["address"].value, "南宁市青秀区长堽路三里一巷23号1栋2单元604号房");
     }
 
     #[test]

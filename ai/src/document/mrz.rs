@@ -89,9 +89,9 @@ pub fn passport(first: &str, second: &str) -> Option<Passport> {
 }
 
 /// A Chinese passport's second line, whose optional data are letters and filler and a last digit (seen in print, not in a standard), with
-/// the digits among them read as the letters they look like; `None` where its check digits do not hold then.
+/// the digits among them read as the letters they look like; `None` where it holds as it was read, or does not hold then.
 fn chinese(second: &str) -> Option<(String, bool)> {
-    if second.len() != 44 || second.get(10..13)? != "CHN" {
+    if second.len() != 44 || second.get(10..13)? != "CHN" || exact(second, &TD3_SECOND).is_some() {
         return None;
     }
     let letters: String = second[28..41].chars().map(text::as_letter).collect();

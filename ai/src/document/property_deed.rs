@@ -202,16 +202,17 @@ fn print_number(row: &[Placed]) -> Option<Run> {
             && rest[..PRINT_NUMBER_DIGITS].iter().all(is_digit)
             && !rest.get(PRINT_NUMBER_DIGITS).is_some_and(is_digit)
     };
-    (0..row.len()).find_map(|at| {
-        let rest = &row[at..];
-        if rest[0].character == 'D' {
-            return eleven(&rest[1..]).then(|| rest[..=PRINT_NUMBER_DIGITS].to_vec());
-        }
-        let read = plain(rest).to_uppercase();
-        let word = PRINT_NUMBER_WORDS.iter().find(|word| read.starts_with(**word))?;
-        let behind = rest[word.chars().count()..].iter().position(is_digit).filter(|at| *at <= 2)? + word.chars().count();
-        eleven(&rest[behind..]).then(|| rest[behind..behind + PRINT_NUMBER_DIGITS].to_vec())
-    })
+    let lettered = (0..row.len()).filter(|&at| row[at].character == 'D' && eleven(&row[at + 1..]));
+    let behind_words = || {
+        (0..row.len()).find_map(|at| {
+            let rest = &row[at..];
+            let read = plain(rest).to_uppercase();
+            let word = PRINT_NUMBER_WORDS.iter().find(|word| read.starts_with(**word))?;
+            let behind = rest[word.chars().count()..].iter().position(is_digit).filter(|at| *at <= 2)? + word.chars().count();
+            eleven(&rest[behind..]).then(|| rest[behind..behind + PRINT_NUMBER_DIGITS].to_vec())
+        })
+    };
+    lettered.map(|at| row[at..=at + PRINT_NUMBER_DIGITS].to_vec()).next().or_else(behind_words)
 }
 
 /// A date and nothing else on its stretch of a row: the day of registration under the seal.

@@ -164,10 +164,8 @@ fn matches(row: &[Placed], word: &str) -> bool {
     if count == 1 && row.get(1).is_some_and(|next| next.line == row[0].line) {
         return false;
     }
-    // What stands in another line beside is no misread character of the label.
-    let elsewhere =
-        row.iter().zip(word.chars()).any(|(placed, c)| placed.line != row[0].line && placed.character.to_ascii_uppercase() != c);
-    if elsewhere {
+    // What stands in several boxes is read exactly: 房号 and 结构 side by side are no misread 房屋结构.
+    if wrong > 0 && row[..count].iter().any(|placed| placed.line != row[0].line) {
         return false;
     }
     let near = row[..count].windows(2).all(|pair| pair[1].left - pair[0].right < pair[0].height * LABEL_SPREAD_MAX);
@@ -216,7 +214,13 @@ mod tests {
     #[test]
     fn a_character_of_another_line_is_no_misread_character_of_the_label() {
         // 号 of the label is missed, and what stands beside begins a line of its own.
-        let lines = [(0.0, 0.0, "公民身份"), (100.0, 0.0, "王码")];
-        assert_eq!(page(&lines).values(&LABELS).len(), 0);
+        for lines in [
+            [(0.0, 0.0, "公民身份"), (100.0, 0.0, "王码")],
+            [(0.0, 0.0, "公民房屋"), (100.0, 0.0, "号码")],
+            [(0.0, 0.0, "公民房份"), (100.0, 0.0, "号码")],
+        ] {
+            assert_eq!(page(&lines).values(&LABELS).len(), 0, "{lines:?}");
+        }
+        assert_eq!(page(&[(0.0, 0.0, "公民身份"), (100.0, 0.0, "号码")]).values(&LABELS).len(), 1);
     }
 }
