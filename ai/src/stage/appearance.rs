@@ -12,6 +12,13 @@ use crate::{
     manifest::{Classifier, Role},
 };
 
+/// Papers that look alike, the permits among each other, the two cards and the two deeds: the picture does not tell them apart.
+const ALIKE: [&[DocumentKind]; 3] = [
+    &[DocumentKind::HkmoPermit, DocumentKind::TaiwanPermit, DocumentKind::TaiwanCompatriot],
+    &[DocumentKind::IdFront, DocumentKind::TempId],
+    &[DocumentKind::DeedOld, DocumentKind::DeedNew],
+];
+
 /// The classifier's opinion.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Appearance {
@@ -24,15 +31,15 @@ pub struct Appearance {
 }
 
 impl Appearance {
-    /// The probability of a kind; the three travel permits look alike and are one.
+    /// The probability of a kind, together with those that look like it.
     pub fn of(&self, kind: DocumentKind) -> f32 {
-        let alike = |other: DocumentKind| other == kind || (is_permit(kind) && is_permit(other));
+        let alike = |other: DocumentKind| other == kind || ALIKE.iter().any(|group| group.contains(&kind) && group.contains(&other));
         DocumentKind::EVERY.into_iter().zip(self.kinds).filter(|(other, _)| alike(*other)).map(|(_, share)| share).sum()
     }
 
     /// The likeliest kind.
     pub fn kind(&self) -> DocumentKind {
-        // The permits together, and then the likeliest of them.
+        // Those that look alike together, and then the likeliest of them.
         let first = |a: &(DocumentKind, f32), b: &(DocumentKind, f32)| self.of(a.0).total_cmp(&self.of(b.0)).then(a.1.total_cmp(&b.1));
         DocumentKind::EVERY.into_iter().zip(self.kinds).max_by(first).map_or(DocumentKind::Other, |(kind, _)| kind)
     }
@@ -41,10 +48,6 @@ impl Appearance {
     pub fn needs(&self, turn: Turn) -> f32 {
         self.turns[usize::from(turn.degrees() / 90)]
     }
-}
-
-fn is_permit(kind: DocumentKind) -> bool {
-    matches!(kind, DocumentKind::HkmoPermit | DocumentKind::TaiwanPermit | DocumentKind::TaiwanCompatriot)
 }
 
 /// Looks at the photograph as it came.

@@ -1,6 +1,6 @@
 //! Says which kind of paper a page is, from two witnesses: its text and its looks. The text speaks first, because titles and valid codes name
-//! a paper and a layout is only like others; the three permits are told apart by their text alone. Where the witnesses disagree, or the
-//! picture is like nothing known, the confidence falls below what the policy asks for, and a person looks.
+//! a paper and a layout is only like others; papers that look alike are told apart by their text alone. Where the witnesses disagree, or the
+//! picture is like nothing known and the text proves nothing, the confidence falls below what the policy asks for, and a person looks.
 
 use super::appearance::Appearance;
 use crate::document::{DocumentKind, Side, classify::Evidence};
@@ -35,6 +35,10 @@ pub fn settle(text: &Evidence, picture: &Appearance) -> Verdict {
             false => verdict(text.confidence),
         };
     }
+    if picture.strange && text.proven {
+        // A layout that was never drawn for training says nothing for or against a title or a code that proves itself.
+        return verdict(text.confidence);
+    }
     if picture.strange || (!same && picture.of(looks) >= against) {
         return verdict(text.confidence * DOUBT);
     }
@@ -51,7 +55,7 @@ mod tests {
         super::{appearance::testing::sure, geometry::Turn},
         *,
     };
-    use DocumentKind::{DeedNew, HkmoPermit, IdFront, Other, Passport, TaiwanPermit};
+    use DocumentKind::{DeedNew, DeedOld, HkmoPermit, IdFront, Other, Passport, TaiwanPermit};
 
     fn said(kind: DocumentKind, confidence: f32, proven: bool) -> Evidence {
         let mut weights = [0.0; 13];
@@ -76,7 +80,9 @@ mod tests {
             let (kind, confidence) = settled(&said(DeedNew, 0.99, proven), Passport, share);
             assert_eq!((kind, confidence < 0.5), (DeedNew, doubted), "{proven} {share}");
         }
-        // The permits look alike: none speaks against another.
+        // The permits look alike, and so do the deeds: none speaks against another.
+        assert_eq!(settled(&said(DeedOld, 0.9, true), DeedNew, 0.99).0, DeedOld);
+        assert!(settled(&said(DeedOld, 0.9, true), DeedNew, 0.99).1 > 0.9);
         assert_eq!(settled(&said(HkmoPermit, 0.9, false), TaiwanPermit, 0.99).0, HkmoPermit);
         assert!(settled(&said(HkmoPermit, 0.9, false), TaiwanPermit, 0.99).1 > 0.9);
     }
@@ -96,9 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_like_nothing_known_brings_a_person() {
-        let strange = Appearance { strange: true, ..sure(DeedNew, Turn::None, 0.95) };
-        let verdict = settle(&said(DeedNew, 0.99, true), &strange);
-        assert!(verdict.kind == DeedNew && verdict.confidence < 0.5);
+    fn a_picture_like_nothing_known_brings_a_person_unless_the_text_proves_itself() {
+        let strange = Appearance { strange: true, ..sure(Passport, Turn::None, 0.95) };
+        let settled = |proven| settle(&said(DeedNew, 0.99, proven), &strange);
+        assert!(settled(false).kind == DeedNew && settled(false).confidence < 0.5);
+        assert_eq!((settled(true).kind, settled(true).confidence), (DeedNew, 0.99));
     }
 }
