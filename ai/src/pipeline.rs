@@ -26,7 +26,7 @@ use crate::{
         homography::{Homography, corners},
         ink, kind, quality,
         recognise::Reader,
-        rectify, seal,
+        rectify, red_print, seal,
         second_look::{self, Reading},
         specimen,
     },
@@ -300,9 +300,7 @@ impl Pipeline {
         let (flat_width, flat_height) = (flat.width() as f32, flat.height() as f32);
         let mut page = flat;
         let mut lifted = ink::red_lifted(&page);
-        // Lines are looked for with seals lifted, and with red print as it is.
-        let mut clear = ink::red_lifted_in(&page, &seal::find(&page));
-        let mut quads = detect::run(session, self.thresholds, clear.as_ref().unwrap_or(&page))?;
+        let mut quads = detect::run(session, self.thresholds, lifted.as_ref().unwrap_or(&page))?;
         clock.lap(Stage::Detect);
 
         let mut turn = Turn::None;
@@ -310,13 +308,10 @@ impl Pipeline {
             turn = Turn::Quarter;
             page = turn.apply(page);
             lifted = lifted.map(|lifted| turn.apply(lifted));
-            clear = clear.map(|clear| turn.apply(clear));
             // Standing lines are boxed poorly, so the turned page is looked at afresh.
-            quads = detect::run(session, self.thresholds, clear.as_ref().unwrap_or(&page))?;
+            quads = detect::run(session, self.thresholds, lifted.as_ref().unwrap_or(&page))?;
         }
-        let heads = direction::stands_on_its_head(session, clear.as_ref().unwrap_or(&page), &quads, turn, looks)?;
-        drop(clear);
-        if heads {
+        if direction::stands_on_its_head(session, lifted.as_ref().unwrap_or(&page), &quads, turn, looks)? {
             turn = turn.and_half();
             page = Turn::Half.apply(page);
             lifted = lifted.map(|lifted| Turn::Half.apply(lifted));
@@ -326,11 +321,22 @@ impl Pipeline {
 
         let seals = seal::find(&page);
         quads.retain(|quad| !seal::is_inscription(&seals, lifted.as_ref().unwrap_or(&page), quad));
-        let lines = Reader { session, raw: &page, lifted: lifted.as_ref().unwrap_or(&page) }.lines(&quads)?;
+        let reader = Reader { session, raw: &page, lifted: lifted.as_ref().unwrap_or(&page) };
+        let mut lines = reader.lines(&quads)?;
         clock.lap(Stage::Recognise);
 
-        let text = layout::Page::new(&lines);
-        let said = classify(&text);
+        let mut text = layout::Page::new(&lines);
+        let mut said = classify(&text);
+        let is_form = red_print::is_usual(said.kind) || red_print::is_usual(looks.kind());
+        if let Some(clear) = is_form.then(|| ink::red_lifted_in(&page, &seals)).flatten() {
+            let seen = detect::run(session, self.thresholds, &clear)?;
+            clock.lap(Stage::Detect);
+            let red = red_print::among(&seen, &page, &quads);
+            lines.retain(|line| !red_print::lies_in_one(&line.quad, &red));
+            lines.extend(reader.lines(&red)?);
+            clock.lap(Stage::Recognise);
+            (text, said) = (layout::Page::new(&lines), classify(&layout::Page::new(&lines)));
+        }
         let (seen, several) = (kind::settle(&said, looks), document::several::shown(&text, &said));
         clock.lap(Stage::Classify);
         let back = Homography::undoing(turn, flat_width, flat_height).then(&map);

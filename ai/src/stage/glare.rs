@@ -1,6 +1,8 @@
 //! Finds glare: patches burnt to white that fade out softly into darker paper. A white portrait background or a white
 //! page border has a hard edge instead, and white paper all over is a scan.
 
+use std::collections::HashSet;
+
 use ::image::{GrayImage, imageops};
 
 /// Patches are looked for at this long side: glare is large, print must vanish.
@@ -14,6 +16,9 @@ const NEAR: i32 = 2;
 const FAR: i32 = 6;
 /// Near the edge, soft light has fallen by less than this share of what it falls by further out; a hard edge falls at once.
 const SOFT_FALL: f32 = 0.85;
+/// A pixel of the small picture this dark within a patch is part of a stroke; with more than this share of them its print is seen.
+const STROKE_MAX: u8 = 200;
+const STROKES_SHARE: f32 = 0.04;
 /// The share of a patch's edge that must be soft.
 const SOFT_SHARE: f32 = 0.6;
 /// When more than this of the page is burnt out, the paper is white: a scan or a rendered page.
@@ -23,13 +28,37 @@ const WHITE_PAGE_SHARE: f32 = 0.35;
 pub fn share(grey: &GrayImage) -> f32 {
     let scale = SIDE as f32 / grey.width().max(grey.height()) as f32;
     let side = |side: u32| ((side as f32 * scale) as u32).max(1);
-    let small = without_print(&imageops::thumbnail(grey, side(grey.width()), side(grey.height())));
+    let printed = imageops::thumbnail(grey, side(grey.width()), side(grey.height()));
+    let small = without_print(&printed);
     let pixels = (small.width() * small.height()) as f32;
     let burnt = small.pixels().filter(|pixel| pixel.0[0] >= BURNT).count() as f32;
     if burnt / pixels > WHITE_PAGE_SHARE {
         return 0.0;
     }
-    patches(&small).into_iter().filter(|patch| is_soft(&small, patch)).map(|patch| patch.len() as f32 / pixels).sum()
+    let hides = |patch: &Vec<(i32, i32)>| is_soft(&small, patch) && !shows_print(&printed, patch);
+    patches(&small).into_iter().filter(hides).map(|patch| patch.len() as f32 / pixels).sum()
+}
+
+/// Whether print is seen in the middle of the patch: white paper in strong light is burnt as well, and its print stays.
+fn shows_print(printed: &GrayImage, patch: &[(i32, i32)]) -> bool {
+    let middle = middle(patch);
+    let strokes = middle.iter().filter(|(x, y)| level(printed, *x, *y).is_some_and(|level| level < STROKE_MAX)).count();
+    strokes as f32 > middle.len() as f32 * STROKES_SHARE
+}
+
+/// The pixels at least half as far from the patch's edge as the furthest.
+fn middle(patch: &[(i32, i32)]) -> Vec<(i32, i32)> {
+    let mut rest: HashSet<(i32, i32)> = patch.iter().copied().collect();
+    let mut rings: Vec<Vec<(i32, i32)>> = Vec::new();
+    while !rest.is_empty() {
+        let inside = |&(x, y): &(i32, i32)| [(x - 1, y), (x + 1, y), (x, y - 1), (x, y + 1)].iter().all(|near| rest.contains(near));
+        let ring: Vec<(i32, i32)> = rest.iter().filter(|at| !inside(at)).copied().collect();
+        ring.iter().for_each(|at| {
+            rest.remove(at);
+        });
+        rings.push(ring);
+    }
+    rings.split_off(rings.len() / 2).concat()
 }
 
 /// Each pixel becomes the brightest around it: strokes vanish, surfaces and light stay.
@@ -95,6 +124,18 @@ mod tests {
     fn a_white_portrait_with_a_hard_edge_is_not_glare() {
         let grey = GrayImage::from_fn(1000, 600, |x, y| Luma([if x > 600 && x < 850 && y > 100 && y < 400 { 255 } else { 200 }]));
         assert_eq!(share(&grey), 0.0);
+    }
+
+    #[test]
+    fn light_that_burns_white_paper_is_glare_only_where_print_is_lost_in_it() {
+        let lit = |print: bool| {
+            GrayImage::from_fn(1000, 600, |x, y| {
+                let light = 320.0 - (x as f32 - 500.0).hypot(y as f32 - 300.0) * 0.5;
+                let stroke = print && (y / 20).is_multiple_of(2) && (x / 10).is_multiple_of(3);
+                Luma([if stroke { 60 } else { light.clamp(0.0, 255.0) as u8 }])
+            })
+        };
+        assert!(share(&lit(false)) > 0.05 && share(&lit(true)) == 0.0, "{} {}", share(&lit(false)), share(&lit(true)));
     }
 
     #[test]

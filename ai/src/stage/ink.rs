@@ -10,6 +10,9 @@ const RED_LEAD: u8 = 24;
 const RED_LIFT: f32 = 1.12;
 /// Marks are paler than print: above this share of the paper's brightness everything becomes paper.
 const MARK_SHARE: f32 = 0.62;
+/// Thin red print in a photograph is darker than this share of the paper's brightness, and red when so much of it is.
+const RED_INK_DARKNESS: f32 = 0.85;
+const RED_INK_SHARE: f32 = 0.6;
 /// Below this share of the paper's brightness everything becomes ink.
 const INK_SHARE: f32 = 0.10;
 /// The paper's brightness in a crop: the level that this share of its pixels stays under.
@@ -42,12 +45,10 @@ pub fn red_lifted(page: &RgbImage) -> Option<RgbImage> {
     })
 }
 
-/// The page with seal ink lifted in these boxes only; `None` where there are none. Forms are printed in red as well, and what would find their
-/// labels must see them.
-pub fn red_lifted_in(page: &RgbImage, boxes: &[Quad]) -> Option<RgbImage> {
-    let (first, rest) = boxes.split_first()?;
+/// The page with seal ink lifted in these boxes only, for forms that are printed in red; `None` where no red is left then.
+pub fn red_lifted_in(page: &RgbImage, seals: &[Quad]) -> Option<RgbImage> {
     let mut lifted = page.clone();
-    for seal in std::iter::once(first).chain(rest) {
+    for seal in seals {
         let bound = |axis: usize, most: u32| {
             let ends = seal.iter().fold((f32::MAX, 0.0f32), |(from, to), corner| (from.min(corner[axis]), to.max(corner[axis])));
             (ends.0.max(0.0) as u32, (ends.1.ceil() as u32).min(most))
@@ -59,7 +60,16 @@ pub fn red_lifted_in(page: &RgbImage, boxes: &[Quad]) -> Option<RgbImage> {
             }
         }
     }
-    Some(lifted)
+    (share(&lifted, is_red) > RED_SHARE_MIN).then_some(lifted)
+}
+
+/// Whether most of what is printed in a crop is red.
+pub fn is_red_print(crop: &RgbImage) -> bool {
+    let paper = paper(crop);
+    let is_ink = |pixel: &&Rgb<u8>| luma(pixel) < paper * RED_INK_DARKNESS;
+    let (ink, red) = crop.pixels().filter(is_ink).fold((0, 0), |(ink, red), pixel| (ink + 1, red + u32::from(is_red(pixel))));
+    let pixels = (crop.width() * crop.height()) as f32;
+    red as f32 > ink as f32 * RED_INK_SHARE && red as f32 > pixels * PRINT_SHARE_MIN
 }
 
 /// Whether a crop whose seal ink was lifted holds print.
@@ -138,7 +148,20 @@ mod tests {
         let lifted = red_lifted_in(&page, &[[[10.0, -4.0], [20.0, -4.0], [20.0, 8.0], [10.0, 8.0]]]).unwrap();
         let is_lifted = |x, y| lifted.get_pixel(x, y).0 == [224; 3];
         assert!(is_lifted(10, 0) && is_lifted(19, 7) && !is_lifted(9, 0) && !is_lifted(20, 7) && !is_lifted(19, 8));
-        assert_eq!(red_lifted_in(&page, &[]), None);
+        assert_eq!(red_lifted_in(&page, &[[[0.0, 0.0], [40.0, 0.0], [40.0, 20.0], [0.0, 20.0]]]), None);
+    }
+
+    #[test]
+    fn red_print_is_told_from_black_print_under_a_seal() {
+        let crop = |colour: fn(u32) -> Option<[u8; 3]>| RgbImage::from_fn(40, 20, |x, _| Rgb(colour(x).unwrap_or([250, 248, 245])));
+        assert!(is_red_print(&crop(|x| x.is_multiple_of(5).then_some([160, 50, 40]))));
+        assert!(!is_red_print(&crop(|x| x.is_multiple_of(5).then_some([40, 38, 36]))));
+        assert!(!is_red_print(&crop(|x| if x.is_multiple_of(4) {
+            Some([40, 38, 36])
+        } else {
+            x.is_multiple_of(5).then_some([215, 60, 60])
+        })));
+        assert!(!is_red_print(&crop(|_| None)));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod patch;
 pub mod quality;
 pub mod recognise;
 pub mod rectify;
+pub mod red_print;
 pub mod seal;
 pub mod second_look;
 pub mod specimen;

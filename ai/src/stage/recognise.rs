@@ -39,8 +39,6 @@ const VERTICAL_ASPECT: f32 = 1.5;
 const SECOND_LOOK_BELOW: f32 = 0.90;
 /// The height at which a line is looked at for red ink.
 const LOOK_HEIGHT: u32 = 24;
-/// With less red than this a line has no red print.
-const RED_PRINT_MIN: f32 = 0.02;
 /// A character counts as half of its line height wide at most, to either side of its centre.
 const HALF_GLYPH: f32 = 0.55;
 /// Other characters are named for a character read less surely than this.
@@ -109,11 +107,11 @@ impl Reader<'_> {
         Ok(if second.confidence() > first.confidence() { second } else { first })
     }
 
-    /// The line as it is read more surely, with red ink lifted or not: forms are printed in red, and seals lie over black print.
+    /// The line with red ink lifted, or as it is where it is printed in red: seals and marks lie over black print, and forms are red.
     fn clearest(&self, quad: &Quad) -> Result<Line, Cause> {
         let read = |view: View| self.read(quad, Charset::Any, view, Voice::First);
         let look = |page: &RgbImage| crop(page, quad, (LOOK_HEIGHT as f32 * aspect(quad)).ceil().min(WIDTH_MAX as f32) as u32, LOOK_HEIGHT);
-        if std::ptr::eq(self.raw, self.lifted) || ink::share(&look(self.raw), ink::is_red) < RED_PRINT_MIN {
+        if std::ptr::eq(self.raw, self.lifted) || !ink::is_red_print(&look(self.raw)) {
             return read(View::SealLifted);
         }
         let raw = read(View::Raw)?;
