@@ -61,8 +61,15 @@ pub fn read(page: &Page) -> Fields {
     for name in ["sex", "nationality", "birth_place", "issue_place", "issuer"] {
         let run = reader.fitting_near(name, |read| !read.is_empty());
         let run = trimmed(after_label(&run));
-        // An office has its English name in a line of its own below, which is not part of the value.
-        let run = if name == "issuer" { only(run, |c| !c.is_ascii()) } else { in_two_languages(run).to_vec() };
+        // An office has its English name in a line of its own below, which is not part of the value, nor is what that line runs into.
+        let run = match name {
+            "issuer" => run
+                .chunk_by(|a, b| a.line == b.line)
+                .filter(|line| !line[0].character.is_ascii())
+                .flat_map(|line| only(line, |c| !c.is_ascii()))
+                .collect(),
+            _ => in_two_languages(run).to_vec(),
+        };
         let checks = machine.as_ref().filter(|_| name == "sex").and_then(|machine| machine.holder.sex).map(|sex| {
             let read = plain(&run);
             checked("matches_mrz", read.contains(sex) || read.to_uppercase().contains(if sex == "男" { 'M' } else { 'F' }))
@@ -214,6 +221,16 @@ mod tests {
         let fields = read(&page);
         assert!(!read(&self::page(&[(0.0, 0.0, "出生地点/PInce of bitrh")])).contains_key("birth_place"));
         assert_eq!((fields["birth_place"].value.as_str(), fields["issue_place"].value.as_str()), ("湖北/HUBEI", "河南/HENAN"));
+    }
+
+    #[test]
+    fn an_office_ends_before_its_english_name_and_what_that_runs_into() {
+        let page = page(&[
+            (0.0, 0.0, "签发机关/Authority"),
+            (0.0, 30.0, "国家移民管理局"),
+            (0.0, 60.0, "National Immigration Administration, PRC人签名"),
+        ]);
+        assert_eq!(read(&page)["issuer"].value, "国家移民管理局");
     }
 
     #[test]
