@@ -112,7 +112,11 @@ pub fn member(page: &Page) -> Fields {
         "moved_in_city",
         "moved_in_address",
     ] {
-        let run = typed(&reader.beside(name));
+        let mut run = typed(&reader.beside(name));
+        if name == "former_name" && matches!(plain(&run).as_str(), "男" | "女") {
+            // The cell is empty, and the label of the next one was not read.
+            run.clear();
+        }
         reader.text(name, &run, vec![]);
     }
     for (name, words) in
@@ -342,7 +346,10 @@ mod tests {
             (100.0, 60.0, "530102183厘米"),
             (0.0, 120.0, "职业"),
             (100.0, 120.0, "退休人员户口专用章"),
+            (0.0, 180.0, "曾用名"),
+            (400.0, 180.0, "女"),
         ]));
+        assert!(!fields.contains_key("former_name"));
         for (name, value) in [("ethnicity", "穿青人"), ("height", "183厘米"), ("occupation", "退休人员")] {
             assert_eq!(fields[name].value, value, "{name}");
         }
