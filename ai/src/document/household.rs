@@ -38,7 +38,7 @@ pub(super) const MEMBER_LABELS: [Label; 25] = [
     Label::inline("ethnicity", &["民族", "民", "族"]),
     Label::new("native_place", &["籍贯", "籍", "贯"]),
     Label::inline("birth_date", &["出生日期"]),
-    Label::new("other_address", &["本市(县)其他住址", "本市(县)", "本市县其他住址", "+其他住址", "其他住址"]),
+    Label::new("other_address", &["本市(县)其他住址", "本市(县)其", "本市(县)", "本市县其他住址", "+其他住址", "+他住址", "其他住址"]),
     Label::inline("religion", &["宗教信仰", "宗教", "+信仰"]),
     Label::inline("id_number", &["公民身份证件编号", "公民身份号码", "公民身份", "+证件编号", "+号码", "公民身份证编号"]),
     Label::inline("height", &["身高"]),

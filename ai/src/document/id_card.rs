@@ -28,6 +28,8 @@ pub(super) const LABELS: [Label; 10] = [
 ];
 /// A line that begins with so many letters begins with a second script: blocks and buildings have one or two.
 const SECOND_SCRIPT_MIN: usize = 4;
+/// Mean confidence of a line below which it is none of ours.
+const SURE_MIN: f32 = 0.45;
 /// How the offices that issue cards are named.
 const ISSUER_ENDS: [&str; 3] = ["公安局", "分局", "派出所"];
 
@@ -39,7 +41,8 @@ pub fn front(page: &Page) -> Fields {
 }
 
 pub fn back(page: &Page) -> Fields {
-    let mut reader = Reader::new(page, &LABELS);
+    let page = without_second_script(page);
+    let mut reader = Reader::new(&page, &LABELS);
     if let Some((start, end)) = read_back(&mut reader) {
         reader.check("valid_period", checked("span", validity::id_card_span_holds(start, end, None)));
     }
@@ -74,10 +77,12 @@ fn read_front(reader: &mut Reader<'_>) {
     }
 }
 
-/// The page without what is read of a second script: lines that hold neither Chinese nor digits, and the letters with which a line begins.
+/// The page without what is read of a second script: lines that hold neither Chinese nor digits, the letters with which a line begins, and
+/// lines of characters that nobody could be sure of, as Korean is read.
 fn without_second_script(page: &Page) -> Page {
     let letters = |line: &[Placed]| match line.iter().position(|p| !p.character.is_ascii() || p.character.is_ascii_digit()) {
         None => line.len(),
+        Some(_) if line.iter().map(|p| p.confidence).sum::<f32>() < line.len() as f32 * SURE_MIN => line.len(),
         Some(letters) if letters >= SECOND_SCRIPT_MIN => letters,
         Some(_) => 0,
     };

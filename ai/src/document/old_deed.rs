@@ -37,6 +37,7 @@ pub(super) const LABELS: [Label; 27] = [
         &[
             "土地使用权取得方式",
             "土地使用年限",
+            "土地证号",
             "土地使用情况摘要",
             "土地使用权面积",
             "土地状况",
@@ -105,8 +106,10 @@ pub fn read(page: &Page) -> Fields {
     {
         reader.check("floor", checked("floor_exists", holds));
     }
+    let notes = Reader::new(whole, &LABELS);
     for name in ["registration_date", "issue_date"] {
-        let run = reader.fitting(name, |read| date::first(read).is_some());
+        let own = if name == "issue_date" { &notes } else { &reader };
+        let run = own.fitting(name, |read| date::first(read).is_some());
         let in_time = |date: chrono::NaiveDate| vec![checked("before_new_deeds", chrono::Datelike::year(&date) <= LAST_YEAR)];
         if reader.date(name, &run, in_time).is_none()
             && name == "issue_date"
@@ -283,6 +286,9 @@ mod tests {
             (640.0, 300.0, "填发单位(盖章)"),
             (700.0, 340.0, "二〇一一年六月二十日"),
         ];
+        let mut labelled = lines.to_vec();
+        labelled[9].2 = "填发日期:2011年5月30日";
+        assert_eq!(read(&page(&labelled))["issue_date"].value, "2011年5月30日");
         let fields = read(&page(&lines));
         assert_read(&fields, &[("owner", "张三"), ("total_floors", "33"), ("issue_date", "二〇一一年六月二十日")]);
         assert!(!fields.contains_key("floor") && !fields.contains_key("co_ownership"), "{fields:?}");

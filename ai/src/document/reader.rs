@@ -149,7 +149,25 @@ pub(super) fn display(run: &[Placed]) -> String {
         }
         out.push(text::printed(placed.raw));
     }
-    out
+    with_even_brackets(&out)
+}
+
+/// Brackets that close in another width than they open take that of the opening one: recognition mixes （ and ).
+fn with_even_brackets(text: &str) -> String {
+    let mut open = Vec::new();
+    let even = |c| match c {
+        '(' | '（' => {
+            open.push(c);
+            c
+        }
+        ')' | '）' => match open.pop() {
+            Some('(') => ')',
+            Some(_) => '）',
+            None => c,
+        },
+        c => c,
+    };
+    text.chars().map(even).collect()
 }
 
 /// Without the marks that stray to the ends: points, dashes and the like.
@@ -283,6 +301,14 @@ mod tests {
         reader.text("co_ownership", &page.rows()[1], vec![]);
         let fields = reader.finish();
         assert_eq!((fields["kind"].value.as_str(), fields["co_ownership"].value.as_str()), ("个体工商户", "单独所有"));
+    }
+
+    #[test]
+    fn brackets_close_as_they_open() {
+        for (read, even) in [("甲（乙)（丙（丁)）", "甲（乙）（丙（丁））"), ("甲(乙）)", "甲(乙))"), ("甲)（", "甲)（")]
+        {
+            assert_eq!(with_even_brackets(read), even);
+        }
     }
 
     #[test]

@@ -168,6 +168,11 @@ fn matches(row: &[Placed], word: &str) -> bool {
     if wrong > 0 && row[..count].iter().any(|placed| placed.line != row[0].line) {
         return false;
     }
+    // AUTHORITIES is no misread AUTHORITY.
+    let goes_on = row.get(count).is_some_and(|next| next.line == row[0].line && next.character.is_ascii_alphabetic());
+    if wrong > 0 && goes_on && word.is_ascii() {
+        return false;
+    }
     let near = row[..count].windows(2).all(|pair| pair[1].left - pair[0].right < pair[0].height * LABEL_SPREAD_MAX);
     near && wrong <= usize::from(count >= FUZZY_CHARS_MIN)
 }
@@ -199,6 +204,13 @@ mod tests {
         ] {
             assert_eq!(value(row).as_deref(), expected, "{row}");
         }
+    }
+
+    #[test]
+    fn a_word_that_goes_on_is_no_misread_label() {
+        let labels = [Label::new("issuer", &["AUTHORITY"])];
+        let found = |row: &str| page(&[(0.0, 0.0, row)]).values(&labels).len();
+        assert_eq!(["Authority公安部", "Authoriiy公安部", "AuthorityMPS", "authoritiesofforeigncountries"].map(found), [1, 1, 1, 0]);
     }
 
     #[test]
