@@ -334,6 +334,7 @@ impl Pipeline {
             let red = red_print::among(&seen, &page, &quads);
             lines.retain(|line| !red_print::lies_in_one(&line.quad, &red));
             lines.extend(reader.lines(&red)?);
+            lines.sort_by(|a, b| detect::in_reading_order(&a.quad, &b.quad));
             clock.lap(Stage::Recognise);
             (text, said) = (layout::Page::new(&lines), classify(&layout::Page::new(&lines)));
         }

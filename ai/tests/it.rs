@@ -27,6 +27,8 @@ mod classifier;
 mod engines;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/other_renderer.rs"]
+mod other_renderer;
 #[path = "it/second_look.rs"]
 mod second_look;
 #[path = "it/specimens.rs"]

@@ -101,9 +101,14 @@ pub fn boxes(map: ProbabilityMap<'_>, thresholds: Thresholds) -> Vec<Quad> {
             Some(grown(&core, width * height * thresholds.unclip / (2.0 * (width + height))))
         })
         .collect();
-    found.sort_by(|a, b| (a[0][1] + a[3][1]).total_cmp(&(b[0][1] + b[3][1])).then(a[0][0].total_cmp(&b[0][0])));
+    found.sort_by(in_reading_order);
     found.truncate(LINES_MAX);
     found
+}
+
+/// From top to bottom, and from left to right.
+pub fn in_reading_order(a: &Quad, b: &Quad) -> std::cmp::Ordering {
+    (a[0][1] + a[3][1]).total_cmp(&(b[0][1] + b[3][1])).then(a[0][0].total_cmp(&b[0][0]))
 }
 
 /// For each 8-connected component: the outer corners of its leftmost and rightmost pixel per row. Their convex hull is the
