@@ -257,6 +257,9 @@ mod tests {
             let passport = passport(FIRST, read).unwrap();
             assert_eq!((passport.lines[1].as_str(), passport.repaired), (printed, repaired));
         }
+        // More letters misread than look-alikes are swapped.
+        let three = passport(FIRST, "EK73029469CHN9306185F3204245PLN8A0KMEGDC8992").unwrap();
+        assert_eq!(three.lines[1], "EK73029469CHN9306185F3204245PLNBAOKMEGDCB992");
         assert_eq!(passport(FIRST, &printed.replace("8503208", "8503218")), None);
         assert!(!looks_like_one("中国招商银行91440300708461136T12345678901234567890123456"));
     }

@@ -175,6 +175,10 @@ mod tests {
         assert_eq!(find(&page(|x, y| (100.0..800.0).contains(&x) && (40.0..80.0).contains(&y) && (x as i32 / 20) % 2 == 0)).len(), 0);
         assert_eq!(find(&page(|x, y| (100.0..400.0).contains(&x) && (100.0..400.0).contains(&y))).len(), 0);
         assert_eq!(find(&page(|_, _| false)).len(), 0);
+        // A small red box: too short for a form's line, and its corners are ink.
+        let edge = |at: f32, from: f32| (from..from + 6.0).contains(&at) || (from + 78.0..from + 84.0).contains(&at);
+        let inside = |x: f32, y: f32| (400.0..484.0).contains(&x) && (300.0..384.0).contains(&y);
+        assert_eq!(find(&page(|x, y| inside(x, y) && (edge(x, 400.0) || edge(y, 300.0)))).len(), 0);
     }
 
     #[test]
