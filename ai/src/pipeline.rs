@@ -336,7 +336,8 @@ impl Pipeline {
             lines.extend(reader.lines(&red)?);
             lines.sort_by(|a, b| detect::in_reading_order(&a.quad, &b.quad));
             clock.lap(Stage::Recognise);
-            (text, said) = (layout::Page::new(&lines), classify(&layout::Page::new(&lines)));
+            text = layout::Page::new(&lines);
+            said = classify(&text);
         }
         let (seen, several) = (kind::settle(&said, looks), document::several::shown(&text, &said));
         clock.lap(Stage::Classify);

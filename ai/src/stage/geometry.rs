@@ -175,6 +175,17 @@ pub fn crop(image: &RgbImage, quad: &Quad, width: u32, height: u32) -> RgbImage 
     })
 }
 
+/// The height of a [`glimpse`].
+const GLIMPSE_HEIGHT: u32 = 24;
+/// Its width is bounded to so many heights.
+const GLIMPSE_ASPECT_MAX: u32 = 40;
+
+/// The inside of a quad at a small size: enough to see what ink is in a line, not to read it.
+pub fn glimpse(image: &RgbImage, quad: &Quad) -> RgbImage {
+    let wide = (quad_width(quad) / quad_height(quad).max(1.0) * GLIMPSE_HEIGHT as f32).ceil() as u32;
+    crop(image, quad, wide.clamp(GLIMPSE_HEIGHT / 4, GLIMPSE_HEIGHT * GLIMPSE_ASPECT_MAX), GLIMPSE_HEIGHT)
+}
+
 pub(super) fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; 3] {
     let (right, bottom) = (image.width() - 1, image.height() - 1);
     let (x, y) = (x.clamp(0.0, right as f32), y.clamp(0.0, bottom as f32));

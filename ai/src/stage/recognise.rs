@@ -14,7 +14,7 @@ use ::image::{RgbImage, imageops};
 use ndarray::Array4;
 
 use super::{
-    geometry::{crop, quad_height, quad_width},
+    geometry::{crop, glimpse, quad_height, quad_width},
     ink,
 };
 use crate::{
@@ -37,8 +37,6 @@ const WIDTH_MAX: u32 = 2560;
 const VERTICAL_ASPECT: f32 = 1.5;
 /// Lines read less surely than this are read once more with pale marks removed.
 const SECOND_LOOK_BELOW: f32 = 0.90;
-/// The height at which a line is looked at for red ink.
-const LOOK_HEIGHT: u32 = 24;
 /// A character counts as half of its line height wide at most, to either side of its centre.
 const HALF_GLYPH: f32 = 0.55;
 /// Other characters are named for a character read less surely than this.
@@ -110,12 +108,11 @@ impl Reader<'_> {
     /// The line with red ink lifted, or as it is where it is printed in red: seals and marks lie over black print, and forms are red.
     fn clearest(&self, quad: &Quad) -> Result<Line, Cause> {
         let read = |view: View| self.read(quad, Charset::Any, view, Voice::First);
-        let look = |page: &RgbImage| crop(page, quad, (LOOK_HEIGHT as f32 * aspect(quad)).ceil().min(WIDTH_MAX as f32) as u32, LOOK_HEIGHT);
-        if std::ptr::eq(self.raw, self.lifted) || !ink::is_red_print(&look(self.raw)) {
+        if std::ptr::eq(self.raw, self.lifted) || !ink::is_red_print(&glimpse(self.raw, quad)) {
             return read(View::SealLifted);
         }
         let raw = read(View::Raw)?;
-        if !ink::has_print(&look(self.lifted)) {
+        if !ink::has_print(&glimpse(self.lifted, quad)) {
             return Ok(raw);
         }
         let lifted = read(View::SealLifted)?;

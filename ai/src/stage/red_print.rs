@@ -4,13 +4,11 @@
 use ::image::RgbImage;
 
 use super::{
-    geometry::{crop, quad_height, quad_width},
+    geometry::{glimpse, quad_height, quad_width},
     ink,
 };
 use crate::document::{DocumentKind, Quad};
 
-/// The height at which a box is looked at.
-const LOOK_HEIGHT: u32 = 24;
 /// A box this much higher than the usual line is a mark across the page.
 const HIGH: f32 = 2.0;
 /// A form's lines lie as the page's other lines do, within this slope.
@@ -25,11 +23,8 @@ pub fn is_usual(kind: DocumentKind) -> bool {
 pub fn among(seen: &[Quad], page: &RgbImage, usual: &[Quad]) -> Vec<Quad> {
     let (height, slope) = (middle(usual, quad_height), middle(usual, slope));
     let is_label = |quad: &&Quad| {
-        let wide = (quad_width(quad) / quad_height(quad).max(1.0) * LOOK_HEIGHT as f32).ceil() as u32;
         let level = (self::slope(quad) - slope).abs() < SLOPE_MAX || quad_width(quad) < quad_height(quad) * 2.0;
-        level
-            && quad_height(quad) < height * HIGH
-            && ink::is_red_print(&crop(page, quad, wide.clamp(LOOK_HEIGHT / 4, LOOK_HEIGHT * 40), LOOK_HEIGHT))
+        level && quad_height(quad) < height * HIGH && ink::is_red_print(&glimpse(page, quad))
     };
     seen.iter().filter(is_label).copied().collect()
 }

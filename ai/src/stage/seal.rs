@@ -2,10 +2,7 @@
 
 use ::image::{RgbImage, imageops};
 
-use super::{
-    geometry::{crop, quad_height, quad_width},
-    ink,
-};
+use super::{geometry::glimpse, ink};
 use crate::document::Quad;
 
 /// Long side at which seals are looked for.
@@ -26,9 +23,6 @@ const OUTSIDE_MAX: f32 = 0.12;
 const ELLIPSE_SLACK: f32 = 1.08;
 /// A straight red line this long, as a share of the page's short side, is a form's and no seal's: it is left out, for a seal may lie over it.
 const LINE_MIN: f32 = 0.16;
-
-/// The height at which a box is looked at for print.
-const LOOK_HEIGHT: u32 = 24;
 
 /// The boxes of the seals, in pixels of the page, the largest first.
 pub fn find(page: &RgbImage) -> Vec<Quad> {
@@ -68,9 +62,7 @@ pub fn is_inscription(seals: &[Quad], lifted: &RgbImage, quad: &Quad) -> bool {
     if !seals.iter().any(inside) {
         return false;
     }
-    let wide = (quad_width(quad) / quad_height(quad).max(1.0) * LOOK_HEIGHT as f32).ceil() as u32;
-    let look = crop(lifted, quad, wide.clamp(LOOK_HEIGHT / 4, LOOK_HEIGHT * 40), LOOK_HEIGHT);
-    !ink::has_print(&look)
+    !ink::has_print(&glimpse(lifted, quad))
 }
 
 /// Clears runs of at least `length` red pixels along rows and columns.
