@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::route::repo as routes;
 use super::rules::{RefundStatus, refunded_on};
-use super::{Refund, RefundError, Refunds, SEND_JOB, process, repo};
+use super::{Refund, RefundError, Refunds, SEND_JOB, apply, repo};
 use crate::advance::{self, Advance};
 use crate::analytics::{self, DayDelta, voided_change};
 use crate::base::actor::Actor;
@@ -185,8 +185,8 @@ impl Refunds {
         if !unsent || open.refund.sent_at.is_some() || open.surplus {
             return Err(RefundError::NotCancellable(status));
         }
-        let (cancelled, booking) = process::undo_in_tx(&mut tx, order, siblings, cmd.refund, now).await?;
-        outbox::append_in_tx(&mut tx, &[process::event("refund.cancelled", &cancelled, now)]).await?;
+        let (cancelled, booking) = apply::undo_in_tx(&mut tx, order, siblings, cmd.refund, now).await?;
+        outbox::append_in_tx(&mut tx, &[apply::event("refund.cancelled", &cancelled, now)]).await?;
         booking.write_in_tx(&mut tx, now).await?.map_err(RefundError::Posting)?;
         let detail = serde_json::json!({ "was": status.as_str() });
         audit::record_in_tx(&mut tx, actor, "refund.cancelled", cmd.refund.0, detail, now).await?;

@@ -23,6 +23,7 @@
 //!
 //! Every step is one transaction, and each leaves a job or a state that the next one starts from: dies a process, another goes on.
 
+mod apply;
 mod error;
 mod funding;
 pub mod manual;
@@ -38,14 +39,16 @@ use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+pub use apply::Outcome;
+pub(crate) use apply::{apply_in_tx, orders_of_in_tx};
 pub use error::RefundError;
 pub use funding::{CancelRefund, FundRefund};
 pub use manual::{DecideManual, Manual, ManualStatus, ProposeManual};
 pub use payee::{ApprovePayee, Keeper, Payee, ProposePayee};
 pub(crate) use payout::apply_payouts_in_tx;
 pub use payout::{PayoutOutcome, PayoutVerdict};
-pub use process::{Outcome, ResolveConflict};
-pub(crate) use process::{apply_in_tx, orders_of_in_tx, refused};
+pub use process::ResolveConflict;
+pub(crate) use process::refused;
 pub use route::{Gathering, Payouts, Rerouting, Route, RouteKind, RouteStatus};
 pub use rules::{RefundStatus, Verdict, Word};
 

@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::process::{CONFLICT_RESOLVED, event};
+use super::apply::event;
+use super::process::CONFLICT_RESOLVED;
 use super::route::repo::{self as routes, Ended};
 use super::{Refund, RefundError, RefundStatus, Refunds, Rerouting, Route, RouteStatus, repo};
 use crate::base::actor::Actor;

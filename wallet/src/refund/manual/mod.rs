@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::process::event;
+use super::apply::event;
 use super::route::repo as routes;
 use super::{Refund, RefundError, RefundStatus, Refunds, funding};
 use crate::base::actor::{Actor, Forbidden, Role};
