@@ -53,6 +53,8 @@ async fn a_change_is_told_to_the_merchant_and_the_payer_by_every_process_as_the_
     }
     let distinct: BTreeSet<String> = seen.iter().map(Value::to_string).collect();
     assert_eq!(distinct.len(), seen.len(), "a state is told once: {seen:?}");
+    assert_eq!(page.next().await.unwrap().0, "complete", "a payer waits for nothing more");
+    assert!(page.next().await.is_none());
 
     let input = json!({ "orderId": order.id, "amount": "2.50", "reason": "少拿一份", "idempotencyKey": key() });
     app.done(&shop.owner, "refundRequest", input, "refund { id }").await;

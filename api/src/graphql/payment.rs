@@ -205,11 +205,18 @@ pub struct CashierOrder {
 
 impl CashierOrder {
     pub async fn load(app: &App, actor: &Actor, book: BookId, order: OrderId) -> async_graphql::Result<Option<Self>> {
-        let Some(order) = visible(app.orders.get(actor, book.merchant(), order).await)? else { return Ok(None) };
-        let attempts = app.payments.of_order(order.merchant, order.id).await.map_err(|e| internal(&e))?;
+        let merchant = book.merchant();
+        let (found, attempts) = tokio::join!(app.orders.get(actor, merchant, order), app.payments.of_order(merchant, order));
+        let Some(order) = visible(found)? else { return Ok(None) };
+        let attempts = attempts.map_err(|e| internal(&e))?;
         // a success outranks whatever came after it
         let attempt = attempts.iter().find(|a| a.status == AttemptStatus::Succeeded).or(attempts.last()).cloned();
         Ok(Some(Self { order, attempt }))
+    }
+
+    /// Whether the order is paid or closed: it stays so.
+    pub fn is_over(&self) -> bool {
+        matches!(self.order.status, OrderStatus::Paid | OrderStatus::Closed)
     }
 }
 
@@ -261,7 +268,7 @@ impl CashierOrder {
 
     /// The wallets that can pay it now, each with its ways; none for an order that is over. A channel that is down is left out.
     async fn ways(&self, ctx: &Context<'_>) -> Vec<PayWay> {
-        if !matches!(self.order.status, OrderStatus::Created | OrderStatus::Paying) {
+        if self.is_over() {
             return Vec::new();
         }
         let open = app(ctx).payments.ways(&self.order);

@@ -62,7 +62,7 @@ impl OrderSubscription {
     }
 
     /// The order a ticket opens, as it stands, and again whenever its payer would see a change. Needs no login. At most 16 at a time of one
-    /// order; ends after half an hour and when the ticket expires.
+    /// order; completes once it is paid or closed, which is final, and ends after half an hour and when the ticket expires.
     #[graphql(complexity = "20 + child_complexity")]
     async fn cashier_changed(
         &self,
@@ -123,6 +123,9 @@ impl Seer {
 trait Sight: Clone + PartialEq + Send + Sync + 'static {
     /// The order as it stands. `None`: the actor may not see it.
     fn look(app: &App, actor: &Actor, book: BookId, order: OrderId) -> impl Future<Output = async_graphql::Result<Option<Self>>> + Send;
+
+    /// Whether nothing can follow that its watcher waits for. A stream ends there: its connection serves the next request.
+    fn is_last(&self) -> bool;
 }
 
 /// What the merchant's people see: the fields of an order that are read later are as new as this.
@@ -141,11 +144,20 @@ impl Sight for OrderState {
         let refunds = app.refunds.of_orders(&key).await.map_err(|error| internal(&error))?;
         Ok(Some(Self { order, attempts, refunds }))
     }
+
+    // refunds come after everything
+    fn is_last(&self) -> bool {
+        false
+    }
 }
 
 impl Sight for CashierOrder {
     async fn look(app: &App, actor: &Actor, book: BookId, order: OrderId) -> async_graphql::Result<Option<Self>> {
         Self::load(app, actor, book, order).await
+    }
+
+    fn is_last(&self) -> bool {
+        self.is_over()
     }
 }
 
@@ -178,7 +190,7 @@ fn follow<S: Sight>(
     let live = Live { app: app.clone(), seer, book, order, changes, told: None, ends, over: false };
     Ok(stream::unfold(live, |mut live| async move {
         let state = live.next().await?;
-        live.over = state.is_err();
+        live.over = state.as_ref().map_or(true, Sight::is_last);
         Some((state, live))
     }))
 }

@@ -113,13 +113,14 @@ impl Shop {
         let mut seen = Vec::new();
         while let Some(chunk) = events.chunk().await.context("the cashier's stream broke")? {
             seen.extend_from_slice(&chunk);
-            if seen.windows(PAID.len()).any(|part| part == PAID) {
+            if !trace.paid && seen.windows(PAID.len()).any(|part| part == PAID) {
                 trace.ended[3] = Some(Instant::now());
                 trace.paid = true;
-                return Ok(());
             }
         }
-        bail!("the cashier's stream ended before the order was paid")
+        // read to its end, so that the connection serves the next request
+        ensure!(trace.paid, "the cashier's stream ended before the order was paid");
+        Ok(())
     }
 
     async fn ask(&self, http: &reqwest::Client, token: Option<&str>, field: &str, query: &str, input: Value) -> Result<Value> {
