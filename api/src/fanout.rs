@@ -14,6 +14,7 @@ use futures::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use uuid::Uuid;
 use wallet::base::outbox;
 
 /// The Redis channel all processes of a system share.
@@ -51,6 +52,15 @@ impl Fanout {
             Self::Redis(fanout) => fanout.publish(topics).await,
             Self::Local(fanout) => topics.iter().for_each(|topic| fanout.signal(topic)),
         }
+    }
+
+    /// Tells this process's own watchers of events that were just committed, ahead of the relay, which tells everybody.
+    pub fn wake(&self, events: &[outbox::Event]) {
+        let local = match self {
+            Self::Redis(fanout) => &fanout.local,
+            Self::Local(fanout) => fanout,
+        };
+        events.iter().flat_map(|event| topics_of(event.kind, event.subject, &event.payload)).for_each(|topic| local.signal(&topic));
     }
 
     /// Watches one topic. What is published after this call wakes the watcher.
@@ -248,12 +258,12 @@ const ABOUT_ORDERS: [&str; 3] = ["marketing", "payment", "split"];
 
 /// Which topics an event wakes: `order.paid` and `payment.failed` wake `order:<id>` of their subject, others what their payload says they
 /// belong to, too: a refund's order, a document's application.
-pub fn topics_of(event: &outbox::Stored) -> Vec<String> {
-    let noun = event.kind.split('.').next().unwrap_or_default();
+pub fn topics_of(kind: &str, subject: Uuid, payload: &serde_json::Value) -> Vec<String> {
+    let noun = kind.split('.').next().unwrap_or_default();
     let noun = if ABOUT_ORDERS.contains(&noun) { "order" } else { noun };
-    let mut topics = vec![format!("{noun}:{}", event.subject)];
+    let mut topics = vec![format!("{noun}:{subject}")];
     for (field, owner) in [("orderId", "order"), ("application_id", "application")] {
-        if let Some(id) = event.payload.get(field).and_then(|id| id.as_str()).filter(|_| noun != owner) {
+        if let Some(id) = payload.get(field).and_then(|id| id.as_str()).filter(|_| noun != owner) {
             topics.push(format!("{owner}:{id}"));
         }
     }
@@ -262,28 +272,20 @@ pub fn topics_of(event: &outbox::Stored) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-    use wallet::base::id::BookId;
-
     use super::*;
 
     #[test]
     fn an_event_wakes_its_subject_and_its_order() {
         let (subject, order) = (Uuid::now_v7(), Uuid::now_v7());
-        let event =
-            |kind: &str, payload| outbox::Stored { id: Uuid::now_v7(), book: BookId::new(), kind: kind.to_owned(), subject, payload };
         let cases = [
-            (event("order.paid", serde_json::json!({})), vec![format!("order:{subject}")]),
-            (event("order.paid", serde_json::json!({ "orderId": subject })), vec![format!("order:{subject}")]),
-            (event("payment.failed", serde_json::json!({})), vec![format!("order:{subject}")]),
-            (event("split.line_succeeded", serde_json::json!({})), vec![format!("order:{subject}")]),
-            (
-                event("refund.succeeded", serde_json::json!({ "orderId": order })),
-                vec![format!("refund:{subject}"), format!("order:{order}")],
-            ),
+            ("order.paid", serde_json::json!({}), vec![format!("order:{subject}")]),
+            ("order.paid", serde_json::json!({ "orderId": subject }), vec![format!("order:{subject}")]),
+            ("payment.failed", serde_json::json!({}), vec![format!("order:{subject}")]),
+            ("split.line_succeeded", serde_json::json!({}), vec![format!("order:{subject}")]),
+            ("refund.succeeded", serde_json::json!({ "orderId": order }), vec![format!("refund:{subject}"), format!("order:{order}")]),
         ];
-        for (event, topics) in cases {
-            assert_eq!(topics_of(&event), topics, "{}", event.kind);
+        for (kind, payload, topics) in cases {
+            assert_eq!(topics_of(kind, subject, &payload), topics, "{kind}");
         }
     }
 

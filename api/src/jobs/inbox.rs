@@ -29,7 +29,13 @@ impl Sender {
 
     async fn process(self, app: &App) -> usize {
         match self {
-            Self::Acquirer => counted("acquirer", app.payments.process_notices(BATCH_MAX).await),
+            Self::Acquirer => {
+                let processed = app.payments.process_notices(BATCH_MAX).await;
+                if let Ok(processed) = &processed {
+                    app.fanout.wake(&processed.events);
+                }
+                counted("acquirer", processed.map(|processed| processed.notices))
+            }
             Self::Bank => counted("bank", app.withdrawals.process_notices(BATCH_MAX).await),
         }
     }

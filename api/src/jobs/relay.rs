@@ -29,6 +29,10 @@ const BATCH_MAX: i32 = 500;
 /// How often to look without being told.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Pause after a look: the next finds more, and a transaction costs about the same whatever it finds. What this process took in itself its
+/// watchers know already ([`Fanout::wake`]).
+const REST: Duration = Duration::from_millis(20);
+
 /// Pause after the database did not answer.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -37,7 +41,7 @@ struct Signals<'a>(&'a Fanout);
 
 impl Handler for Signals<'_> {
     async fn handle(&self, _tx: &mut PgConnection, events: &[Stored]) -> Result<(), Failure> {
-        let topics: BTreeSet<String> = events.iter().flat_map(topics_of).collect();
+        let topics: BTreeSet<String> = events.iter().flat_map(|event| topics_of(&event.kind, event.subject, &event.payload)).collect();
         self.0.publish(&Vec::from_iter(topics)).await;
         Ok(())
     }
@@ -60,6 +64,7 @@ pub async fn run(app: Arc<App>, wake: Arc<Notify>, stop: CancellationToken) {
                 DATABASE_PAUSE
             }
         };
+        tokio::time::sleep(REST).await;
     }
 }
 

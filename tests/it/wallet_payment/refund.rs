@@ -90,7 +90,7 @@ async fn payments_and_refunds_of_one_batch_of_notices_lock_their_accounts_in_one
     tests::eventually_blocked(scene.db.owner_pool(), 1).await;
     assert_eq!(scene.count(FREE_AFTER).await, after, "what comes after the account it waits for is free");
     gate.rollback().await.unwrap();
-    assert_eq!(processing.await.unwrap().unwrap(), 2);
+    assert_eq!(processing.await.unwrap().unwrap().notices, 2);
     assert_eq!((scene.inbox("N1").await.0.as_deref(), scene.inbox("N2").await.0.as_deref()), (Some("PAID"), Some("REFUNDED")));
     scene.assert_sound().await;
 }

@@ -22,12 +22,12 @@ async fn a_duplicate_notice_posts_once() {
     let (headers, body) = scene.notice("N1", attempt.id, 10_000);
     assert_eq!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap(), Delivery::First);
     assert_eq!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap(), Delivery::Again);
-    assert_eq!(scene.payments.process_notices(10).await.unwrap(), 1);
+    assert_eq!(scene.payments.process_notices(10).await.unwrap().notices, 1);
     assert_eq!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap(), Delivery::Again, "again after it was processed");
     let (headers, body) = scene.notice("N2", attempt.id, 10_000);
     scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
-    assert_eq!(scene.payments.process_notices(10).await.unwrap(), 1);
-    assert_eq!(scene.payments.process_notices(10).await.unwrap(), 0);
+    assert_eq!(scene.payments.process_notices(10).await.unwrap().notices, 1);
+    assert_eq!(scene.payments.process_notices(10).await.unwrap().notices, 0);
 
     assert_eq!(scene.inbox("N1").await, (Some("PAID".to_owned()), 3));
     assert_eq!(scene.inbox("N2").await, (Some("DUPLICATE".to_owned()), 1));
@@ -53,7 +53,7 @@ async fn one_batch_takes_in_what_many_customers_paid_and_leaves_out_what_is_not_
     }
     let (headers, body) = scene.notice("stranger", wallet::base::id::AttemptId::new(), 1);
     scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
-    assert_eq!(scene.payments.process_notices(100).await.unwrap(), 7, "one batch");
+    assert_eq!(scene.payments.process_notices(100).await.unwrap().notices, 7, "one batch");
     for order in orders {
         assert_eq!(scene.status(order).await, OrderStatus::Paid);
     }
@@ -71,7 +71,7 @@ async fn two_workers_on_one_inbox_post_each_payment_once() {
         scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     }
     let (a, b, c) = tokio::join!(scene.payments.process_notices(5), scene.payments.process_notices(5), scene.payments.process_notices(5));
-    let rest = scene.payments.process_notices(100).await.unwrap();
+    let rest = scene.payments.process_notices(100).await.unwrap().notices;
     assert_eq!(a.unwrap() + b.unwrap() + c.unwrap() + rest, 12);
     assert_eq!(scene.count("SELECT count(*) FROM orders WHERE status = 'PAID'").await, 12);
     scene.assert_sound().await;
@@ -86,7 +86,7 @@ async fn a_notice_that_changes_its_body_is_an_alarm_and_pays_nothing() {
     scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     let (headers, body) = scene.notice("N1", attempt.id, 9_999);
     assert_eq!(scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap(), Delivery::Conflict);
-    assert_eq!(scene.payments.process_notices(10).await.unwrap(), 0);
+    assert_eq!(scene.payments.process_notices(10).await.unwrap().notices, 0);
     assert_eq!(scene.inbox("N1").await, (Some("CONFLICT".to_owned()), 2));
     assert_eq!(scene.status(order.id).await, OrderStatus::Paying, "the query finds the truth");
 }
@@ -144,7 +144,7 @@ async fn two_successes_in_one_batch_pay_once() {
         let (headers, body) = scene.notice(notice, attempt.id, 10_000);
         scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
     }
-    assert_eq!(scene.payments.process_notices(10).await.unwrap(), 2);
+    assert_eq!(scene.payments.process_notices(10).await.unwrap().notices, 2);
     assert_eq!(scene.inbox("N1").await.0.as_deref(), Some("PAID"));
     assert_eq!(scene.inbox("N2").await.0.as_deref(), Some("SURPLUS"));
     scene.assert_sound().await;
@@ -173,7 +173,7 @@ async fn another_amount_is_put_aside_for_a_person() {
     let attempt = scene.start(order.id).await;
     let (headers, body) = scene.notice("N1", attempt.id, 9_999);
     scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
-    scene.payments.process_notices(10).await.unwrap();
+    scene.payments.process_notices(10).await.unwrap().notices;
     assert_eq!(scene.inbox("N1").await.0.as_deref(), Some("CONFLICTED"));
     let attempt = scene.attempts(order.id).await.remove(0);
     assert_eq!((attempt.status, attempt.error_code.as_deref()), (AttemptStatus::Conflicted, Some("AMOUNT_DIFFERS")));

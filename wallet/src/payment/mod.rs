@@ -26,7 +26,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use error::PaymentError;
-pub use process::CloseOrder;
+pub use process::{CloseOrder, Processed};
 pub use route::{ChannelLine, Routing, Switch};
 pub use rules::{AttemptStatus, Verdict, Wish, Word};
 

@@ -16,6 +16,7 @@ use crate::base::db::retrying;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId};
 use crate::base::idempotency::{self, Claim, Scope};
 use crate::base::job;
+use crate::base::outbox::Event;
 use crate::booking::Booking;
 use crate::channel::acquirer::{PaymentState, Spoken, TransferWord};
 use crate::channel::inbox::{self, Delivery, NoticeError, NoticeKey, Waiting};
@@ -37,6 +38,15 @@ pub struct CloseOrder {
     pub idempotency_key: Uuid,
 }
 
+/// What a look into the inbox came to.
+#[derive(Clone, Debug, Default)]
+pub struct Processed {
+    /// How many notices were processed.
+    pub notices: usize,
+    /// What was told of it: it lies in the outbox, and is on its way to everybody. Whoever watches here need not wait for that.
+    pub events: Vec<Event>,
+}
+
 impl Payments {
     /// Takes in a notice as it came: verify, store, return. Answer 2xx when this is `Ok`; [`Payments::process_notices`] does the rest.
     pub async fn accept_notice(&self, channel: &str, headers: &HeaderMap, body: &[u8]) -> Result<Delivery, NoticeError> {
@@ -45,11 +55,11 @@ impl Payments {
         Ok(self.inbox.submit(notice).await?)
     }
 
-    /// Processes at most `limit` waiting notices in one transaction, payments and refunds alike. Gives how many were processed.
+    /// Processes at most `limit` waiting notices in one transaction, payments and refunds alike.
     ///
     /// Several workers may run this at once. When a batch fails, its notices are tried one by one, so that a bad one never holds up
     /// its neighbours; one that keeps failing is left for a person after [`inbox::ATTEMPTS_MAX`] tries, and the query finds the truth.
-    pub async fn process_notices(&self, limit: i64) -> Result<usize, PaymentError> {
+    pub async fn process_notices(&self, limit: i64) -> Result<Processed, PaymentError> {
         let (seen, result) = self.process_batch(None, limit).await;
         let error = match result {
             Ok(done) => return Ok(done),
@@ -57,10 +67,13 @@ impl Payments {
             Err(error) => error,
         };
         tracing::warn!(notices = seen.len(), error = &error as &dyn std::error::Error, "a batch of notices failed; trying one by one");
-        let mut done = 0;
+        let mut done = Processed::default();
         for key in seen {
             match self.process_batch(Some(&key), 1).await.1 {
-                Ok(processed) => done += processed,
+                Ok(one) => {
+                    done.notices += one.notices;
+                    done.events.extend(one.events);
+                }
                 Err(error) => {
                     tracing::error!(?key, error = &error as &dyn std::error::Error, "a notice could not be processed");
                     inbox::count_failure(&self.db, &key).await?;
@@ -71,7 +84,7 @@ impl Payments {
     }
 
     /// One transaction. Gives the notices it looked at, whether or not they were processed.
-    async fn process_batch(&self, only: Option<&NoticeKey>, limit: i64) -> (Vec<NoticeKey>, Result<usize, PaymentError>) {
+    async fn process_batch(&self, only: Option<&NoticeKey>, limit: i64) -> (Vec<NoticeKey>, Result<Processed, PaymentError>) {
         let seen = std::sync::Mutex::new(Vec::new());
         let result = retrying(PaymentError::retryable, || async {
             let now = self.clock.now();
@@ -79,12 +92,12 @@ impl Payments {
             let waiting = inbox::lock_waiting_in_tx(&mut tx, &self.channels.names(), only, limit).await?;
             *seen.lock().expect("nothing panics while it is held") = waiting.iter().map(|w| w.key.clone()).collect();
             if waiting.is_empty() {
-                return Ok(0);
+                return Ok(Processed::default());
             }
-            let outcomes = take_in_notices_in_tx(&mut tx, &self.channels, &waiting, now).await?;
+            let (outcomes, events) = take_in_notices_in_tx(&mut tx, &self.channels, &waiting, now).await?;
             inbox::finish_in_tx(&mut tx, &outcomes, now).await?;
             tx.commit().await?;
-            Ok(outcomes.len())
+            Ok(Processed { notices: outcomes.len(), events })
         })
         .await;
         (seen.into_inner().unwrap_or_default(), result)
@@ -303,7 +316,7 @@ async fn take_in_notices_in_tx(
     channels: &Channels,
     waiting: &[Waiting],
     now: DateTime<Utc>,
-) -> Result<Vec<(NoticeKey, &'static str)>, PaymentError> {
+) -> Result<(Vec<(NoticeKey, &'static str)>, Vec<Event>), PaymentError> {
     let mut words: Vec<&'static str> = vec![inbox::UNKNOWN_REQUEST; waiting.len()];
     let (mut paid, mut refunded) = (Vec::new(), Vec::new());
     for (place, notice) in waiting.iter().enumerate() {
@@ -349,14 +362,15 @@ async fn take_in_notices_in_tx(
     }
     let (payment_verdicts, payments) = apply_in_tx(tx, &payments, now).await?;
     let (refund_verdicts, refunds) = refund::apply_in_tx(tx, &refunds, now).await?;
-    payments.and(refunds).write_in_tx(tx, now).await?.map_err(PaymentError::Posting)?;
+    let booking = payments.and(refunds);
+    booking.write_in_tx(tx, now).await?.map_err(PaymentError::Posting)?;
     for (place, verdict) in payment_places.into_iter().zip(payment_verdicts) {
         words[place] = verdict.map_or(inbox::UNKNOWN_REQUEST, rules::Verdict::as_str);
     }
     for (place, verdict) in refund_places.into_iter().zip(refund_verdicts) {
         words[place] = verdict.map_or(inbox::UNKNOWN_REQUEST, refund::Verdict::as_str);
     }
-    Ok(waiting.iter().map(|w| w.key.clone()).zip(words).collect())
+    Ok((waiting.iter().map(|w| w.key.clone()).zip(words).collect(), booking.events))
 }
 
 async fn numbers_in_tx<'a>(
