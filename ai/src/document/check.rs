@@ -104,12 +104,14 @@ pub fn registration_number_holds(number: &str) -> bool {
 }
 
 /// Number of a permit to Hong Kong and Macao: C and eight digits, since December 2018 C, a letter other than I and O, and
-/// seven digits; the old booklet W and eight digits.
+/// seven digits; the old booklet W and eight digits. Of a permit of residents from there (港澳居民来往内地通行证): H or M and eight digits, on
+/// the card of 1999 two more for the issue.
 pub fn hkmo_number_holds(number: &str) -> bool {
     let Some((first, rest)) = split_letter(number) else { return false };
     match first {
         'C' => digits(rest, 8) || lettered(rest, 7),
         'W' => digits(rest, 8),
+        'H' | 'M' => digits(rest, 8) || digits(rest, 10),
         _ => false,
     }
 }

@@ -284,7 +284,8 @@ fn begins_with(text: &[char], word: &[char]) -> bool {
         0..=3 => 0,
         4..=7 => 1,
         8..=13 => 2,
-        count => count / 6,
+        // FROMTAIWAN is no misread FROMHONGKONG.
+        count => (count / 6).min(3),
     };
     if allowed == 0 {
         return text.starts_with(word);
@@ -327,6 +328,7 @@ mod tests {
                 TempId,
             ),
             (&["往来港澳通行证  C12345678", "姓名", "张三", "出生日期  性别", "1990.01.01  男", "签发机关  签发地点"], HkmoPermit),
+            (&["港澳居民来往内地通行证", "姓名  陈大文", "出生日期  性别", "有效期限", "签发机关"], HkmoPermit),
             (&["往来台湾通行证  L12345678", "姓名", "张三", "有效期限", "签发机关  签发地点"], TaiwanPermit),
             (&["台湾居民来往大陆通行证", "姓名  王小明", "签发机关  签发次数"], TaiwanCompatriot),
             (&["护照  PASSPORT", "类型/Type  国家码/Country Code  护照号/Passport No.", "P  CHN  E12345678", "国籍/Nationality"], Passport),
@@ -377,7 +379,6 @@ mod tests {
             &["入职申请表", "姓名  张三  性别  男  民族  汉", "出生日期  婚姻状况  文化程度", "住址  联系电话", "紧急联系人"],
             &["上传营业执照", "请上传营业执照、身份证、不动产权证书的照片", "下一步"],
             &["中华人民共和国机动车驾驶证", "姓名  张三  性别  男  国籍  中国", "住址  某路", "出生日期", "准驾车型  C1", "有效期限"],
-            &["港澳居民来往内地通行证", "姓名  陈大文", "出生日期  性别", "有效期限", "签发机关"],
         ] {
             let evidence = said(rows);
             assert_eq!(evidence.kind, Other, "{rows:?} {:?}", evidence.weights);
@@ -408,5 +409,14 @@ mod tests {
         assert!(half.confidence < 0.9 && all > 0.99, "{} {all}", half.confidence);
         assert!(!half.proven && !half.is_silent());
         assert!(said(&[]).is_silent() && said(&["张三", "住址"]).is_silent() && !said(&["房屋租赁合同"]).is_silent());
+    }
+
+    #[test]
+    fn the_english_title_of_one_permit_is_no_misread_title_of_another() {
+        let rows = ["EXITENTRYPERMITFORTRAVELLINGTOANDFROMHONGKONGANDMACAO", "姓名  苟立", "有效期限", "签发机关"];
+        let evidence = said(&rows);
+        let weight = |kind| evidence.weights[DocumentKind::EVERY.iter().position(|&k| k == kind).unwrap()];
+        assert_eq!(evidence.kind, HkmoPermit);
+        assert!(weight(TaiwanPermit) < 3.0, "{:?}", evidence.weights);
     }
 }

@@ -45,6 +45,11 @@ pub fn province_of(short: char) -> Option<&'static str> {
     TABLE.iter().find(|(code, division)| code.len() == 2 && division.short == Some(short)).map(|(code, _)| code.as_str())
 }
 
+/// Whether a text begins with a province's whole name.
+pub fn begins_with_province(text: &str) -> bool {
+    TABLE.iter().any(|(code, division)| code.len() == 2 && text.starts_with(&division.name))
+}
+
 /// Whether an address, which may begin with any level, can lie in the code's division: `None` when it names no level that
 /// is in the table.
 pub fn address_fits(code: &str, address: &str) -> Option<bool> {

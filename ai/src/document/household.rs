@@ -9,7 +9,7 @@ use super::{
     Fields, check, date,
     id_card::{find_number, id_number_checks, read_sex},
     layout::{Label, Page, Placed, Run, plain},
-    reader::{Reader, checked, goes_on, only, with_repair},
+    reader::{Reader, checked, goes_on, only, trimmed, with_repair},
     text,
     vocabulary::{BLOOD, EDUCATION, ETHNICITIES, HOUSEHOLD_TYPES, MARITAL, MILITARY, RELATIONS},
 };
@@ -88,8 +88,10 @@ pub fn head(page: &Page) -> Fields {
     reader.word("household_type", &run, &HOUSEHOLD_TYPES, vec![]);
     let run = typed(&reader.fitting("head_name", |read| !read.is_empty()));
     reader.text("head_name", &run, vec![]);
-    let number = only(&reader.fitting("household_number", |read| read.chars().any(|c| c.is_ascii_digit())), |c| c.is_ascii_alphanumeric());
-    reader.text("household_number", &number, vec![checked("structure", HOUSEHOLD_DIGITS.contains(&number.len()))]);
+    let read = reader.fitting("household_number", |read| read.chars().any(|c| c.is_ascii_digit()));
+    let number = trimmed(&only(&read, |c| c.is_ascii_alphanumeric() || c == '-')).to_vec();
+    let digits = number.iter().filter(|p| p.character != '-').count();
+    reader.text("household_number", &number, vec![checked("structure", HOUSEHOLD_DIGITS.contains(&digits))]);
     let run = typed(&reader.beside("address"));
     reader.text("address", &run, vec![]);
     dated(&mut reader, "issue_date");
@@ -130,6 +132,7 @@ pub fn member(page: &Page) -> Fields {
                 *p
             }
         };
+        let run = if name == "blood_type" { round(&run) } else { run };
         let run: Run = typed(&run).iter().map(letter).collect();
         let whole = words.contains(&plain(&run).as_str());
         if whole { reader.text(name, &run, vec![]) } else { reader.word(name, &run, words, vec![]) }
@@ -167,6 +170,16 @@ const LINE_PITCH_MIN: f32 = 0.6;
 const HEIGHT_RATIO_MAX: f32 = 1.3;
 /// They begin under each other, give or take this many heights.
 const INDENT_MAX: f32 = 0.8;
+
+/// A lone letter O as it is misread: a pair of brackets.
+fn round(run: &[Placed]) -> Run {
+    match run {
+        [open, close] if (open.character, close.character) == ('(', ')') => {
+            vec![Placed { character: 'O', raw: 'O', right: close.right, ..*open }]
+        }
+        _ => run.to_vec(),
+    }
+}
 
 /// What is typed into a cell: its first line, and the lines that begin under it. What else was given to the cell is of the seal over it or of
 /// another cell.
@@ -394,5 +407,14 @@ mod tests {
         for (name, value) in [("name", "吕莉燕"), ("ethnicity", "羌族"), ("native_place", "沈阳市和平区")] {
             assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
         }
+    }
+
+    #[test]
+    fn a_household_number_keeps_its_hyphen_and_a_lone_o_is_a_letter() {
+        let fields = head(&page(&[(0.0, 0.0, "户 别"), (120.0, 0.0, "农业家庭户口"), (0.0, 60.0, "户 号"), (120.0, 60.0, "370211-08824")]));
+        assert_read(&fields, &[("household_number", "370211-08824")]);
+        assert!(fields["household_number"].checks_pass());
+        let fields = member(&page(&[(0.0, 0.0, "姓 名"), (120.0, 0.0, "王翠"), (0.0, 60.0, "血型"), (120.0, 60.0, "()")]));
+        assert_read(&fields, &[("blood_type", "O")]);
     }
 }

@@ -28,6 +28,13 @@ pub(super) const LABELS: [Label; 10] = [
 ];
 /// A line that begins with so many letters begins with a second script: blocks and buildings have one or two.
 const SECOND_SCRIPT_MIN: usize = 4;
+/// A label's own second script stands so many heights above it; what is on its level stands within this share of one.
+const SECOND_SCRIPT_ABOVE: std::ops::Range<f32> = 0.5..1.6;
+const LEVEL: f32 = 0.4;
+/// Every label has two characters at least.
+const LABEL_CHARS: usize = 2;
+/// Lines of less than this share of the usual height are specks.
+const SPECK: f32 = 0.3;
 /// Mean confidence of a line below which it is none of ours.
 const SURE_MIN: f32 = 0.45;
 /// How the offices that issue cards are named.
@@ -70,15 +77,16 @@ fn read_front(reader: &mut Reader<'_>) {
     reader.word("ethnicity", &ethnicity, &ETHNICITIES, vec![]);
     let birth = reader.fitting("birth_date", |read| date::first(read).is_some());
     reader.date("birth_date", &birth, |date| vec![matches_number(check::id_number_birth(&id_number) == Some(date))]);
-    let address = reader.beside("address");
+    let address = from_province(reader.beside("address"));
     reader.text("address", &address, vec![]);
     if let Some((number, run, repaired)) = number {
         reader.code("id_number", &run, &number, with_repair(id_number_checks(&number), repaired));
     }
 }
 
-/// The page without what is read of a second script: lines that hold neither Chinese nor digits, the letters with which a line begins, and
-/// lines of characters that nobody could be sure of, as Korean is read.
+/// The page without what is read of a second script: lines that hold neither Chinese nor digits, the letters with which a line begins,
+/// lines of characters that nobody could be sure of, as Korean is read, and what stands on a level with a label's own second script, which
+/// is right above the label. Specks go with them.
 fn without_second_script(page: &Page) -> Page {
     let letters = |line: &[Placed]| match line.iter().position(|p| !p.character.is_ascii() || p.character.is_ascii_digit()) {
         None => line.len(),
@@ -86,9 +94,39 @@ fn without_second_script(page: &Page) -> Page {
         Some(letters) if letters >= SECOND_SCRIPT_MIN => letters,
         Some(_) => 0,
     };
-    let lines = page.rows().iter().flat_map(|row| row.chunk_by(|a, b| a.line == b.line));
-    let foreign: Run = lines.flat_map(|line| line[..letters(line)].to_vec()).collect();
+    let lines: Vec<&[Placed]> = page.rows().iter().flat_map(|row| row.chunk_by(|a, b| a.line == b.line)).collect();
+    let labels: Vec<&[Placed]> = lines.iter().copied().filter(|line| is_label(line)).collect();
+    let above = |line: &[Placed], label: &[Placed]| {
+        let over = line[0].left < label[LABEL_CHARS - 1].right && line[line.len() - 1].right > label[0].left;
+        over && SECOND_SCRIPT_ABOVE.contains(&((label[0].y - line[0].y) / label[0].height))
+    };
+    let level = |a: &[Placed], b: &[Placed]| (a[0].y - b[0].y).abs() < a[0].height.max(b[0].height) * LEVEL;
+    let seconds: Vec<&[Placed]> =
+        lines.iter().copied().filter(|line| !is_label(line) && labels.iter().any(|label| above(line, label))).collect();
+    let beside_second =
+        |line: &[Placed]| seconds.iter().any(|second| level(line, second)) && !labels.iter().any(|label| level(line, label));
+    let mut heights: Vec<f32> = lines.iter().map(|line| line[0].height).collect();
+    heights.sort_by(f32::total_cmp);
+    let speck = heights.get(heights.len() / 2).map_or(0.0, |middle| middle * SPECK);
+    let gone = |line: &[Placed]| match line[0].height < speck || beside_second(line) {
+        true => line.len(),
+        false => letters(line),
+    };
+    let foreign: Run = lines.iter().flat_map(|line| line[..gone(line)].to_vec()).collect();
     page.without(&foreign)
+}
+
+/// Whether a line begins with one of the card's labels.
+fn is_label(line: &[Placed]) -> bool {
+    let read = plain(line);
+    ["姓名", "性别", "民族", "出生", "住址", "公民身份", "签发", "有效期"].iter().any(|label| read.starts_with(label))
+}
+
+/// An address from the line on that begins with a province: what stands above is its second script.
+fn from_province(address: Run) -> Run {
+    let lines = || address.chunk_by(|a, b| a.line == b.line);
+    let above: usize = lines().take_while(|line| !division::begins_with_province(&plain(line))).map(<[Placed]>::len).sum();
+    if above < address.len() { address[above..].to_vec() } else { address }
 }
 
 /// The side with the emblem; the period's two ends where they were read.
@@ -188,7 +226,10 @@ pub(super) fn find_number(run: &[Placed]) -> Option<(String, Run, bool)> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Field, layout::testing::page},
+        super::{
+            Field,
+            layout::testing::{self, page},
+        },
         *,
     };
 
@@ -313,5 +354,41 @@ mod tests {
     fn an_empty_page_has_no_field() {
         assert_eq!(read_values(&[]), []);
         assert!(temporary(&page(&[])).is_empty());
+    }
+
+    #[test]
+    fn what_stands_on_a_level_with_a_labels_second_script_is_no_value() {
+        let lines = [
+            (20.0, -22.0, "咀"),
+            (100.0, -22.0, "召楚"),
+            (0.0, 0.0, "姓名"),
+            (100.0, 0.0, "金哲洙"),
+            (0.0, 38.0, "本全"),
+            (0.0, 60.0, "住址"),
+            (100.0, 60.0, "6至41克"),
+            (100.0, 95.0, "吉林省敦化市渤海街新华"),
+            (100.0, 125.0, "社区6组41号"),
+            (0.0, 200.0, "公民身份号码"),
+            (200.0, 200.0, "222403196509043451"),
+        ];
+        let fields = front(&page(&lines));
+        assert_eq!(fields["name"].value, "金哲洙");
+        assert_eq!(fields["address"].value, "吉林省敦化市渤海街新华社区6组41号");
+        let back = back(&page(&[
+            (0.0, 0.0, "签发机关"),
+            (120.0, 0.0, "敦化市公安局"),
+            (0.0, 30.0, "异就刀扯"),
+            (0.0, 52.0, "有效期限"),
+            (120.0, 52.0, "2018.07.02-2038.07.02"),
+        ]));
+        assert_eq!((back["issuer"].value.as_str(), back["valid_period"].value.as_str()), ("敦化市公安局", "2018.07.02-2038.07.02"));
+    }
+
+    #[test]
+    fn a_speck_in_the_row_of_a_name_is_no_part_of_it() {
+        let mut lines =
+            vec![testing::line(0.0, 0.0, 20.0, "姓名"), testing::line(100.0, 0.0, 20.0, "禤翀"), testing::line(0.0, 60.0, 20.0, "住址")];
+        lines.extend([testing::line(100.0, 60.0, 20.0, "南宁市江南区"), testing::line(300.0, -4.0, 4.0, "中")]);
+        assert_eq!(front(&Page::new(&lines))["name"].value, "禤翀");
     }
 }

@@ -14,7 +14,8 @@ pub enum DocumentKind {
     IdBack,
     /// Temporary resident ID card, either side (临时居民身份证).
     TempId,
-    /// Exit-entry permit to Hong Kong and Macao for mainland residents (往来港澳通行证).
+    /// Exit-entry permit to Hong Kong and Macao for mainland residents (往来港澳通行证), or to the mainland for residents from there
+    /// (港澳居民来往内地通行证).
     HkmoPermit,
     /// Permit to Taiwan for mainland residents (往来台湾通行证).
     TaiwanPermit,

@@ -107,9 +107,11 @@ pub fn read(page: &Page) -> Fields {
     reader.finish()
 }
 
-/// The run without what is left of a label whose Latin half was misread: it stands behind a stroke, in the label's line.
+/// The run without what is left of a label, in the label's line: its Latin half misread behind a stroke, or right behind its Chinese half in
+/// small letters, which no value has.
 fn after_label(run: &[Placed]) -> &[Placed] {
-    let left = run.first().filter(|first| first.character == '/');
+    let small = |first: &Placed| run.iter().take_while(|p| p.line == first.line).any(|p| p.raw.is_ascii_lowercase());
+    let left = run.first().filter(|first| first.character == '/' || small(first));
     let value = left.map_or(run, |first| &run[run.iter().take_while(|p| p.line == first.line).count()..]);
     let is_label = run.iter().any(|p| p.raw.is_ascii_lowercase());
     if value.is_empty() && !is_label { run } else { value }
@@ -274,5 +276,11 @@ mod tests {
         ] {
             assert_eq!(plain(in_two_languages(&page(&[(0.0, 0.0, read)]).rows()[0])), value);
         }
+    }
+
+    #[test]
+    fn a_label_without_a_stroke_between_its_halves_is_no_value() {
+        let fields = read(&page(&[(0.0, 0.0, "国籍Nationality"), (0.0, 35.0, "CHINESE"), (400.0, 0.0, "性别Sex"), (400.0, 35.0, "F")]));
+        assert_eq!((fields["nationality"].value.as_str(), fields["sex"].value.as_str()), ("CHINESE", "F"));
     }
 }

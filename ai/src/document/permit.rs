@@ -1,7 +1,8 @@
-//! Exit-entry cards: 往来港澳通行证, 往来台湾通行证 (mainland residents) and 台湾居民来往大陆通行证 (台胞证); GA/T 704.16 for the machine line.
+//! Exit-entry cards: 往来港澳通行证, 往来台湾通行证 (mainland residents), 港澳居民来往内地通行证 and 台湾居民来往大陆通行证 (台胞证); GA/T 704.16 for
+//! the machine line.
 //!
 //! The number stands at the top right or in a line of its own; 姓名 with the pinyin under it, 出生日期 and 性别, 有效期限 (two dates), 签发机关,
-//! 签发地点, on the Taiwan residents' card 签发次数; values stand beside or below their labels. At the foot of the front may stand one
+//! 签发地点, on the cards of residents from outside 签发次数 or 换证次数; values stand beside or below their labels. At the foot of the front may stand one
 //! machine line of 30 characters, on the back of the Taiwan residents' card three. Where its check digits hold the machine line is the
 //! truth for number, birth and end of validity.
 
@@ -14,7 +15,7 @@ use super::{
     text, validity,
 };
 
-pub(super) const LABELS: [Label; 11] = [
+pub(super) const LABELS: [Label; 12] = [
     Label::new("name", &["姓名", "姓名/NAME", "NAME"]),
     Label::inline("birth_date", &["出生日期", "出生日期/DATEOFBIRTH", "DATEOFBIRTH"]),
     Label::inline("sex", &["性别", "性别/SEX", "SEX"]),
@@ -23,9 +24,10 @@ pub(super) const LABELS: [Label; 11] = [
     Label::inline("issue_place", &["签发地点", "签发地", "签发地点/PLACEOFISSUE", "PLACEOFISSUE"]),
     Label::inline("issue_count", &["签发次数", "换证次数", "签发次数/ISSUENO"]),
     Label::inline("number", &["证件号码", "证件号", "通行证号码", "证号", "号码", "NO"]),
-    Label::new("-title", &["往来港澳通行证", "往来台湾通行证", "台湾居民来往大陆通行证"]),
+    Label::inline("pinyin", &["拼音", "英文姓名", "姓名拼音", "英文名"]),
+    Label::new("-title", &["往来港澳通行证", "往来台湾通行证", "台湾居民来往大陆通行证", "港澳居民来往内地通行证"]),
     Label::new("-english", &["EXITENTRYPERMIT", "EXIT-ENTRYPERMIT", "MAINLANDTRAVELPERMIT"]),
-    Label::inline("-former", &["持证人签名", "英文姓名"]),
+    Label::inline("-former", &["持证人签名"]),
 ];
 
 pub fn read(kind: DocumentKind, page: &Page) -> Fields {
@@ -46,14 +48,18 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
     let labelled = reader.fitting("name", |read| !read.is_ascii());
     let names = if labelled.is_empty() { above_pinyin(page) } else { labelled };
     let chinese = first_row(&only(&names, |c| !c.is_ascii() && c.is_alphanumeric() || c == '·'));
-    if kind == DocumentKind::TaiwanCompatriot {
-        // Names of Taiwan residents are printed in traditional characters.
+    let from_outside =
+        kind == DocumentKind::TaiwanCompatriot || reader.get("number").is_some_and(|number| number.value.starts_with(['H', 'M']));
+    if from_outside {
+        // Names of residents from Taiwan, Hong Kong and Macao are printed in traditional characters.
         let printed = chinese.iter().map(|p| p.raw).collect();
         reader.add("name", &chinese, printed, text::normalise(&plain(&chinese)), vec![]);
     } else {
         reader.text("name", &chinese, vec![]);
     }
-    if let Some(run) = pinyin(&names).or_else(|| single_name(&names)).or_else(|| page.rows().iter().find_map(|row| pinyin(row))) {
+    let labelled = || single_name(&only(&reader.beside("pinyin"), |c| c.is_ascii_alphabetic() || matches!(c, ',' | '-')));
+    let anywhere = || page.rows().iter().find_map(|row| pinyin(row));
+    if let Some(run) = pinyin(&names).or_else(|| single_name(&names)).or_else(anywhere).or_else(labelled) {
         let mut checks = vec![];
         if let Some(printed) = machine.as_ref().and_then(|machine| machine.names.clone()) {
             checks.push(checked("matches_mrz", text::name(&printed) == text::name(&plain(&run))));
@@ -80,7 +86,7 @@ pub fn read(kind: DocumentKind, page: &Page) -> Fields {
     let (office, place) = split_office(&place).unwrap_or((Run::new(), place));
     reader.text("issuer", if issuer.is_empty() { &office } else { &issuer }, vec![]);
     reader.text("issue_place", if place.is_empty() { &joined } else { &place }, vec![]);
-    if kind == DocumentKind::TaiwanCompatriot {
+    if from_outside {
         let count = only(&reader.fitting("issue_count", |read| read.chars().any(|c| c.is_ascii_digit())), |c| c.is_ascii_digit());
         let count: Run = count.into_iter().take(2).collect();
         reader.text("issue_count", &count, vec![]);
@@ -347,5 +353,43 @@ mod tests {
             assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
         }
         assert!(fields.values().all(Field::checks_pass), "{fields:?}");
+    }
+
+    #[test]
+    fn a_permit_of_residents_from_hong_kong_keeps_its_traditional_name_and_counts_its_issues() {
+        let lines = [
+            (200.0, 0.0, "港澳居民来往内地通行证"),
+            (300.0, 60.0, "证件号码"),
+            (450.0, 60.0, "H13590742"),
+            (300.0, 110.0, "姓名"),
+            (450.0, 110.0, "歐陽卓楠"),
+            (300.0, 160.0, "英文姓名"),
+            (450.0, 160.0, "AU YEUNG, CHEUK NAM"),
+            (300.0, 210.0, "出生日期"),
+            (450.0, 210.0, "2001.01.09"),
+            (300.0, 260.0, "性别"),
+            (450.0, 260.0, "男"),
+            (300.0, 310.0, "有效期限"),
+            (450.0, 310.0, "2023.12.04-2033.12.03"),
+            (300.0, 360.0, "签发机关"),
+            (450.0, 360.0, "中华人民共和国出入境管理局"),
+            (300.0, 410.0, "换证次数"),
+            (450.0, 410.0, "01"),
+        ];
+        let fields = read(DocumentKind::HkmoPermit, &page(&lines));
+        for (name, value) in
+            [("number", "H13590742"), ("name", "歐陽卓楠"), ("sex", "男"), ("issuer", "中华人民共和国出入境管理局"), ("issue_count", "01")]
+        {
+            assert_eq!(fields.get(name).map(|field| field.value.as_str()), Some(value), "{name}");
+        }
+        assert_eq!(text::name(&fields["pinyin"].value), "AUYEUNGCHEUKNAM");
+        assert!(fields.values().all(Field::checks_pass));
+    }
+
+    #[test]
+    fn letters_without_a_comma_are_a_name_behind_their_label() {
+        let fields =
+            read(DocumentKind::HkmoPermit, &page(&[(0.0, 0.0, "姓名"), (100.0, 0.0, "苟立"), (0.0, 50.0, "拼音"), (100.0, 50.0, "GOULI")]));
+        assert_eq!((fields["name"].value.as_str(), fields["pinyin"].value.as_str()), ("苟立", "GOULI"));
     }
 }

@@ -38,7 +38,7 @@ const FLOOR_AREA_WORDS: [&str; 3] = ["房屋建筑面积", "建筑面积", "房�
 const OTHER_HEADS: [&str; 5] = ["土地使用权面积", "房屋结构", "专有建筑面积", "专有面积", "房屋总层数"];
 /// The serial number of the printed form is eleven digits, most often behind a D; without one they stand behind these words.
 const PRINT_NUMBER_DIGITS: usize = 11;
-const PRINT_NUMBER_WORDS: [&str; 4] = ["编号№", "编号NO", "编号N", "编号"];
+const PRINT_NUMBER_WORDS: [&str; 5] = ["编号№", "编号NO", "编号N", "编号", "NO"];
 
 pub fn read(page: &Page) -> Fields {
     let whole = page;
@@ -197,10 +197,12 @@ fn parts_add_up(whole: f64, other: &str) -> Option<bool> {
 
 fn print_number(row: &[Placed]) -> Option<Run> {
     let is_digit = |p: &Placed| p.character.is_ascii_digit();
+    let follows = |pair: &[Placed]| pair[1].left - pair[0].right < pair[0].height;
     let eleven = |rest: &[Placed]| {
-        rest.len() >= PRINT_NUMBER_DIGITS
-            && rest[..PRINT_NUMBER_DIGITS].iter().all(is_digit)
-            && !rest.get(PRINT_NUMBER_DIGITS).is_some_and(is_digit)
+        let digits = rest.iter().take_while(|p| is_digit(p)).count();
+        // what stands apart in the row is another number
+        let together = 1 + rest[..digits].windows(2).take_while(|pair| follows(pair)).count();
+        digits >= PRINT_NUMBER_DIGITS && together == PRINT_NUMBER_DIGITS
     };
     let lettered = (0..row.len()).filter(|&at| row[at].character == 'D' && eleven(&row[at + 1..]));
     let behind_words = || {
@@ -322,5 +324,12 @@ mod tests {
         ]));
         assert_eq!(fields["term"].canonical, "国有建设用地使用权/");
         assert_eq!(fields["other"].canonical, "土地使用权面积:374.00㎡房屋结构:钢混结构");
+    }
+
+    #[test]
+    fn a_printed_number_without_its_letter_stands_behind_no() {
+        let read = |row: &str| print_number(&page(&[(0.0, 0.0, row), (600.0, 0.0, "2020年11月27日")]).rows()[0]).map(|run| plain(&run));
+        assert_eq!(read("NO.33019274068").as_deref(), Some("33019274068"));
+        assert_eq!(read("NO.3301927406"), None, "ten digits are no such number");
     }
 }

@@ -9,7 +9,8 @@ use super::super::DocumentKind::{
 pub(super) const TITLES: &[(DocumentKind, f32, &[&str])] = &[
     (TempId, 9.0, &["临时居民身份证"]),
     (IdBack, 5.0, &["居民身份证"]),
-    (HkmoPermit, 9.0, &["往来港澳通行证", "EXITENTRYPERMITFORTRAVELLINGTOANDFROMHONGKONGANDMACAO", "TOANDFROMHONGKONGANDMACAO"]),
+    (HkmoPermit, 9.0, &["往来港澳通行证", "EXITENTRYPERMITFORTRAVELLINGTOANDFROMHONGKONGANDMACAO", "TOANDFROMHONGKONGANDMACAO",
+        "港澳居民来往内地通行证", "MAINLANDTRAVELPERMITFORHONGKONGANDMACAORESIDENTS"]),
     (TaiwanPermit, 9.0, &["往来台湾通行证", "大陆居民往来台湾通行证", "EXITENTRYPERMITFORTRAVELLINGTOANDFROMTAIWAN", "TOANDFROMTAIWAN"]),
     (TaiwanCompatriot, 9.0, &["台湾居民来往大陆通行证", "MAINLANDTRAVELPERMITFORTAIWANRESIDENTS", "TRAVELPERMITFORTAIWANRESIDENTS"]),
     (Passport, 4.0, &["护照", "PASSPORT"]),
@@ -29,7 +30,11 @@ pub(super) const LABELS: &[(DocumentKind, &[(&str, f32)])] = &[
         ],
     ),
     (IdBack, &[("签发机关", 2.6), ("有效期限", 2.6)]),
-    (HkmoPermit, &[("姓名", 0.5), ("出生日期", 0.7), ("性别", 0.4), ("有效期限", 0.8), ("签发机关", 0.6), ("签发地点", 1.0)]),
+    (
+        HkmoPermit,
+        &[ ("姓名", 0.5), ("出生日期", 0.7), ("性别", 0.4), ("有效期限", 0.8), ("签发机关", 0.6), ("签发地点", 1.0), ("换证次数", 1.5), ("证件号码", 0.6),
+        ],
+    ),
     (TaiwanPermit, &[("姓名", 0.5), ("出生日期", 0.7), ("性别", 0.4), ("有效期限", 0.8), ("签发机关", 0.6), ("签发地点", 1.0)]),
     (
         TaiwanCompatriot,
@@ -80,7 +85,7 @@ pub(super) const LABELS: &[(DocumentKind, &[(&str, f32)])] = &[
 
 /// Titles of papers that share labels with ours, and what stands in the headline of forms and contracts.
 pub(super) const OTHER_TITLES: &[&str] = &[ "租赁合同", "合同", "协议", "协议书", "申请表", "登记表", "申报表", "申请书", "承诺书", "授权书", "委托书", "收据", "发票", "通知书", "须知", "声明",
-        "简历", "驾驶证", "行驶证", "结婚证", "离婚证", "社会保障卡", "毕业证书", "学位证书", "医学证明", "许可证", "税务登记证", "组织机构代码证", "居住证", "港澳居民来往内地通行证", "港澳居民居住证",
+        "简历", "驾驶证", "行驶证", "结婚证", "离婚证", "社会保障卡", "毕业证书", "学位证书", "医学证明", "许可证", "税务登记证", "组织机构代码证", "居住证", "港澳居民居住证",
         "外国人永久居留身份证", "户口迁移证", "迁移证", "不动产登记证明", "登记证明", "他项权证", "他项权利证书", "土地使用证", "土地使用权证", "备案表", "查询结果", "查档证明", "报告", "清单", "说明", "公告",
         "通知", "审批表", "审核表", "变更记载", "登记事项变更和更正记载", "常住人口登记表", "房屋共有权证", "预告登记证明", "契约", "预售合同", "法人证书", "登记证书", "会员卡", "工作证", "学生证", "军官证",
         "名片", "价目表", "菜单", "账单", "对账单", "回单", "聊天记录", "详情",

@@ -123,6 +123,8 @@ pub(super) fn labels_at<'a>(row: &[Placed], at: usize, labels: &'a [Label]) -> V
     let here = row[at];
     let open = match at.checked_sub(1).map(|before| row[before]) {
         None => true,
+        // a speck before the first label of a row
+        Some(before) if at == 1 && matches!(before.character, '.' | ',' | '\'' | '-' | '·') => true,
         Some(before) => before.line != here.line || before.character == ':' || here.left - before.right > here.height * LABEL_GAP,
     };
     let mut candidates: Vec<Candidate<'a>> = labels
@@ -160,6 +162,13 @@ fn matches(row: &[Placed], word: &str) -> bool {
         return false;
     }
     let wrong = row.iter().zip(word.chars()).filter(|(placed, c)| placed.character.to_ascii_uppercase() != *c).count();
+    // One character that may as well be the label's own, in its own line: 生(坐)落.
+    if wrong == 1 && count > 1 && count < FUZZY_CHARS_MIN {
+        let doubted = row.iter().zip(word.chars()).all(|(placed, c)| placed.character == c || placed.alternatives.contains(&Some(c)));
+        let alone =
+            row[..count].iter().all(|placed| placed.line == row[0].line) && row.get(count).is_none_or(|next| next.line != row[0].line);
+        return doubted && alone;
+    }
     // One character of a label that is set wide, its other one missed: only when nothing else stands in its line.
     if count == 1 && row.get(1).is_some_and(|next| next.line == row[0].line) {
         return false;
@@ -180,7 +189,10 @@ fn matches(row: &[Placed], word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{plain, testing::page},
+        super::{
+            Page, plain,
+            testing::{line, page},
+        },
         *,
     };
 
@@ -204,6 +216,20 @@ mod tests {
         ] {
             assert_eq!(value(row).as_deref(), expected, "{row}");
         }
+    }
+
+    #[test]
+    fn a_short_label_is_found_behind_a_speck_and_by_what_else_a_character_may_be() {
+        assert_eq!(value(".姓名:张三").as_deref(), Some("name 张三"));
+        assert_eq!(value("乙.姓名:张三"), None);
+        let read = |also: &[char]| {
+            let mut label = line(0.0, 0.0, 20.0, "姓各");
+            label.glyphs[1].alternatives = also.iter().map(|c| (*c, 0.2)).collect();
+            let values = Page::new(&[label, line(100.0, 0.0, 20.0, "张三")]).values(&LABELS);
+            values.into_iter().map(|(name, run)| format!("{name} {}", plain(&run))).next()
+        };
+        assert_eq!(read(&['名']).as_deref(), Some("name 张三"));
+        assert_eq!(read(&['客']), None);
     }
 
     #[test]
