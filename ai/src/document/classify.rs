@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn the_english_title_of_one_permit_is_no_misread_title_of_another() {
-        let rows = ["EXITENTRYPERMITFORTRAVELLINGTOANDFROMHONGKONGANDMACAO", "姓名  苟立", "有效期限", "签发机关"];
+        let rows = ["EXIT-ENTRYPERMITFORTRAVELLINGTOANDFROMHONGKONGANDMACAO", "姓名  苟立", "有效期限", "签发机关"];
         let evidence = said(&rows);
         let weight = |kind| evidence.weights[DocumentKind::EVERY.iter().position(|&k| k == kind).unwrap()];
         assert_eq!(evidence.kind, HkmoPermit);

@@ -173,7 +173,13 @@ fn put_right(run: &Run) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Field, layout::testing::page},
+        super::{
+            Field,
+            layout::{
+                Line,
+                testing::{line, page},
+            },
+        },
         *,
     };
 
@@ -278,9 +284,29 @@ mod tests {
         }
     }
 
+    /// A line as it is printed: Latin letters are a third as wide as they are high.
+    fn printed(x: f32, y: f32, height: f32, text: &str) -> Line {
+        let mut line = line(x, y, height / 1.4, text);
+        let width = |c: char| if c.is_ascii() { height * 0.33 } else { height * 0.8 };
+        let whole: f32 = text.chars().map(width).sum();
+        let mut at = 0.0;
+        for (glyph, c) in line.glyphs.iter_mut().zip(text.chars()) {
+            (glyph.left, glyph.right) = (at / whole, (at + width(c)) / whole);
+            at += width(c);
+        }
+        (line.quad[1][0], line.quad[2][0]) = (x + whole, x + whole);
+        line
+    }
+
     #[test]
     fn a_label_without_a_stroke_between_its_halves_is_no_value() {
-        let fields = read(&page(&[(0.0, 0.0, "国籍Nationality"), (0.0, 35.0, "CHINESE"), (400.0, 0.0, "性别Sex"), (400.0, 35.0, "F")]));
+        let lines = [
+            printed(510.0, 384.0, 29.0, "國籍Nationality"),
+            printed(511.0, 417.0, 35.0, "CHINESE"),
+            printed(935.0, 383.0, 34.0, "性别Sex"),
+            printed(934.0, 417.0, 35.0, "F"),
+        ];
+        let fields = read(&Page::new(&lines));
         assert_eq!((fields["nationality"].value.as_str(), fields["sex"].value.as_str()), ("CHINESE", "F"));
     }
 }
