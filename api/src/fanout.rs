@@ -272,6 +272,9 @@ pub fn topics_of(kind: &str, subject: Uuid, payload: &serde_json::Value) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use wallet::base::id::{BookId, OrderId};
+
     use super::*;
 
     #[test]
@@ -287,6 +290,23 @@ mod tests {
         for (kind, payload, topics) in cases {
             assert_eq!(topics_of(kind, subject, &payload), topics, "{kind}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_just_committed_wakes_the_watchers_of_this_process_and_no_others() {
+        let fanout = Fanout::Local(LocalFanout::default());
+        let (paid, other) = (OrderId::new(), OrderId::new());
+        let (mut watcher, mut neighbour) = (fanout.watch(&order_topic(paid)), fanout.watch(&order_topic(other)));
+        let event = outbox::Event {
+            book: BookId::new(),
+            kind: "order.paid",
+            subject: paid.0,
+            payload: serde_json::json!({}),
+            at: chrono::DateTime::UNIX_EPOCH,
+        };
+        fanout.wake(&[event]);
+        assert!(watcher.changed().now_or_never().is_some());
+        assert!(neighbour.changed().now_or_never().is_none());
     }
 
     #[tokio::test]

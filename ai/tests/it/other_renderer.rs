@@ -1,5 +1,6 @@
 //! Papers drawn by another renderer than ours (HTML in a browser; every value is invented), each with a layout that was misread once: forms
-//! in red, opened booklets, Chinese machine lines, a second script, no label beside the name.
+//! in red, opened booklets, Chinese machine lines, a second script, no label beside the name, a resident's permit, Shanghai's form, a head in
+//! two lines.
 
 use std::collections::BTreeMap;
 

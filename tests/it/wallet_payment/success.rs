@@ -53,7 +53,11 @@ async fn one_batch_takes_in_what_many_customers_paid_and_leaves_out_what_is_not_
     }
     let (headers, body) = scene.notice("stranger", wallet::base::id::AttemptId::new(), 1);
     scene.payments.accept_notice(SANDBOX, &headers, &body).await.unwrap();
-    assert_eq!(scene.payments.process_notices(100).await.unwrap().notices, 7, "one batch");
+    let processed = scene.payments.process_notices(100).await.unwrap();
+    assert_eq!(processed.notices, 7, "one batch");
+    for order in &orders {
+        assert!(processed.events.iter().any(|event| event.kind == "order.paid" && event.subject == order.0), "told of {order}");
+    }
     for order in orders {
         assert_eq!(scene.status(order).await, OrderStatus::Paid);
     }
