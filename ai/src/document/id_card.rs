@@ -29,7 +29,7 @@ pub(super) const LABELS: [Label; 10] = [
 /// A line that begins with so many letters begins with a second script: blocks and buildings have one or two.
 const SECOND_SCRIPT_MIN: usize = 4;
 /// A label's own second script stands so many heights above it; what is on its level stands within this share of one.
-const SECOND_SCRIPT_ABOVE: std::ops::Range<f32> = 0.5..1.6;
+const SECOND_SCRIPT_ABOVE: std::ops::Range<f32> = 0.5..1.2;
 const LEVEL: f32 = 0.4;
 /// Every label has two characters at least.
 const LABEL_CHARS: usize = 2;
@@ -101,10 +101,10 @@ fn without_second_script(page: &Page) -> Page {
         over && SECOND_SCRIPT_ABOVE.contains(&((label[0].y - line[0].y) / label[0].height))
     };
     let level = |a: &[Placed], b: &[Placed]| (a[0].y - b[0].y).abs() < a[0].height.max(b[0].height) * LEVEL;
-    let seconds: Vec<&[Placed]> =
-        lines.iter().copied().filter(|line| !is_label(line) && labels.iter().any(|label| above(line, label))).collect();
-    let beside_second =
-        |line: &[Placed]| seconds.iter().any(|second| level(line, second)) && !labels.iter().any(|label| level(line, label));
+    let seconds: Vec<&[Placed]> = lines.iter().copied().filter(|line| labels.iter().any(|label| above(line, label))).collect();
+    // a long name reaches over 民族, and is on its own label's level
+    let labelled = |line: &[Placed]| labels.iter().any(|label| level(line, label));
+    let beside_second = |line: &[Placed]| !labelled(line) && seconds.iter().any(|second| level(line, second));
     let mut heights: Vec<f32> = lines.iter().map(|line| line[0].height).collect();
     heights.sort_by(f32::total_cmp);
     let speck = heights.get(heights.len() / 2).map_or(0.0, |middle| middle * SPECK);
@@ -382,6 +382,21 @@ mod tests {
             (120.0, 52.0, "2018.07.02-2038.07.02"),
         ]));
         assert_eq!((back["issuer"].value.as_str(), back["valid_period"].value.as_str()), ("敦化市公安局", "2018.07.02-2038.07.02"));
+    }
+
+    #[test]
+    fn a_long_name_right_above_another_label_stays() {
+        let lines = [
+            (0.0, 0.0, "姓名"),
+            (100.0, 0.0, "阿卜杜热合曼·买买提"),
+            (0.0, 32.0, "性别"),
+            (100.0, 32.0, "男"),
+            (180.0, 32.0, "民族"),
+            (260.0, 32.0, "维吾尔"),
+        ];
+        let fields = front(&page(&lines));
+        assert_eq!(fields["name"].value, "阿卜杜热合曼·买买提");
+        assert_eq!(fields["ethnicity"].value, "维吾尔");
     }
 
     #[test]
