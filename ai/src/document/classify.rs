@@ -49,6 +49,8 @@ const SPOKEN_MIN: f32 = 1.5;
 const PRIOR_OTHER: f32 = 4.0;
 /// Softmax scale, by judgement: not measured on pages yet.
 const SHARPNESS: f32 = 1.1;
+/// What the cover of a new deed certifies; a broken line leaves one of them whole.
+const DEED_COVER: [&str; 3] = ["准予登记", "颁发此证", "审查核实"];
 /// From this weight on a side of an ID card counts as shown.
 const SIDE_SHOWN: f32 = 4.0;
 /// A title's line holds at most this many characters more than the title; the republic's name is seven.
@@ -90,9 +92,16 @@ pub fn classify(page: &Page) -> Evidence {
     let side = match kind {
         TempId if found(&rows, "公民身份号码") > 0.0 => Side::Front,
         TempId => Side::Back,
+        DeedNew if is_deed_cover(&rows) => Side::Cover,
         kind => kind.side(),
     };
     Evidence { kind, side, confidence: 1.0 / total, weights, proven: proven[best], sides_shown }
+}
+
+/// Whether a new deed's page certifies, and has nothing of the table that the next one has.
+fn is_deed_cover(rows: &[Row]) -> bool {
+    let certifies = DEED_COVER.iter().any(|words| rows.iter().any(|row| row.says(words)));
+    certifies && ["坐落", "不动产单元号"].iter().all(|label| found(rows, label) == 0.0)
 }
 
 /// Kinds that share their words: the one with a word of its own takes what both have.
@@ -270,6 +279,11 @@ impl Row {
     }
 
     /// Whether the row is a headline that ends in the word.
+    fn says(&self, words: &str) -> bool {
+        let words: Vec<char> = words.chars().collect();
+        self.characters.windows(words.len()).any(|window| window == words)
+    }
+
     fn ends_as(&self, word: &str) -> bool {
         let word: Vec<char> = word.chars().collect();
         let length = self.characters.len();
@@ -383,6 +397,21 @@ mod tests {
             let evidence = said(rows);
             assert_eq!(evidence.kind, Other, "{rows:?} {:?}", evidence.weights);
         }
+    }
+
+    #[test]
+    fn the_cover_of_a_deed_is_told_from_its_table() {
+        let cover = [
+            "根据《中华人民共和国民法典》等法律法规，为保护不动",
+            "产权利人合法权益，经审查核实，准予登记，颁发此",
+            "证。",
+            "编号NOD44060645462",
+        ];
+        let evidence = said(&cover);
+        assert_eq!((evidence.kind, evidence.side), (DeedNew, Side::Cover));
+        let opened: Vec<&str> = cover.into_iter().chain(["不动产权证书", "权利人  张三", "坐落  样本路88号"]).collect();
+        assert_eq!(said(&opened).side, Side::None, "both pages of the opened booklet");
+        assert_eq!(said(&["不动产权证书", "权利人  张三", "坐落  样本路88号"]).side, Side::None);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub enum DocumentKind {
 pub enum Side {
     Front,
     Back,
+    /// The page of a booklet that says what it is, and not whose (扉页).
+    Cover,
     /// The document has no sides, or the page does not tell.
     #[default]
     None,

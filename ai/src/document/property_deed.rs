@@ -52,7 +52,10 @@ pub fn read(page: &Page) -> Fields {
     }
     for name in ["holder", "location", "use"] {
         let run = reader.beside(name);
-        reader.text(name, &run, vec![]);
+        // on the cover a line may begin with 权利人申请登记的本证所列不动产权利
+        if !plain(&run).contains("申请登记") {
+            reader.text(name, &run, vec![]);
+        }
     }
     let run = reader.beside("co_ownership");
     reader.text("co_ownership", &run, vec![]);
@@ -232,6 +235,15 @@ mod tests {
         super::{Field, layout::testing::page},
         *,
     };
+
+    #[test]
+    fn the_words_of_the_cover_are_no_holder() {
+        let cover = [
+            (60.0, 40.0, "根据《中华人民共和国民法典》等法律法规，为保护不动产"),
+            (60.0, 80.0, "权利人申请登记的本证所列不动产权利，经审查核实，准予登记，颁发此证。"),
+        ];
+        assert!(!read(&page(&cover)).contains_key("holder"));
+    }
 
     #[test]
     fn a_table_is_read() {

@@ -12,7 +12,7 @@ mod compare;
 mod message;
 
 use crate::{
-    document::{DocumentKind, Field, date, id_card},
+    document::{DocumentKind, Field, Side, date, id_card},
     error::StageError,
     pipeline::{AuthenticityFlag, Findings, QualityFlag},
 };
@@ -204,7 +204,11 @@ pub fn decide(findings: &Findings, expected: DocumentKind, claims: &Claims, poli
         let outcome = comparisons.iter().find(|comparison| comparison.field == **name).map(|comparison| comparison.outcome);
         matches!(outcome, Some(Outcome::Absent | Outcome::Unreadable))
     };
-    if !findings.quality.is_empty() && !required.is_empty() && required.iter().all(|name| missing(&name)) {
+    let unseen = |name: &String| !findings.fields.contains_key(name);
+    let other_side = matches!(findings.side, Side::Back | Side::Cover) && findings.side != expected.side();
+    if other_side && !required.is_empty() && required.iter().all(unseen) {
+        case.add(Verdict::Reupload, "WRONG_SIDE", None);
+    } else if !findings.quality.is_empty() && !required.is_empty() && required.iter().all(|name| missing(&name)) {
         case.add(Verdict::Reupload, "PAGE_UNREADABLE", None);
     }
     case.validity(findings, policy, as_of);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    document::Check,
+    document::{Check, Side},
     error::{Cause, Stage},
     image::ImageError,
 };
@@ -19,7 +19,7 @@ fn findings(kind: DocumentKind, fields: Vec<(&str, Field)>) -> Findings {
     Findings {
         kind,
         kind_confidence: 0.95,
-        side: crate::document::Side::None,
+        side: Side::None,
         rotation_degrees: 0,
         width: 1000,
         height: 700,
@@ -75,6 +75,28 @@ fn short(decision: &Decision) -> (Verdict, Vec<String>) {
 fn check(findings: &Findings, claims: &Claims, verdict: Verdict, reasons: &[&str]) {
     let decision = decided(findings, claims);
     assert_eq!(short(&decision), (verdict, reasons.iter().map(|reason| (*reason).to_owned()).collect()));
+}
+
+#[test]
+fn a_side_that_shows_nothing_of_what_is_compared_goes_back_at_once() {
+    let cover = |side, fields| Findings { side, ..findings(DocumentKind::DeedNew, fields) };
+    let told = claims(&[("number", "川（2023）成都市不动产权第0012345号"), ("holder", "张三"), ("location", "样本路88号")]);
+    let decided = |page: &Findings, told: &Claims| decide(page, DocumentKind::DeedNew, told, &by_hand(), today());
+    let printed = || vec![("print_number", field("D44060645462", 0.99, &[]))];
+    for told in [&told, &Claims::default()] {
+        let decision = decided(&cover(Side::Cover, printed()), told);
+        assert_eq!((decision.verdict, decision.reasons[0].code.as_str()), (Verdict::Reupload, "WRONG_SIDE"));
+        assert_eq!(decision.reasons[0].message, "上传的是不动产权证书的扉页，请拍摄载有权利人和坐落的内页上传");
+    }
+    assert_eq!(decided(&cover(Side::None, printed()), &told).verdict, Verdict::Review, "a table of which nothing was read");
+    let with_holder = vec![("holder", field("张三", 0.99, &[]))];
+    assert_eq!(decided(&cover(Side::Cover, with_holder), &told).verdict, Verdict::Review, "something of it is there");
+    let back = Findings { side: Side::Back, ..findings(DocumentKind::TempId, vec![("issuer", field("沈阳市公安局", 0.99, &[]))]) };
+    let decision = decide(&back, DocumentKind::TempId, &right_claims(), &by_hand(), today());
+    assert_eq!((decision.verdict, decision.reasons[0].code.as_str()), (Verdict::Reupload, "WRONG_SIDE"));
+    let own = Findings { side: Side::Back, ..findings(DocumentKind::IdBack, vec![]) };
+    let told = claims(&[("issuer", "沈阳市公安局"), ("valid_period", "2020.01.01-2040.01.01")]);
+    assert_eq!(decide(&own, DocumentKind::IdBack, &told, &by_hand(), today()).verdict, Verdict::Review, "the side that was asked for");
 }
 
 #[test]

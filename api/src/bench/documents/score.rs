@@ -33,6 +33,8 @@ pub struct Judged {
     honest: Decision,
     /// Whether the paper had really ended by the day of judgement.
     ended: bool,
+    /// Whether nothing that has to be claimed is printed on it.
+    other_side: bool,
     /// Verdicts on claims that are false by one character, and on the page handed in as another kind.
     false_claims: Vec<Verdict>,
     /// Lowest confidence over the required fields and whether one of them is misread, where all were read and passed their checks.
@@ -70,10 +72,16 @@ impl Judge {
             took,
             honest: decide(truth.doc_type, &claims),
             ended: ended(truth, self.as_of),
+            other_side: self.is_other_side(truth),
             false_claims,
             automatic: automatic(&findings.fields, required, truth)
                 .filter(|_| findings.kind == truth.doc_type && findings.quality.is_empty()),
         }
+    }
+
+    fn is_other_side(&self, truth: &Truth) -> bool {
+        let required = self.policy.required.get(&truth.doc_type);
+        required.is_some_and(|required| required.iter().all(|name| !truth.fields.contains_key(name)))
     }
 
     /// A picture that the pipeline sends back as it is: nothing of it was read.
@@ -88,6 +96,7 @@ impl Judge {
             took,
             honest: review::stage_failed(error),
             ended: ended(truth, self.as_of),
+            other_side: self.is_other_side(truth),
             false_claims: Vec::new(),
             automatic: None,
         }
@@ -147,7 +156,8 @@ pub struct Score {
     /// Pages on which every required field equals its claim (备件比对), of pages of kinds that have any.
     compared: usize,
     compared_equal: usize,
-    /// Honest claims that were approved, or rightly refused because the paper has ended; and refused or sent back wrongly.
+    /// Honest claims that were approved, rightly refused because the paper has ended, or rightly sent back because this side of it shows
+    /// nothing of what is compared; and refused wrongly; and sent back, rightly or not.
     automatic: usize,
     refused_wrongly: usize,
     sent_back: usize,
@@ -182,7 +192,13 @@ impl Score {
             let equal = |outcome: Outcome| matches!(outcome, Outcome::Match | Outcome::MatchAfterNormalisation);
             let comparisons = &page.honest.comparisons;
             self.compared_equal += usize::from(!comparisons.is_empty() && comparisons.iter().all(|c| equal(c.outcome)));
-            self.automatic += usize::from(verdict == Verdict::Approve || (verdict == Verdict::Reject && page.ended));
+            let rightly = match verdict {
+                Verdict::Approve => true,
+                Verdict::Reject => page.ended,
+                Verdict::Reupload => page.other_side,
+                Verdict::Review => false,
+            };
+            self.automatic += usize::from(rightly);
             self.refused_wrongly += usize::from(verdict == Verdict::Reject && !page.ended);
             self.sent_back += usize::from(verdict == Verdict::Reupload);
             if verdict == Verdict::Review {

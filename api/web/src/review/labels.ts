@@ -82,6 +82,7 @@ const FLAGS: Record<string, string> = {
   LICENCE_EXPIRED: '执照过期',
   DOCUMENT_EXPIRED: '证件过期',
   PAGE_UNREADABLE: '整页难辨',
+  WRONG_SIDE: '传错一面',
   STAGE_FAILED: '识别未完成',
   IMAGE_UNREADABLE: '图片损坏',
 }
