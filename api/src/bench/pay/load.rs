@@ -51,6 +51,17 @@ pub(super) struct Phase {
     pub elapsed: Duration,
 }
 
+impl Phase {
+    /// Takes out the payments that were due before `lead` was over, and its time.
+    pub(super) fn split_off(&mut self, lead: Duration) -> Vec<Played> {
+        let Some(begun) = self.payments.iter().map(|played| played.due).min() else { return Vec::new() };
+        let (lead_in, measured) = std::mem::take(&mut self.payments).into_iter().partition(|played| played.due - begun < lead);
+        self.payments = measured;
+        self.elapsed = self.elapsed.saturating_sub(lead);
+        lead_in
+    }
+}
+
 /// Plays payments for `length`, numbered from `first` on, and waits for those under way.
 pub(super) async fn play(shop: &Arc<Shop>, pace: Pace, length: Duration, first: usize) -> Result<Phase> {
     match pace {

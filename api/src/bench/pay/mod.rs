@@ -35,6 +35,8 @@ use system::System;
 
 /// Played before what is measured, and left out of it.
 const WARM_UP: Duration = Duration::from_secs(3);
+/// Played right before what is measured, without a pause, and left out of its times: the load begins with new connections and new plans.
+const LEAD: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
@@ -129,14 +131,17 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
     // as autovacuum does within a minute: plans that were made while tables were empty are made anew
     database.settle().await?;
     let before = (database.counters().await?, system.processor_times(postmaster));
-    let phase = load::play(&shop, pace, Duration::from_secs(options.seconds), warm.payments.len()).await?;
+    let mut phase = load::play(&shop, pace, LEAD + Duration::from_secs(options.seconds), warm.payments.len()).await?;
     let after = (database.counters().await?, system.processor_times(postmaster));
 
     let callers = if options.rate.is_some() { 0 } else { options.callers };
+    let paid = phase.payments.iter().filter(|p| p.trace.paid).count().max(1);
+    let mut played = warm.payments;
+    played.extend(phase.split_off(LEAD));
     let mut record = recorded("pay", &phase, options.rate, callers);
     record.more.insert("divided_percent".to_owned(), json!(options.divided));
     record.more.insert("stored_before".to_owned(), json!(options.stored));
-    let paid = phase.payments.iter().filter(|p| p.trace.paid).count().max(1);
+    // with the lead, as the counters are
     let each = |count: i64| (count as f64 / paid as f64 * 10.0).round() / 10.0;
     let statements = before.0.statements.zip(after.0.statements).map(|(before, after)| each(after - before));
     record.more.insert("statements_per_payment".to_owned(), json!(statements));
@@ -151,7 +156,6 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
         .collect();
     record.more.insert("processor_ms_per_payment".to_owned(), json!(spent));
 
-    let mut played = warm.payments;
     played.extend(phase.payments);
     let compared = compare(&owner, &merchant, since, &played).await?;
     record.more.insert("compared".to_owned(), json!(compared));
