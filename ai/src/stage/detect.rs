@@ -1,10 +1,14 @@
 //! Finds text lines: the detection model gives every pixel a probability of lying in the shrunk core of a line; cores are
 //! connected into components, boxed, scored, and grown back to the whole line.
 
-use ::image::{RgbImage, imageops};
+use ::image::RgbImage;
+use fast_image_resize::FilterType;
 use ndarray::Array4;
 
-use super::geometry::{Point, grown, min_area_rect, quad_height, quad_width, scaled};
+use super::{
+    geometry::{Point, grown, min_area_rect, quad_height, quad_width, resized, scaled},
+    tensor,
+};
 use crate::{
     document::Quad,
     engine::Session,
@@ -56,7 +60,7 @@ pub fn run(session: &Session<'_>, thresholds: Thresholds, page: &RgbImage) -> Re
 
 /// The same with the page's long side scaled to `target`, a multiple of 32.
 pub fn at_side(session: &Session<'_>, thresholds: Thresholds, page: &RgbImage, target: u32) -> Result<Vec<Quad>, StageError> {
-    let (input, scale) = tensor(page, target);
+    let (input, scale) = input(page, target);
     let output = session.run(Role::Detect, input).map_err(StageError::at(Stage::Detect))?;
     let &[1, 1, height, width] = output.shape.as_slice() else {
         let shape = output.shape.iter().map(|&side| side as i64).collect();
@@ -70,22 +74,15 @@ pub fn at_side(session: &Session<'_>, thresholds: Thresholds, page: &RgbImage, t
 }
 
 /// The page as the model wants it, padded to a fixed shape, and by how much it was scaled.
-fn tensor(page: &RgbImage, target: u32) -> (Array4<f32>, f32) {
+fn input(page: &RgbImage, target: u32) -> (Array4<f32>, f32) {
     let scale = target as f32 / page.width().max(page.height()) as f32;
     let side = |side: u32| ((side as f32 * scale).round() as u32).clamp(1, target);
     let (width, height) = (side(page.width()), side(page.height()));
-    let small = imageops::resize(page, width, height, imageops::FilterType::Triangle);
+    let small = resized(page, width, height, FilterType::Bilinear);
     let padded = |side: u32| SHORT_SIDES.into_iter().find(|&fixed| fixed >= side).unwrap_or(LONG_SIDE).max(side);
     let (padded_width, padded_height) =
         if width >= height { (target, padded(height).min(target)) } else { (padded(width).min(target), target) };
-    let mut input = Array4::zeros((1, 3, padded_height as usize, padded_width as usize));
-    for (x, y, pixel) in small.enumerate_pixels() {
-        for channel in 0..3 {
-            // The model was trained on BGR.
-            input[[0, channel, y as usize, x as usize]] = (f32::from(pixel.0[2 - channel]) / 255.0 - 0.5) / 0.5;
-        }
-    }
-    (input, scale)
+    (tensor::of_text(&small, padded_width, padded_height), scale)
 }
 
 /// Boxes around the connected cores of the map, from top to bottom.
@@ -237,7 +234,7 @@ mod tests {
             (3000, 300, 960, [1, 3, 320, 960]),
             (1500, 1000, 320, [1, 3, 320, 320]),
         ] {
-            let (input, scale) = tensor(&RgbImage::new(width, height), target);
+            let (input, scale) = input(&RgbImage::new(width, height), target);
             assert_eq!(input.shape(), shape, "{width} x {height}");
             assert!(scale > 0.0);
         }

@@ -1,6 +1,10 @@
 //! Points, rotated rectangles and upright crops.
 
 use ::image::RgbImage;
+use fast_image_resize::{
+    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    images::{Image, ImageRef},
+};
 
 use crate::document::Quad;
 
@@ -154,25 +158,47 @@ pub fn crop(image: &RgbImage, quad: &Quad, width: u32, height: u32) -> RgbImage 
     const SAMPLES_MAX: u32 = 3;
     let shrink = (quad_height(quad) / height as f32).max(quad_width(quad) / width as f32);
     let samples = (shrink.ceil().max(1.0) as u32).min(SAMPLES_MAX);
-    RgbImage::from_fn(width, height, |x, y| {
-        let mut sum = [0.0; 3];
-        for sub_y in 0..samples {
-            for sub_x in 0..samples {
-                let u = (x as f32 + (sub_x as f32 + 0.5) / samples as f32) / width as f32;
-                let v = (y as f32 + (sub_y as f32 + 0.5) / samples as f32) / height as f32;
-                let at = |axis: usize| {
-                    let top = quad[0][axis] * (1.0 - u) + quad[1][axis] * u;
-                    let bottom = quad[3][axis] * (1.0 - u) + quad[2][axis] * u;
-                    top * (1.0 - v) + bottom * v
-                };
-                let colour = bilinear(image, at(0) - 0.5, at(1) - 0.5);
-                for channel in 0..3 {
-                    sum[channel] += colour[channel];
+    let (across, down) = (1.0 / width as f32, 1.0 / height as f32);
+    resampled(image, width, height, samples, |[x, y]| {
+        let (u, v) = (x * across, y * down);
+        std::array::from_fn(|axis| {
+            let top = quad[0][axis] * (1.0 - u) + quad[1][axis] * u;
+            let bottom = quad[3][axis] * (1.0 - u) + quad[2][axis] * u;
+            top * (1.0 - v) + bottom * v
+        })
+    })
+}
+
+/// A picture of `width` x `height` whose points `place` takes into `image`, each the mean of `samples` x `samples`; what lies outside
+/// repeats the edge.
+pub(super) fn resampled(image: &RgbImage, width: u32, height: u32, samples: u32, place: impl Fn(Point) -> Point) -> RgbImage {
+    let offsets: Vec<f32> = (0..samples).map(|part| (part as f32 + 0.5) / samples as f32).collect();
+    let share = 1.0 / (samples * samples) as f32;
+    let mut raw = Vec::with_capacity(width as usize * height as usize * 3);
+    for y in 0..height {
+        for x in 0..width {
+            let mut sum = [0.0; 3];
+            for down in &offsets {
+                for across in &offsets {
+                    let [u, v] = place([x as f32 + across, y as f32 + down]);
+                    let colour = bilinear(image, u - 0.5, v - 0.5);
+                    sum.iter_mut().zip(colour).for_each(|(sum, channel)| *sum += channel);
                 }
             }
+            // rounded: nothing is below zero
+            raw.extend(sum.map(|channel| (channel * share + 0.5) as u8));
         }
-        ::image::Rgb(sum.map(|channel| (channel / (samples * samples) as f32).round() as u8))
-    })
+    }
+    RgbImage::from_raw(width, height, raw).expect("three bytes a pixel")
+}
+
+/// The picture at another size, each pixel what `filter` makes of those it covers. A tenth of what `image` takes for a large one.
+pub(super) fn resized(image: &RgbImage, width: u32, height: u32, filter: FilterType) -> RgbImage {
+    let from = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).expect("three bytes a pixel");
+    let mut to = Image::new(width, height, PixelType::U8x3);
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
+    Resizer::new().resize(&from, &mut to, &options).expect("both are of one pixel type");
+    RgbImage::from_raw(width, height, to.into_vec()).expect("three bytes a pixel")
 }
 
 /// The height of a [`glimpse`].
@@ -186,14 +212,17 @@ pub fn glimpse(image: &RgbImage, quad: &Quad) -> RgbImage {
     crop(image, quad, wide.clamp(GLIMPSE_HEIGHT / 4, GLIMPSE_HEIGHT * GLIMPSE_ASPECT_MAX), GLIMPSE_HEIGHT)
 }
 
-pub(super) fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; 3] {
+fn bilinear(image: &RgbImage, x: f32, y: f32) -> [f32; 3] {
     let (right, bottom) = (image.width() - 1, image.height() - 1);
     let (x, y) = (x.clamp(0.0, right as f32), y.clamp(0.0, bottom as f32));
     let (x0, y0) = (x as u32, y as u32);
-    let (x1, y1) = ((x0 + 1).min(right), (y0 + 1).min(bottom));
     let (fx, fy) = (x - x0 as f32, y - y0 as f32);
-    let (a, b) = (image.get_pixel(x0, y0).0, image.get_pixel(x1, y0).0);
-    let (c, d) = (image.get_pixel(x0, y1).0, image.get_pixel(x1, y1).0);
+    let row = image.width() as usize * 3;
+    let here = y0 as usize * row + x0 as usize * 3;
+    let beside = if x0 < right { 3 } else { 0 };
+    let below = here + if y0 < bottom { row } else { 0 };
+    let pixel = |at: usize| -> [u8; 3] { std::array::from_fn(|channel| image.as_raw()[at..at + 3][channel]) };
+    let (a, b, c, d) = (pixel(here), pixel(here + beside), pixel(below), pixel(below + beside));
     std::array::from_fn(|i| {
         let top = f32::from(a[i]) * (1.0 - fx) + f32::from(b[i]) * fx;
         let bottom = f32::from(c[i]) * (1.0 - fx) + f32::from(d[i]) * fx;

@@ -1,9 +1,9 @@
 //! Maps between pictures of one plane: the page as photographed, cut out flat, and turned upright. Maps compose, so a box found last is
 //! drawn on the original photograph.
 
-use ::image::{Rgb, RgbImage};
+use ::image::RgbImage;
 
-use super::geometry::{Point, Turn};
+use super::geometry::{Point, Turn, resampled};
 use crate::document::Quad;
 
 /// A plane projective map, row by row; the last entry is 1 unless the map sends the origin to infinity.
@@ -93,20 +93,13 @@ pub fn warp(image: &RgbImage, map: &Homography, width: u32, height: u32) -> RgbI
     let shrink = (along(outline[0], outline[1]).max(along(outline[3], outline[2])) / width as f32)
         .max(along(outline[0], outline[3]).max(along(outline[1], outline[2])) / height as f32);
     let samples = (shrink.round().max(1.0) as u32).min(SAMPLES_MAX);
-    RgbImage::from_fn(width, height, |x, y| {
-        let mut sum = [0.0; 3];
-        for at in 0..samples * samples {
-            let offset = |part: u32| (part as f32 + 0.5) / samples as f32;
-            let [u, v] = map.point([x as f32 + offset(at % samples), y as f32 + offset(at / samples)]);
-            let colour = super::geometry::bilinear(image, u - 0.5, v - 0.5);
-            sum.iter_mut().zip(colour).for_each(|(sum, channel)| *sum += channel);
-        }
-        Rgb(sum.map(|channel| (channel / (samples * samples) as f32).round() as u8))
-    })
+    resampled(image, width, height, samples, |point| map.point(point))
 }
 
 #[cfg(test)]
 mod tests {
+    use ::image::Rgb;
+
     use super::*;
 
     fn close(a: &Quad, b: &Quad) -> bool {

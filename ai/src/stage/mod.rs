@@ -22,3 +22,4 @@ pub mod red_print;
 pub mod seal;
 pub mod second_look;
 pub mod specimen;
+mod tensor;

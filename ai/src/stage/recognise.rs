@@ -11,11 +11,10 @@ use std::sync::{
 };
 
 use ::image::{RgbImage, imageops};
-use ndarray::Array4;
 
 use super::{
     geometry::{crop, glimpse, quad_height, quad_width},
-    ink,
+    ink, tensor,
 };
 use crate::{
     document::{
@@ -29,8 +28,8 @@ use crate::{
 
 const HEIGHT: u32 = 48;
 /// Widths are rounded up to a multiple of this, so that the model sees few shapes.
-const WIDTH_STEP: u32 = 64;
-const WIDTH_MIN: u32 = 128;
+const WIDTH_STEP: u32 = 32;
+const WIDTH_MIN: u32 = 64;
 /// A line longer than this (some 70 characters) is squeezed; it bounds the time and memory of one run.
 const WIDTH_MAX: u32 = 2560;
 /// A box this much taller than wide holds vertical text, which is read lying on its side.
@@ -154,13 +153,7 @@ fn aspect(quad: &Quad) -> f32 {
 /// The class scores per step, and the padded width over the line's own.
 fn scores(session: &Session<'_>, role: Role, dictionary: &Dictionary, image: &RgbImage) -> Result<(Vec<f32>, f32), Cause> {
     let padded = (image.width().div_ceil(WIDTH_STEP) * WIDTH_STEP).max(WIDTH_MIN);
-    let mut input = Array4::zeros((1, 3, HEIGHT as usize, padded as usize));
-    for (x, y, pixel) in image.enumerate_pixels() {
-        for channel in 0..3 {
-            input[[0, channel, y as usize, x as usize]] = (f32::from(pixel.0[2 - channel]) / 255.0 - 0.5) / 0.5;
-        }
-    }
-    let output = session.run(role, input)?;
+    let output = session.run(role, tensor::of_text(image, padded, HEIGHT))?;
     let &[1, _, classes] = output.shape.as_slice() else {
         return Err(Cause::Shape(output.shape.iter().map(|&side| side as i64).collect()));
     };

@@ -3,9 +3,10 @@
 //! taken as the page, because a wrong cut costs the text and a missing one only a little sharpness.
 
 use ::image::{RgbImage, imageops};
+use fast_image_resize::FilterType;
 
 use super::{
-    geometry::{Point, quad_height, quad_width},
+    geometry::{Point, quad_height, quad_width, resized},
     homography::{Homography, corners, warp},
 };
 use crate::document::Quad;
@@ -78,7 +79,7 @@ pub fn find(photo: &RgbImage) -> Page {
         return Page::Unknown;
     }
     let side = |side: u32| ((side as f32 * scale).round() as u32).max(8);
-    let small = Picture::of(&imageops::thumbnail(photo, side(photo.width()), side(photo.height())));
+    let small = Picture::of(&resized(photo, side(photo.width()), side(photo.height()), FilterType::Box));
     let lines = small.lines();
     let (sx, sy) = (photo.width() as f32 / small.width, photo.height() as f32 / small.height);
     let at_full_size = |[x, y]: Point| [(x * sx).clamp(0.0, photo.width() as f32), (y * sy).clamp(0.0, photo.height() as f32)];
