@@ -402,10 +402,14 @@ mod tests {
     #[test]
     fn the_cover_of_a_deed_is_told_from_its_table() {
         let cover = [
-            "根据《中华人民共和国民法典》等法律法规，为保护不动",
-            "产权利人合法权益，经审查核实，准予登记，颁发此",
-            "证。",
-            "编号NOD44060645462",
+            "根据《中华人民共和国物权法》等法律法规，",
+            "为保护不动产权利人合法权益，对不动产权利人申",
+            "请登记的本证所列不动产权利，经审查核实，准予",
+            "登记，颁发此证。",
+            "登记机构：（章）",
+            "2025年06月20日",
+            "中华人民共和国国土资源部监制",
+            "编号NOD51296448457",
         ];
         let evidence = said(&cover);
         assert_eq!((evidence.kind, evidence.side), (DeedNew, Side::Cover));
