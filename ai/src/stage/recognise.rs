@@ -29,7 +29,7 @@ use crate::{
 const HEIGHT: u32 = 48;
 /// Widths are rounded up to a multiple of this, so that the model sees few shapes.
 const WIDTH_STEP: u32 = 32;
-const WIDTH_MIN: u32 = 64;
+const WIDTH_MIN: u32 = 128;
 /// A line longer than this (some 70 characters) is squeezed; it bounds the time and memory of one run.
 const WIDTH_MAX: u32 = 2560;
 /// A box this much taller than wide holds vertical text, which is read lying on its side.
