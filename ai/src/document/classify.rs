@@ -278,12 +278,13 @@ impl Row {
         })
     }
 
-    /// Whether the row is a headline that ends in the word.
+    /// Whether the words stand anywhere in the row.
     fn says(&self, words: &str) -> bool {
         let words: Vec<char> = words.chars().collect();
         self.characters.windows(words.len()).any(|window| window == words)
     }
 
+    /// Whether the row is a headline that ends in the word.
     fn ends_as(&self, word: &str) -> bool {
         let word: Vec<char> = word.chars().collect();
         let length = self.characters.len();

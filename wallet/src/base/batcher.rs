@@ -31,11 +31,6 @@ const ALONE_MAX: Duration = Duration::from_secs(20);
 pub const COMMANDS: Limits =
     Limits { lanes: 1, batch_max: 256, batch_bytes_max: 1 << 20, waiting_max: 2_048, pause: Duration::from_millis(10) };
 
-/// What suits a step of a job, which nobody waits for: whole payments share the processor with it, and it shall take little of it. With a
-/// tenth of the orders divided it saves half of the worker's processor time and a twentieth of PostgreSQL's; under load a split takes a
-/// second more.
-pub const BACKGROUND: Limits = Limits { pause: Duration::from_millis(200), ..COMMANDS };
-
 /// Bounds of what a refused caller is told to wait.
 const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::batcher::{BACKGROUND, Batched, Batcher, Results, SubmitError};
+use super::batcher::{Batched, Batcher, COMMANDS, Results, SubmitError};
 use super::clock::Clock;
 use super::id::{BookId, JobId};
 
@@ -102,7 +102,7 @@ struct Deletes {
 
 impl Ends {
     pub fn new(db: PgPool, worker: String) -> Self {
-        Self(Batcher::new("jobs", BACKGROUND, Deletes { db, worker }))
+        Self(Batcher::new("jobs", COMMANDS, Deletes { db, worker }))
     }
 
     /// Removes a job that is done, unless another worker holds it by now.

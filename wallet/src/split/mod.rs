@@ -65,7 +65,7 @@ use run::Looks;
 pub use state::{LineStatus, PartStatus, SplitStatus};
 
 use crate::base::actor::{Actor, Role};
-use crate::base::batcher::{BACKGROUND, Batcher, Limits};
+use crate::base::batcher::{Batcher, COMMANDS};
 use crate::base::clock::Clock;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, SplitLineId, SplitReturnId};
 use crate::base::money::Money;
@@ -241,11 +241,10 @@ impl Splits {
 
     /// Over the ledger and the channels that divide.
     pub fn through(db: PgPool, clock: Clock, channels: Channels) -> Self {
-        let limits = LedgerLimits(Limits { pause: BACKGROUND.pause, ..LedgerLimits::default().0 });
-        let ledger = Ledger::new(db.clone(), clock.clone(), limits);
+        let ledger = Ledger::new(db.clone(), clock.clone(), LedgerLimits::default());
         let transfers = Transfers::new(db.clone(), clock.clone());
         let looks = Looks { db: db.clone(), clock: clock.clone(), channels: channels.clone() };
-        Self { db, clock, ledger, transfers, channels, looks: Batcher::new("splits", BACKGROUND, looks) }
+        Self { db, clock, ledger, transfers, channels, looks: Batcher::new("splits", COMMANDS, looks) }
     }
 
     /// The split of an order, for whoever may read its merchant. Another merchant's order and one without a split look the same.

@@ -23,7 +23,7 @@ use sqlx::{PgConnection, PgPool};
 pub use error::TransferError;
 pub use rules::{Purpose, SendTransfer, TransferStatus};
 
-use crate::base::batcher::{BACKGROUND, Batched, Batcher, Results, lane_of};
+use crate::base::batcher::{Batched, Batcher, COMMANDS, Results, lane_of};
 use crate::base::clock::Clock;
 use crate::base::db::retrying;
 use crate::base::id::{BookId, TransferId};
@@ -75,7 +75,7 @@ impl std::fmt::Debug for Transfers {
 impl Transfers {
     pub fn new(db: PgPool, clock: Clock) -> Self {
         let work = Work { db, clock };
-        Self { runs: Batcher::new("transfers", BACKGROUND, work.clone()), work }
+        Self { runs: Batcher::new("transfers", COMMANDS, work.clone()), work }
     }
 
     /// Moves money from book to book: all three steps. The same command again does nothing more; another one under its id is refused.
