@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::Barrier;
 use wallet::base::id::{MerchantId, OrderId};
-use wallet::book::transfer::SendTransfer;
-use wallet::ledger::{AccountKind, recipe};
-use wallet::split::run::{Keep, Next};
+use wallet::book::transfer::{SendTransfer, TransferError};
+use wallet::channel::Progress;
+use wallet::ledger::{AccountKind, Rejection, recipe};
+use wallet::split::run::{Keep, Learnt, Next};
 use wallet::split::{LineStatus, SplitError, SplitStatus};
 
 use super::{Scene, bps};
@@ -24,7 +25,8 @@ async fn an_order_is_divided_level_by_level_and_finished() {
     let order = scene.planned(true).await;
     assert_eq!((scene.pending().await, scene.frozen().await), ([0; 4], (9_900, 9_900)), "nobody has anything until it is divided");
     scene.assert_sound().await;
-    scene.execute(order).await;
+    let step = scene.splits.step(scene.merchant.book(), order, &mut Learnt::default()).await.unwrap();
+    assert_eq!(step, Some(Progress::Settled), "where the ledger alone divides, all of it goes in one transaction");
     assert_eq!((scene.pending().await, scene.frozen().await), (DIVIDED, (0, 0)));
     assert_eq!(scene.told(order).await, arrived());
     let split = scene.split(order).await;
@@ -192,6 +194,40 @@ async fn a_receiver_that_may_not_be_paid_leaves_its_part_where_it_was() {
     scene.execute(order).await;
     assert_eq!(scene.told(order).await, told(LineStatus::Failed, LineStatus::Succeeded));
     assert_eq!((scene.pending().await, scene.frozen().await), ([6_930, 990, 0, 1_980], (0, 0)));
+    scene.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_receiver_whose_book_refuses_its_part_keeps_nobody_else_waiting() {
+    let scene = Scene::open().await;
+    let first = scene.planned(true).await;
+    scene.execute(first).await;
+    // the supplier's balance has no room for another part
+    let supplier = scene.receivers[2].0.book();
+    let room = async |by: i64| {
+        let sql = "UPDATE accounts SET balance_minor = balance_minor + $2 WHERE book_id = $1 AND kind = 'MERCHANT_PENDING'";
+        let done = sqlx::query(sql).bind(supplier.0).bind(by).execute(scene.db.owner_pool()).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
+    };
+    let whole = i64::MAX - 2_500;
+    room(-whole).await;
+    let stuck = scene.planned(true).await;
+    let other = scene.pay(10_000).await;
+    scene.plan(&other, vec![bps("AGENT", 1_000, vec![bps("BROKER", 3_000, vec![])])], &["AGENT", "BROKER"], true).await;
+    let book = scene.merchant.book();
+    let (refused, divided) = tokio::join!(scene.splits.execute(book, stuck), scene.splits.execute(book, other.id));
+    assert!(matches!(refused, Err(SplitError::Transfer(TransferError::Stuck(Rejection::Overflow)))), "{refused:?}");
+    assert_eq!(divided.unwrap(), Progress::Settled);
+    let lines = [("AGENT", 990, LineStatus::Succeeded), ("BROKER", 297, LineStatus::Wait), ("SUPPLIER", 1_980, LineStatus::Sent)];
+    assert_eq!(scene.told(stuck).await, lines.map(|(role, minor, status)| (role.to_owned(), minor, status)).to_vec());
+    assert_eq!(scene.split(other.id).await.status, SplitStatus::Finished);
+    // the job runs it again, and it goes as far as it can
+    assert!(scene.splits.execute(book, stuck).await.is_err());
+    room(whole).await;
+    scene.assert_sound().await;
+    scene.execute(stuck).await;
+    assert_eq!(scene.told(stuck).await, arrived());
+    assert_eq!(scene.split(stuck).await.status, SplitStatus::Finished);
     scene.assert_sound().await;
 }
 

@@ -42,6 +42,7 @@ use crate::base::money::{Currency, Money};
 use crate::base::outbox::{self, Event};
 use crate::base::page::{FIRST_MAX, Page};
 use crate::book::collect::{self, Reach};
+use crate::book::transfer;
 use crate::channel::Progress;
 use crate::ledger::{self, AccountKind, recipe};
 
@@ -142,12 +143,12 @@ impl Advances {
         }
         let (id, amount) = (RecoveryId::new(), Money { minor, ..advance.amount });
         let collected = collect::plan(&shares, own, available, amount, today).unwrap_or_default();
-        let mut postings = collect::postings(&collected);
+        let mut postings = transfer::legs(&collected);
         postings.push(recipe::advance_recovered(own, id, amount, today));
         for outcome in ledger::post_in_tx(&mut tx, &postings, today, now).await? {
             outcome.map_err(AdvanceError::Posting)?;
         }
-        collect::record_in_tx(&mut tx, &collected, Clock::wall()).await?;
+        transfer::record_arrived_in_tx(&mut tx, &collected).await?;
         advance.recovered_minor += minor;
         repo::update_in_tx(&mut tx, std::slice::from_ref(&advance)).await?;
         repo::insert_recovery_in_tx(&mut tx, &advance, id, amount, now).await?;

@@ -1,17 +1,16 @@
 //! Bringing a merchant's money together (归集) for a debit that no stripe covers alone, in the transaction of that debit.
 //!
-//! The postings of the collection and the debit after them go to the ledger in one call, so that all locks are taken in one order. The
-//! transfers are written as arrived: they never are anything else.
+//! The postings of the collection ([`super::transfer::legs`]) and the debit after them go to the ledger in one call, so that all locks are
+//! taken in one order. The transfers are written as arrived: they never are anything else.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::PgConnection;
 
-use super::transfer::rules::{leg_in, leg_out};
-use super::transfer::{Purpose, SendTransfer, TransferStatus, repo};
+use super::transfer::{Purpose, SendTransfer};
 use crate::base::id::{BookId, MerchantId, TransferId};
 use crate::base::money::{Currency, Money};
 use crate::ledger::rules::Account;
-use crate::ledger::{self, AccountKind, AccountName, LedgerError, Posting};
+use crate::ledger::{self, AccountKind, AccountName, LedgerError};
 
 /// How far a debit of a merchant may reach.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,19 +86,6 @@ pub fn plan(shares: &[Share], into: BookId, kind: AccountKind, amount: Money, da
         }
     }
     (short <= 0).then_some(transfers)
-}
-
-/// The postings of a collection, each pair in the order in which the money goes.
-pub fn postings(transfers: &[SendTransfer]) -> Vec<Posting> {
-    transfers.iter().flat_map(|t| [leg_out(t), leg_in(t)]).collect()
-}
-
-/// Writes down what was collected, in the transaction that posted it.
-pub async fn record_in_tx(tx: &mut PgConnection, transfers: &[SendTransfer], now: DateTime<Utc>) -> sqlx::Result<()> {
-    if !transfers.is_empty() {
-        repo::insert_in_tx(tx, transfers, TransferStatus::Arrived, now).await?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

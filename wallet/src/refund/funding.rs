@@ -23,6 +23,7 @@ use crate::base::job::{self, NewJob};
 use crate::base::money::Money;
 use crate::base::outbox;
 use crate::book::collect::{self, Reach};
+use crate::book::transfer;
 use crate::channel::Progress;
 use crate::ledger::recipe::{self, RefundSource};
 use crate::ledger::{self, AccountKind, Rejection};
@@ -243,12 +244,12 @@ async fn fund_gathered_in_tx(
     ];
     let posting = recipe::refund_of(own, order.store, refund.id, (refund.amount, refund.fee_back), &from, today);
     let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
-    let mut postings = collect::postings(&collected);
+    let mut postings = transfer::legs(&collected);
     postings.push(posting);
     for outcome in ledger::post_in_tx(tx, &postings, today, now).await? {
         outcome.map_err(RefundError::Posting)?;
     }
-    collect::record_in_tx(tx, &collected, Clock::wall()).await?;
+    transfer::record_arrived_in_tx(tx, &collected).await?;
     Ok(Funded { delta, advance })
 }
 
@@ -342,11 +343,11 @@ pub(super) async fn fund_in_tx(
     let from = [(RefundSource::Pending, pending), (RefundSource::Available, available), (RefundSource::Advance, short)];
     let posting = recipe::refund_of(own, order.store, refund.id, (refund.amount, refund.fee_back), &from, today);
     let delta = DayDelta::of(&posting, order.merchant).ok_or(RefundError::Posting(Rejection::Unbalanced))?;
-    let mut postings = collect::postings(&collected);
+    let mut postings = transfer::legs(&collected);
     postings.push(posting);
     for outcome in ledger::post_in_tx(tx, &postings, today, now).await? {
         outcome.map_err(RefundError::Posting)?;
     }
-    collect::record_in_tx(tx, &collected, Clock::wall()).await?;
+    transfer::record_arrived_in_tx(tx, &collected).await?;
     Ok(Funded { delta, advance })
 }

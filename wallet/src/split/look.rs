@@ -14,7 +14,7 @@ use crate::base::clock::business_day;
 use crate::base::id::{AttemptId, BookId, MerchantId, SplitLineId, TransferId};
 use crate::base::money::Money;
 use crate::base::outbox::Event;
-use crate::book::transfer::{Purpose, SendTransfer};
+use crate::book::transfer::{Purpose, SendTransfer, legs};
 use crate::ledger::{AccountKind, Posting, recipe};
 
 /// Kept with a line whose receiver is not signed, or has no book.
@@ -56,6 +56,14 @@ pub struct Keep {
     pub day: NaiveDate,
 }
 
+impl Keep {
+    /// Makes it the receiver's pending money. None: all was passed on.
+    pub(super) fn release(&self) -> Option<Posting> {
+        let release = || recipe::split_release(self.book, self.line.0, self.own, AccountKind::MerchantPending, self.day);
+        (self.own.minor > 0).then(release)
+    }
+}
+
 /// What was done since the last look, and is not marked yet. Lost with its process, it is found out again by doing it again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learnt {
@@ -74,7 +82,10 @@ pub(super) struct Look {
     pub calls: Vec<Call>,
     pub new_calls: Vec<Call>,
     pub events: Vec<Event>,
-    pub posting: Option<Posting>,
+    /// Transfers that are made with the look.
+    pub moved: Vec<SendTransfer>,
+    /// In the order in which the money goes.
+    pub postings: Vec<Posting>,
 }
 
 /// What is next, as far as the split's own rows tell.
@@ -97,7 +108,7 @@ pub(super) struct Outside<'a> {
 
 impl Look {
     pub(super) fn new(split: Split, lines: Vec<Line>, slices: Vec<Slice>, calls: Vec<Call>) -> Self {
-        Self { split, lines, slices, calls, new_calls: Vec::new(), events: Vec::new(), posting: None }
+        Self { split, lines, slices, calls, new_calls: Vec::new(), events: Vec::new(), moved: Vec::new(), postings: Vec::new() }
     }
 
     /// Marks what arrived and what was kept. What is marked already stays as it is.
@@ -155,7 +166,7 @@ impl Look {
             }
             if let Some((finished, posting)) = finish(&mut self.split, &self.lines, now) {
                 self.events.push(finished);
-                self.posting = posting;
+                self.postings.extend(posting);
             }
         }
         Turn::Is(Next::Settled)
@@ -223,6 +234,24 @@ impl Look {
             (false, _) => Next::Move(sent),
             (true, true) => Next::Again,
         }
+    }
+
+    /// Does with the look what the ledger alone can do: the lines have arrived, the parts are kept. Whether it was that.
+    pub(super) fn carry_out(&mut self, next: &Next, now: DateTime<Utc>) -> bool {
+        match next {
+            Next::Move(transfers) => {
+                self.postings.extend(legs(transfers));
+                self.moved.extend(transfers);
+                self.mark(&Learnt { arrived: transfers.iter().map(|t| SplitLineId(t.id.0)).collect(), kept: Vec::new() }, now);
+            }
+            Next::Keep(keeps) => {
+                self.postings.extend(keeps.iter().filter_map(Keep::release));
+                self.mark(&Learnt { arrived: Vec::new(), kept: keeps.iter().map(|keep| keep.line).collect() }, now);
+            }
+            Next::Again => {}
+            Next::Introduce(_) | Next::Ask(_) | Next::Disconnected | Next::Refunding | Next::Settled => return false,
+        }
+        true
     }
 
     /// The channel that divides a line's payment: for lines of the first level.

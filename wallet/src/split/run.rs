@@ -8,8 +8,10 @@
 //! | after they arrived | lines SENT whose receivers have the money | the job runs them again, and marks them |
 //! | after a receiver's part was released | the line is not kept yet | the job posts the same release, which was posted, and marks it |
 //!
-//! Between what it does outside, a split is looked at under its lock: what was done is marked and what is next is decided ([`look`]), in one
-//! transaction for all splits that come at the same time, and in ten statements or fewer however many they are.
+//! A split is looked at under its lock: what was done is marked and what is next is decided ([`look`]), in one transaction for all splits
+//! that come at the same time. What the ledger alone can do is done in that transaction, from the first level to the finish: all books lie
+//! in one database. Where that cannot be, because the ledger refuses one of the postings or a transfer was begun before, the split goes on in
+//! steps of one book each, so that a line that is stuck keeps neither its neighbours nor other splits waiting; the table is about those.
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,15 +22,15 @@ use sqlx::{PgConnection, PgPool};
 use super::account::{self, DISCONNECTED_PAUSE};
 pub use super::look::{ABOVE_FAILED, Keep, Learnt, Next, RECEIVER_REFUSED, RECEIVER_UNABLE, RECEIVER_WITHOUT_ACCOUNT};
 use super::look::{Look, Outside, Turn, restated};
-use super::{Line, Slice, Split, SplitError, SplitStatus, Splits, call, line, repo};
+use super::{ChannelAccount, Line, LineStatus, Slice, Split, SplitError, SplitStatus, Splits, call, line, repo};
 use crate::base::batcher::{Batched, Results, lane_of};
 use crate::base::clock::{Clock, business_day};
 use crate::base::db::retrying;
 use crate::base::id::{BookId, MerchantId, OrderId, SplitLineId};
 use crate::base::outbox::{self, Event};
-use crate::book::transfer::SendTransfer;
+use crate::book::transfer::{self, SendTransfer};
 use crate::channel::{Channels, Progress};
-use crate::ledger::{self, AccountKind, recipe};
+use crate::ledger;
 use crate::order;
 
 /// How long to wait while a refund of the order is under way.
@@ -72,9 +74,12 @@ impl Splits {
         Ok(pause.map(Progress::AskAgain))
     }
 
-    /// Decides and stores what is to be done next. Lines are SENT when this returns their transfers.
+    /// Decides and stores what is the next step. Lines are SENT when this returns their transfers.
     pub async fn advance(&self, book: BookId, order: OrderId) -> Result<Next, SplitError> {
-        self.look(book, order, Learnt::default()).await
+        let at = LookAt { book, order, learnt: Learnt::default() };
+        let looks = Looks { db: self.db.clone(), clock: self.clock.clone(), channels: self.channels.clone() };
+        let looked = retrying(SplitError::retryable, || looks.look_all(std::slice::from_ref(&at), Way::Steps)).await?;
+        looked.into_iter().next().unwrap_or(Err(SplitError::NotFound))
     }
 
     async fn look(&self, book: BookId, order: OrderId, learnt: Learnt) -> Result<Next, SplitError> {
@@ -100,8 +105,7 @@ impl Splits {
     /// Makes receivers' own parts their pending money, with those of other splits that come at the same time. What was released before is
     /// left as it is.
     async fn release_kept(&self, keeps: &[Keep]) -> Result<(), SplitError> {
-        let release = |keep: &Keep| recipe::split_release(keep.book, keep.line.0, keep.own, AccountKind::MerchantPending, keep.day);
-        let releases = keeps.iter().filter(|keep| keep.own.minor > 0).map(|keep| self.ledger.post(release(keep)));
+        let releases = keeps.iter().filter_map(Keep::release).map(|release| self.ledger.post(release));
         for posted in join_all(releases).await {
             posted?;
         }
@@ -138,9 +142,14 @@ impl Batched for Looks {
         size_of::<LookAt>() + size_of::<SplitLineId>() * (at.learnt.arrived.len() + at.learnt.kept.len())
     }
 
-    /// A split that changed under its lock, or whose last release the ledger refuses, fails all, which are then looked at one by one.
+    /// A split that cannot be moved all at once fails all, which are then looked at one by one, and that one goes on in steps.
     async fn run(&self, batch: &[LookAt]) -> Results<Next, SplitError> {
-        retrying(SplitError::retryable, || self.look_all(batch)).await
+        match retrying(SplitError::retryable, || self.look_all(batch, Way::AtOnce)).await {
+            Err(SplitError::Posting(_) | SplitError::Changed) if batch.len() == 1 => {
+                retrying(SplitError::retryable, || self.look_all(batch, Way::Steps)).await
+            }
+            done => done,
+        }
     }
 }
 
@@ -148,11 +157,19 @@ impl Batched for Looks {
 struct Seen {
     found: (Split, Vec<Line>),
     look: Look,
-    turn: Turn,
+}
+
+/// How a look does what the ledger alone can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    /// In its own transaction, all that there is.
+    AtOnce,
+    /// In steps of one book each, after the look, so that each line goes its own way.
+    Steps,
 }
 
 impl Looks {
-    async fn look_all(&self, batch: &[LookAt]) -> Results<Next, SplitError> {
+    async fn look_all(&self, batch: &[LookAt], way: Way) -> Results<Next, SplitError> {
         let now = self.clock.now();
         let keys: Vec<_> = batch.iter().map(|at| (at.book, at.order)).collect();
         let mut tx = self.db.begin().await?;
@@ -165,35 +182,70 @@ impl Looks {
                     again.insert((at.book, at.order));
                     let found = (look.split.clone(), look.lines.clone());
                     look.mark(&at.learnt, now);
-                    let turn = look.turn(now);
-                    Ok(Seen { found, look, turn })
+                    Ok(Seen { found, look })
                 }
                 // the second of two looks at the same split finds what the first left, the next time
                 None if again.contains(&(at.book, at.order)) => Err(Ok(Next::Again)),
                 None => Err(Err(SplitError::NotFound)),
             });
         }
-        let answers = self.send_in_tx(&mut tx, &mut seen, now).await?;
-        let looks: Vec<&Seen> = seen.iter().filter_map(|seen| seen.as_ref().ok()).collect();
+        let facts = Facts::read_in_tx(&mut tx, seen.iter().flatten().map(|seen| &seen.look)).await?;
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut looks = Vec::with_capacity(batch.len());
+        for seen in seen {
+            answers.push(match seen {
+                Ok(mut seen) => {
+                    let next = self.next(&mut seen.look, &facts, way, now);
+                    looks.push(seen);
+                    Ok(next)
+                }
+                Err(answer) => answer,
+            });
+        }
         if write_in_tx(&mut tx, &looks, now).await? {
             tx.commit().await?;
         }
-        Ok(answers.into_iter().zip(seen).map(|(answer, seen)| answer.map_or_else(|| seen.err().unwrap_or(Ok(Next::Again)), Ok)).collect())
+        Ok(answers)
     }
 
-    /// Sends the lines whose turn it is, by what lies outside of their splits. What is next of each split that was seen.
-    async fn send_in_tx(
-        &self,
-        tx: &mut PgConnection,
-        seen: &mut [Result<Seen, Result<Next, SplitError>>],
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Option<Next>>, SplitError> {
+    /// What is next of a split, when what the ledger alone can do is done, or all at once is not the way.
+    fn next(&self, look: &mut Look, facts: &Facts, way: Way, now: DateTime<Utc>) -> Next {
+        let receivers_max = |channel: &str| Some(self.channels.divider(channel)?.caps().receivers_max);
+        let refunding = facts.refunding.contains(&look.split.order);
+        let outside = Outside { able: &facts.able, accounts: &facts.accounts, refunding, receivers_max: &receivers_max };
+        loop {
+            let next = match look.turn(now) {
+                Turn::Is(next) => next,
+                Turn::Send(due) => look.send(&due, &outside, now),
+            };
+            if way == Way::Steps || !look.carry_out(&next, now) {
+                return next;
+            }
+            if !look.new_calls.is_empty() {
+                // they are stored first
+                return Next::Again;
+            }
+        }
+    }
+}
+
+/// What lies outside of the splits of a batch and decides about lines that wait.
+struct Facts {
+    /// Receivers that may be paid (S8).
+    able: HashSet<MerchantId>,
+    accounts: Vec<ChannelAccount>,
+    /// Orders with a refund under way (S7).
+    refunding: HashSet<OrderId>,
+}
+
+impl Facts {
+    /// Up to three statements.
+    async fn read_in_tx<'l>(tx: &mut PgConnection, looks: impl Iterator<Item = &'l Look>) -> Result<Self, SplitError> {
         let (mut receivers, mut divided, mut begun) = (Vec::<MerchantId>::new(), Vec::<MerchantId>::new(), Vec::new());
-        for seen in seen.iter().flatten() {
-            let Turn::Send(due) = &seen.turn else { continue };
-            for line in seen.look.lines.iter().filter(|line| due.contains(&line.id)) {
+        for look in looks {
+            for line in look.lines.iter().filter(|line| line.status == LineStatus::Wait) {
                 receivers.push(line.receiver);
-                if seen.look.upstream(line).is_some() {
+                if look.upstream(line).is_some() {
                     divided.push(line.receiver);
                 }
                 if line.parent.is_none() {
@@ -201,24 +253,11 @@ impl Looks {
                 }
             }
         }
-        let able = if receivers.is_empty() { HashSet::new() } else { repo::able_in_tx(tx, &receivers).await? };
-        let accounts = if divided.is_empty() { Vec::new() } else { account::repo::of_merchants_in_tx(tx, &divided).await? };
-        let refunding = if begun.is_empty() { HashSet::new() } else { repo::refunds_open_in_tx(tx, &begun).await? };
-        let receivers_max = |channel: &str| Some(self.channels.divider(channel)?.caps().receivers_max);
-        let mut answers = Vec::with_capacity(seen.len());
-        for seen in seen {
-            answers.push(match seen {
-                Ok(Seen { look, turn, .. }) => Some(match std::mem::replace(turn, Turn::Is(Next::Again)) {
-                    Turn::Is(next) => next,
-                    Turn::Send(due) => {
-                        let refunding = refunding.contains(&look.split.order);
-                        look.send(&due, &Outside { able: &able, accounts: &accounts, refunding, receivers_max: &receivers_max }, now)
-                    }
-                }),
-                Err(_) => None,
-            });
-        }
-        Ok(answers)
+        Ok(Self {
+            able: if receivers.is_empty() { HashSet::new() } else { repo::able_in_tx(tx, &receivers).await? },
+            accounts: if divided.is_empty() { Vec::new() } else { account::repo::of_merchants_in_tx(tx, &divided).await? },
+            refunding: if begun.is_empty() { HashSet::new() } else { repo::refunds_open_in_tx(tx, &begun).await? },
+        })
     }
 }
 
@@ -246,19 +285,21 @@ async fn found_in_tx(tx: &mut PgConnection, keys: &[(BookId, OrderId)]) -> Resul
 }
 
 /// Writes what looks changed. Whether there was anything.
-async fn write_in_tx(tx: &mut PgConnection, seen: &[&Seen], now: DateTime<Utc>) -> Result<bool, SplitError> {
+async fn write_in_tx(tx: &mut PgConnection, seen: &[Seen], now: DateTime<Utc>) -> Result<bool, SplitError> {
     let lines = seen.iter().flat_map(|seen| seen.look.lines.iter().zip(&seen.found.1));
     let lines: Vec<_> = lines.filter(|(line, found)| line != found).map(|(line, found)| (line, found.status)).collect();
     let splits = seen.iter().filter(|seen| seen.look.split != seen.found.0);
     let splits: Vec<(&Split, SplitStatus)> = splits.map(|seen| (&seen.look.split, seen.found.0.status)).collect();
     let calls: Vec<_> = seen.iter().flat_map(|seen| seen.look.new_calls.iter().cloned()).collect();
     let events: Vec<Event> = seen.iter().flat_map(|seen| seen.look.events.iter().cloned()).collect();
-    let postings: Vec<_> = seen.iter().filter_map(|seen| seen.look.posting.clone()).collect();
+    let postings: Vec<_> = seen.iter().flat_map(|seen| seen.look.postings.iter().cloned()).collect();
+    let moved: Vec<SendTransfer> = seen.iter().flat_map(|seen| seen.look.moved.iter().copied()).collect();
     if lines.is_empty() && splits.is_empty() && calls.is_empty() {
         return Ok(false);
     }
     let unchanged = line::repo::update_lines_in_tx(tx, &lines).await? && repo::update_all_in_tx(tx, &splits).await?;
-    if !unchanged {
+    // a transfer that is there already was begun in steps
+    if !unchanged || !transfer::record_arrived_in_tx(tx, &moved).await? {
         return Err(SplitError::Changed);
     }
     if !calls.is_empty() {

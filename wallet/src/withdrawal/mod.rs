@@ -34,7 +34,7 @@ use crate::base::money::{AMOUNT_MINOR_MAX, Money};
 use crate::base::page::{FIRST_MAX, Page};
 use crate::base::{audit, db};
 use crate::book::collect::{self, Reach};
-use crate::book::transfer::SendTransfer;
+use crate::book::transfer::{self, SendTransfer};
 use crate::channel::payout::{PayoutOrder, PayoutRail, PayoutState, PayoutStatus, Rails};
 use crate::channel::repo::{Numbered, number_in_tx};
 use crate::channel::{ChannelError, Progress, SANDBOX_BANK, ask_again};
@@ -182,12 +182,12 @@ impl Withdrawals {
             credited_back_at: None,
         };
         let collected = collect_in_tx(&mut tx, cmd, reach, self.clock.today(), now).await?;
-        let mut postings = collect::postings(&collected);
+        let mut postings = transfer::legs(&collected);
         postings.push(recipe::withdrawal_hold(book, id, cmd.amount, self.clock.today()));
         for outcome in ledger::post_in_tx(&mut tx, &postings, self.clock.today(), now).await? {
             outcome.map_err(|rejection| refused(rejection, cmd.amount))?;
         }
-        collect::record_in_tx(&mut tx, &collected, Clock::wall()).await?;
+        transfer::record_arrived_in_tx(&mut tx, &collected).await?;
         number_in_tx(&mut tx, "WITHDRAWAL", &[Numbered { book, subject: id.0 }]).await?;
         repo::insert_in_tx(&mut tx, &withdrawal, actor.user()).await?;
         job::enqueue_in_tx(&mut tx, &[NewJob { kind: SUBMIT_JOB, book, subject: id.0, run_at: Clock::wall() }]).await?;

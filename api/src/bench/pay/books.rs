@@ -11,13 +11,13 @@ use super::customer::Trace;
 use super::load::Played;
 use crate::seed::client::{Client, fen};
 
-/// Longest until what was confirmed is paid.
+/// Longest until what was confirmed is paid, and what is to be divided is.
 const PAID_LIMIT: Duration = Duration::from_secs(90);
 
 /// Orders of one page.
 const PAGE: usize = 100;
 
-/// What the comparison found. Everything but `orders`, `paid` and `unanswered` must be zero.
+/// What the comparison found. Everything but `orders`, `paid`, `unanswered` and `divided` must be zero.
 #[derive(Clone, Default, PartialEq, Eq, Debug, serde::Serialize)]
 pub(super) struct Comparison {
     /// Answered with 2xx.
@@ -34,9 +34,16 @@ pub(super) struct Comparison {
     pub unpaid: usize,
     /// Paid by more than one attempt.
     pub paid_twice: usize,
+    /// Paid orders whose money has come to all who share it.
+    pub divided: usize,
+    /// Paid orders that were to be divided and are not.
+    pub undivided: usize,
     /// All tries to pay.
     #[serde(skip)]
     pub tries: Vec<Try>,
+    /// When each divided order was paid, and when its split had finished.
+    #[serde(skip)]
+    pub splits: Vec<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 /// A try to pay.
@@ -50,16 +57,17 @@ pub(super) struct Try {
 
 impl Comparison {
     pub(super) fn agrees(&self) -> bool {
-        [self.missing, self.amount_differs, self.unpaid, self.paid_twice] == [0; 4]
+        [self.missing, self.amount_differs, self.unpaid, self.paid_twice, self.undivided] == [0; 5]
     }
 }
 
-/// Reads the merchant's orders since `since` through the public API until everything confirmed is paid, or the time is over, and compares.
+/// Reads the merchant's orders since `since` through the public API until everything confirmed is paid and divided, or the
+/// time is over, and compares.
 pub(super) async fn compare(owner: &Client, merchant: &str, since: DateTime<Utc>, played: &[Played]) -> Result<Comparison> {
     let deadline = Instant::now() + PAID_LIMIT;
     loop {
         let found = once(owner, merchant, since, played).await?;
-        if found.unpaid == 0 || Instant::now() > deadline {
+        if found.unpaid + found.undivided == 0 || Instant::now() > deadline {
             return Ok(found);
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -75,7 +83,8 @@ async fn once(owner: &Client, merchant: &str, since: DateTime<Utc>, played: &[Pl
     'pages: loop {
         let query =
             "query($id: ID!, $first: Int!, $after: String) { node(id: $id) { ... on Merchant { orders(first: $first, after: $after) {
-            nodes { id status createdAt amount { amount } attempts { channel status sentAt } } pageInfo { hasNextPage endCursor } } } } }";
+            nodes { id status createdAt paidAt amount { amount } attempts { channel status sentAt } split { finishedAt } }
+            pageInfo { hasNextPage endCursor } } } } }";
         let page = owner.query("node", query, json!({ "id": merchant, "first": PAGE, "after": after })).await?;
         let page = &page["orders"];
         for order in page["nodes"].as_array().context("a page of orders")? {
@@ -95,12 +104,19 @@ async fn once(owner: &Client, merchant: &str, since: DateTime<Utc>, played: &[Pl
             found.amount_differs += usize::from(fen(&order["amount"]["amount"])? != *minor);
             found.unpaid += usize::from(*paid && !is_paid);
             found.paid_twice += usize::from(successes > 1);
+            if is_paid && !order["split"].is_null() {
+                let paid_at = order["paidAt"].as_str().context("when it was paid")?.parse()?;
+                match order["split"]["finishedAt"].as_str() {
+                    Some(finished_at) => found.splits.push((paid_at, finished_at.parse()?)),
+                    None => found.undivided += 1,
+                }
+            }
         }
         if page["pageInfo"]["hasNextPage"] != true {
             break;
         }
         after = page["pageInfo"]["endCursor"].clone();
     }
-    found.missing = told.len() - seen;
+    (found.missing, found.divided) = (told.len() - seen, found.splits.len());
     Ok(found)
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use wallet::base::clock::Clock;
 
@@ -132,7 +133,7 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
     database.settle().await?;
     let before = (database.counters().await?, system.processor_times(postmaster));
     let mut phase = load::play(&shop, pace, LEAD + Duration::from_secs(options.seconds), warm.payments.len()).await?;
-    let after = (database.counters().await?, system.processor_times(postmaster));
+    let (after, ended) = ((database.counters().await?, system.processor_times(postmaster)), Clock::wall());
 
     let callers = if options.rate.is_some() { 0 } else { options.callers };
     let paid = phase.payments.iter().filter(|p| p.trace.paid).count().max(1);
@@ -159,7 +160,20 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
     played.extend(phase.payments);
     let compared = compare(&owner, &merchant, since, &played).await?;
     record.more.insert("compared".to_owned(), json!(compared));
+    if !compared.splits.is_empty() {
+        record.more.insert("splits".to_owned(), splits(&compared.splits, ended));
+    }
     Ok((record, compared))
+}
+
+/// How long orders took from paid to divided, and how many were not divided yet when the load ended: a system that puts splits off is
+/// measured without their work.
+fn splits(splits: &[(DateTime<Utc>, DateTime<Utc>)], load_ended: DateTime<Utc>) -> Value {
+    let mut took: Vec<Duration> = splits.iter().map(|(paid, finished)| (*finished - *paid).to_std().unwrap_or_default()).collect();
+    took.sort_unstable();
+    let at = |share| percentile(&took, share).as_millis();
+    let open = splits.iter().filter(|(paid, finished)| *paid < load_ended && *finished > load_ended).count();
+    json!({ "p50_ms": at(0.5), "p99_ms": at(0.99), "last_ms": at(1.0), "open_at_end": open })
 }
 
 /// The figures of a phase.

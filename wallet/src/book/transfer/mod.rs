@@ -10,6 +10,9 @@
 //! id. A process that dies between two steps leaves a SENT row, which whoever ran it finishes when it runs it again, and a sweeper in any
 //! case ([`Transfers::finish_left_behind`]). Each book sums to zero at every moment; the in-transit accounts of all books sum to what is on
 //! its way, and to zero when nothing is. Transfers that are run at the same time take each step together ([`crate::base::batcher`]).
+//!
+//! Where the books are known to lie in one database, a service may make all steps in a transaction of its own: [`legs`] are posted and
+//! [`record_arrived_in_tx`] writes the rows. A transfer that was sent before by its steps is finished by them.
 
 mod error;
 pub(crate) mod repo;
@@ -21,7 +24,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 
 pub use error::TransferError;
-pub use rules::{Purpose, SendTransfer, TransferStatus};
+pub use rules::{Purpose, SendTransfer, TransferStatus, legs};
 
 use crate::base::batcher::{Batched, Batcher, COMMANDS, Results, lane_of};
 use crate::base::clock::Clock;
@@ -136,6 +139,14 @@ impl Transfers {
     pub async fn open(&self) -> Result<Open, TransferError> {
         Ok(repo::open(&self.work.db).await?)
     }
+}
+
+/// Writes down transfers whose [`legs`] are posted in the running transaction. Whether all were new; if not, it must be rolled back.
+pub(crate) async fn record_arrived_in_tx(tx: &mut PgConnection, transfers: &[SendTransfer]) -> sqlx::Result<bool> {
+    if transfers.is_empty() {
+        return Ok(true);
+    }
+    Ok(repo::insert_in_tx(tx, transfers, TransferStatus::Arrived, Clock::wall()).await?.len() == transfers.len())
 }
 
 /// Runs steps, each for many transfers at once.

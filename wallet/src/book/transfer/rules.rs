@@ -91,6 +91,11 @@ pub fn one_for_each_id(cmds: &[SendTransfer]) -> Result<(), TransferError> {
     if same { Ok(()) } else { Err(TransferError::IdReused) }
 }
 
+/// Both legs of transfers that are made in one transaction, each pair in the order in which the money goes.
+pub fn legs(transfers: &[SendTransfer]) -> Vec<Posting> {
+    transfers.iter().flat_map(|t| [leg_out(t), leg_in(t)]).collect()
+}
+
 /// The first leg, in the book that the money leaves.
 pub fn leg_out(cmd: &SendTransfer) -> Posting {
     let metadata = Some(other_book("to", cmd.to));

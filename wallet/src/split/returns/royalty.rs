@@ -22,12 +22,13 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Giver, repo, return_event};
-use crate::base::clock::{Clock, business_day};
+use crate::base::clock::business_day;
 use crate::base::db::retrying;
 use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, RefundId, SplitLineId, SplitReturnId};
 use crate::base::money::Money;
 use crate::base::outbox;
 use crate::book::collect::{self, Reach};
+use crate::book::transfer;
 use crate::channel::ChannelError;
 use crate::channel::divider::{RefundAsked, Share, ShareOutcome, ShareWord};
 use crate::ledger::{self, AccountKind, Rejection, recipe};
@@ -402,12 +403,12 @@ async fn bear_in_tx(
     let plan = |place: usize, minor| collect::plan(&shares[place], own, kinds[place], minor, today);
     let Some((mut collected, more)) = plan(0, pending).zip(plan(1, available)) else { return Ok(false) };
     collected.extend(more);
-    let mut postings = collect::postings(&collected);
+    let mut postings = transfer::legs(&collected);
     postings.push(recipe::split_bear(own, back.0, pending, available, today));
     for outcome in ledger::post_in_tx(tx, &postings, today, now).await? {
         outcome.map_err(SplitError::Posting)?;
     }
-    collect::record_in_tx(tx, &collected, Clock::wall()).await?;
+    transfer::record_arrived_in_tx(tx, &collected).await?;
     Ok(true)
 }
 
