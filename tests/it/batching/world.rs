@@ -191,7 +191,7 @@ impl World {
     pub async fn rows(&self) -> Vec<String> {
         let tables = [
             "SELECT to_jsonb(o) FROM orders o WHERE book_id = $1 OR book_id = $2",
-            "SELECT to_jsonb(a) - 'decision' FROM payment_attempts a WHERE book_id = $1 OR book_id = $2",
+            "SELECT to_jsonb(a) FROM payment_attempts a WHERE book_id = $1 OR book_id = $2",
             "SELECT to_jsonb(k) - 'request_hash' FROM idempotency_keys k WHERE tenant_id = $1 OR tenant_id = $2",
             "SELECT to_jsonb(e) - ARRAY['event_id', 'xid', 'seq'] FROM outbox e WHERE book_id = $1 OR book_id = $2",
             "SELECT to_jsonb(j) - ARRAY['job_id', 'run_at'] FROM jobs j WHERE book_id = $1 OR book_id = $2",

@@ -267,8 +267,8 @@ pub async fn update_in_tx(tx: &mut PgConnection, orders: &[Order]) -> sqlx::Resu
 pub async fn reserving_overdue(db: &PgPool, now: DateTime<Utc>, limit: i64) -> sqlx::Result<Vec<(BookId, OrderId)>> {
     let rows = sqlx::query!(
         "SELECT book_id, order_id FROM orders
-         WHERE programme_id IS NOT NULL AND status = 'CREATED' AND expires_at <= $1
-         ORDER BY expires_at, order_id
+         WHERE reserved_until <= $1
+         ORDER BY reserved_until, order_id
          LIMIT $2",
         now,
         limit

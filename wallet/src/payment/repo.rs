@@ -63,8 +63,8 @@ impl From<Row> for Attempt {
     }
 }
 
-/// Opens attempts of locked orders, one each: the attempts, the numbers the channel will know them by, and the orders' state. One statement.
-/// With each the router's decision.
+/// Opens attempts of locked orders, one each: the attempts, the router's decisions about them, the numbers the channel will know them by,
+/// and the orders' state. One statement.
 pub async fn open_in_tx(tx: &mut PgConnection, opened: &[(Attempt, String)]) -> sqlx::Result<()> {
     if opened.is_empty() {
         return Ok(());
@@ -95,12 +95,15 @@ pub async fn open_in_tx(tx: &mut PgConnection, opened: &[(Attempt, String)]) -> 
              SELECT request_no, book_id, 'PAYMENT', attempt_id FROM opened
          ), paying AS (
              UPDATE orders o SET status = 'PAYING' FROM opened a WHERE o.book_id = a.book_id AND o.order_id = a.order_id
+         ), decided AS (
+             INSERT INTO payment_decisions (book_id, attempt_id, decision)
+             SELECT book_id, attempt_id, decision FROM opened
          )
          INSERT INTO payment_attempts
-             (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision,
-              divisible_minor, frozen_days)
-         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, decision,
-                divisible_minor, frozen_days
+             (book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, divisible_minor,
+              frozen_days)
+         SELECT book_id, attempt_id, order_id, channel, amount_minor, currency, status, sent_at, method, wallet, candidate, divisible_minor,
+                frozen_days
          FROM opened",
         &numbers,
         &books,
@@ -340,7 +343,7 @@ pub async fn insert_unrouted_in_tx(tx: &mut PgConnection, refused: &[Unrouted], 
 /// The decision about an attempt, or about one that was never made.
 pub async fn decision(db: &PgPool, book: BookId, attempt: AttemptId) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!(
-        r#"SELECT COALESCE((SELECT decision FROM payment_attempts WHERE book_id = $1 AND attempt_id = $2),
+        r#"SELECT COALESCE((SELECT decision FROM payment_decisions WHERE book_id = $1 AND attempt_id = $2),
                            (SELECT decision FROM unrouted_payments WHERE book_id = $1 AND attempt_id = $2))"#,
         book.0,
         attempt.0
