@@ -12,8 +12,8 @@ mod line;
 
 pub use label::{FoundLabel, Label};
 use label::{labels_at, take};
-pub use line::{ALTERNATIVES, Glyph, Line};
-use line::{before_mark, crosses, is_mark, is_of_mark, mark_of_use, place, tilt, unstacked};
+pub use line::{ALTERNATIVES, Glyph, Line, is_mark};
+use line::{before_mark, crosses, is_of_mark, mark_of_use, place, tilt, unstacked};
 
 /// A character with its place on the levelled page (the tilt of the lines taken out).
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -421,6 +421,15 @@ mod tests {
             (140.0, 62.0, "仅供开户使用"),
         ];
         assert_eq!(read(&lines), [("name", "张三".to_owned()), ("sex", "男".to_owned())]);
+    }
+
+    #[test]
+    fn a_mark_of_a_specimen_that_runs_into_a_value_belongs_to_none() {
+        for (printed, expected) in
+            [("张三样本", "张三"), ("张三羊本", "张三"), ("张三样", "张三"), ("张本", "张本"), ("张祥", "张祥"), ("张祥本", "张祥本")]
+        {
+            assert_eq!(read(&[(0.0, 0.0, "姓名"), (80.0, 0.0, printed)]), [("name", expected.to_owned())], "{printed}");
+        }
     }
 
     #[test]

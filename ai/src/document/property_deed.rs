@@ -77,7 +77,9 @@ pub fn read(page: &Page) -> Fields {
     // A term that is a mere dash is often not found, and the first lines of what follows are taken for it.
     let (term, early) = term
         .split_at((0..term.len()).find(|&at| OTHER_HEADS.iter().any(|head| plain(&term[at..]).starts_with(head))).unwrap_or(term.len()));
-    other.splice(0..0, early.iter().copied());
+    // they may have been dealt to both
+    let early: Run = early.iter().filter(|placed| !other.contains(placed)).copied().collect();
+    other.splice(0..0, early);
     let floor = floor_area(&area);
     let sums_up = floor.as_ref().and_then(|(value, _)| parts_add_up(*value, &plain(&other)));
     reader.add("area", &area, square_metres(&display(&area)), square_metres(&plain(&area)).replace("平方米", "㎡"), vec![]);
@@ -232,7 +234,10 @@ fn lone_date(page: &Page) -> Option<Run> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{Field, layout::testing::page},
+        super::{
+            Field,
+            layout::testing::{line, page},
+        },
         *,
     };
 
@@ -336,6 +341,24 @@ mod tests {
         ]));
         assert_eq!(fields["term"].canonical, "国有建设用地使用权/");
         assert_eq!(fields["other"].canonical, "土地使用权面积:374.00㎡房屋结构:钢混结构");
+    }
+
+    #[test]
+    fn other_circumstances_beside_a_term_that_is_a_dash_are_read_once() {
+        let lines = [
+            (91.0, 396.0, 39.0, "权利性质"),
+            (240.0, 392.0, 31.0, "划拨/经济适用住房"),
+            (111.0, 451.0, 43.0, "用途"),
+            (238.0, 447.0, 37.0, "住宅用地/住宅"),
+            (112.0, 509.0, 38.0, "面积"),
+            (240.0, 503.0, 32.0, "宗地面积27913.11m²/房屋建筑面积114.95m²"),
+            (92.0, 560.0, 40.0, "使用期限"),
+            (240.0, 607.0, 34.0, "专有建筑面积：92.85m²；房屋总层数：31；"),
+            (239.0, 634.0, 32.0, "所在层数：12；结构：框架结构"),
+            (70.0, 653.0, 37.0, "权利其他状况"),
+        ];
+        let fields = read(&Page::new(&lines.map(|(x, y, height, text)| line(x, y, height, text))));
+        assert_eq!(fields["other"].canonical, "专有建筑面积:92.85㎡;房屋总层数:31;所在层数:12;结构:框架结构");
     }
 
     #[test]

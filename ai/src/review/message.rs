@@ -22,7 +22,10 @@ pub(super) fn of(code: &str, kind: DocumentKind, field: Option<&str>) -> String 
         "DOCUMENT_EXPIRED" => format!("{title}已过有效期，请上传有效期内的证件"),
         "PAGE_UNREADABLE" => format!("图片看不清{title}上的内容，请在光线充足处对焦清晰后重新拍摄上传"),
         "WRONG_SIDE" if kind == DocumentKind::TempId => "上传的是临时居民身份证的背面，请拍摄印有姓名和公民身份号码的一面上传".to_owned(),
-        "WRONG_SIDE" => format!("上传的是{title}的扉页，请拍摄载有权利人和坐落的内页上传"),
+        "WRONG_SIDE" if matches!(kind, DocumentKind::DeedOld | DocumentKind::DeedNew) => {
+            format!("上传的是{title}的扉页，请拍摄载有权利人和坐落的内页上传")
+        }
+        "WRONG_SIDE" => format!("上传的是{title}的另一面，请拍摄载有所填内容的一面上传"),
         "PHOTOCOPY" => "上传的像是复印件，正在人工审核；如需加快，请拍摄证件原件上传".to_owned(),
         "SCREEN_RECAPTURE" => "上传的像是翻拍屏幕的照片，正在人工审核；如需加快，请直接拍摄证件原件上传".to_owned(),
         "HAS_WATERMARK" => "图片带有水印文字，正在人工审核；如需加快，请上传未加水印的原图".to_owned(),

@@ -10,7 +10,7 @@ use super::{
     geometry::{quad_height, quad_width},
     ink::luma,
 };
-use crate::document::{Fields, Quad};
+use crate::document::{Field, Fields, Quad};
 
 /// Side of the squares in which grain is measured: smaller than the gaps between lines and characters.
 const TILE: u32 = 6;
@@ -22,10 +22,21 @@ const GRAIN_MIN: f32 = 1.6;
 const FLAT_SHARE: f32 = 0.2;
 /// Squares that must be there to judge by.
 const TILES_MIN: usize = 12;
+/// Smallest side of a character's place, in squares: between smaller ones no square lies on paper alone, and print passes for grain.
+const CHARACTER_MIN: f32 = 3.0;
 
 /// Whether a value stands on a patch without grain, on a page that has grain all around it.
 pub fn under_a_value(page: &RgbImage, fields: &Fields) -> bool {
-    fields.values().filter(|field| quad_width(&field.quad) > quad_height(&field.quad)).any(|field| is_patch(page, &field.quad))
+    fields
+        .values()
+        .filter(|field| quad_width(&field.quad) > quad_height(&field.quad) && is_large(field))
+        .any(|field| is_patch(page, &field.quad))
+}
+
+/// Whether its characters, on however many lines, are large enough to look between.
+fn is_large(field: &Field) -> bool {
+    let place = quad_width(&field.quad) * quad_height(&field.quad) / field.value.chars().count().max(1) as f32;
+    place.sqrt() >= CHARACTER_MIN * TILE as f32
 }
 
 fn is_patch(page: &RgbImage, quad: &Quad) -> bool {
@@ -73,7 +84,6 @@ mod tests {
     use ::image::Rgb;
 
     use super::*;
-    use crate::document::Field;
 
     /// Print on paper with grain; `flat` says where the grain is gone.
     fn page(grain: i32, flat: impl Fn(u32, u32) -> bool) -> RgbImage {
@@ -99,5 +109,8 @@ mod tests {
         assert!(!under_a_value(&page(6, |_, _| false), &fields()));
         assert!(!under_a_value(&page(1, patch), &fields()), "too little grain");
         assert!(!under_a_value(&page(6, |_, y| y < 330), &fields()), "all of the page above is as smooth");
+        let of = |value: &str| fields().into_iter().map(|(name, field)| (name, Field { value: value.into(), ..field })).collect();
+        assert!(under_a_value(&page(6, patch), &of("二十一个字的一个值印在这里并不算小还看得出")));
+        assert!(!under_a_value(&page(6, patch), &of(&"三行小字".repeat(6))), "no square lies between so small characters");
     }
 }

@@ -147,11 +147,19 @@ pub(super) fn is_of_mark(line: &Line, marks: &[String]) -> bool {
     line.glyphs.len() > 1 && (mark_begins(&read) == Some(0) || marks.iter().any(|mark| mark.contains(&read)))
 }
 
-/// The line up to a mark of use that follows in it.
+/// The line up to a mark that follows in it: one of use, or a specimen's at its end.
 pub(super) fn before_mark(mut run: Run) -> Run {
     let read: String = run.iter().map(|placed| placed.character).collect();
     if let Some(at) = mark_begins(&read) {
         run.truncate(read[..at].chars().count());
+    }
+    let ends: Vec<char> = run.iter().rev().take(2).map(|placed| placed.character).collect();
+    match ends[..] {
+        // 样本, as it is read where print runs through it
+        ['本' | '木', '样'] | ['本', '羊'] if run.len() > 2 => run.truncate(run.len() - 2),
+        // half of it: no name and no address ends so
+        ['样', _] if run.len() > 2 => run.truncate(run.len() - 1),
+        _ => {}
     }
     run
 }
@@ -164,12 +172,13 @@ fn folded(line: &Line) -> String {
     line.glyphs.iter().filter_map(|glyph| text::fold(glyph.character)).collect()
 }
 
-/// Whether the line is nothing but a mark across the page (样本, once or more), which belongs to no value.
-pub(super) fn is_mark(line: &Line) -> bool {
-    const MARK: [char; 6] = ['样', '本', '木', '祥', '张', '例'];
+/// Whether the line is nothing but a mark across the page (样本, once or more, or half of it), which belongs to no value.
+pub fn is_mark(line: &Line) -> bool {
+    const MARK: [char; 7] = ['样', '本', '木', '祥', '羊', '张', '例'];
     let read: Vec<char> = line.glyphs.iter().filter_map(|glyph| text::fold(glyph.character)).collect();
-    let known = read.iter().filter(|c| MARK.contains(c)).count();
-    read.len() > 1 && known == read.len() && (read.contains(&'样') || read.contains(&'祥'))
+    // 张祥 and 张祥本 are names
+    let misread = matches!(read[..], ['祥' | '羊', '本' | '木', ..]);
+    !read.is_empty() && read.iter().all(|c| MARK.contains(c)) && (read.contains(&'样') || misread)
 }
 
 /// The characters with their places; none for a line that stands upright.
