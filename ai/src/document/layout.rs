@@ -424,11 +424,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_of_a_specimen_that_runs_into_a_value_belongs_to_none() {
-        for (printed, expected) in
-            [("张三样本", "张三"), ("张三羊本", "张三"), ("张三样", "张三"), ("张本", "张本"), ("张祥", "张祥"), ("张祥本", "张祥本")]
-        {
-            assert_eq!(read(&[(0.0, 0.0, "姓名"), (80.0, 0.0, printed)]), [("name", expected.to_owned())], "{printed}");
+    fn a_piece_of_a_specimens_mark_belongs_to_no_value_and_a_name_is_no_such_mark() {
+        for mark in ["样", "样本", "羊本", "祥本样"] {
+            let lines = [(0.0, 0.0, "姓名"), (80.0, 0.0, "张三"), (160.0, 0.0, mark)];
+            assert_eq!(read(&lines), [("name", "张三".to_owned())], "{mark}");
+        }
+        for name in ["张本", "张祥", "张祥本", "花样本"] {
+            assert_eq!(read(&[(0.0, 0.0, "姓名"), (80.0, 0.0, name)]), [("name", name.to_owned())]);
         }
     }
 

@@ -1,7 +1,7 @@
 //! Finds values that were pasted over the page: a flat patch has none of the grain that the paper around it has.
 //!
 //! What it can tell: a value painted over in an editor on a photograph or a scan that shows grain. What it cannot: a value typed onto a
-//! picture without grain, grain that was added again, a patch taken from the same page, or a picture that was made small
+//! picture without grain, grain that was added again, a patch taken from the same page, small print, or a picture that was made small
 //! afterwards. A person looks; nothing is refused for it.
 
 use ::image::{GrayImage, Luma, RgbImage};

@@ -147,19 +147,11 @@ pub(super) fn is_of_mark(line: &Line, marks: &[String]) -> bool {
     line.glyphs.len() > 1 && (mark_begins(&read) == Some(0) || marks.iter().any(|mark| mark.contains(&read)))
 }
 
-/// The line up to a mark that follows in it: one of use, or a specimen's at its end.
+/// The line up to a mark of use that follows in it.
 pub(super) fn before_mark(mut run: Run) -> Run {
     let read: String = run.iter().map(|placed| placed.character).collect();
     if let Some(at) = mark_begins(&read) {
         run.truncate(read[..at].chars().count());
-    }
-    let ends: Vec<char> = run.iter().rev().take(2).map(|placed| placed.character).collect();
-    match ends[..] {
-        // 样本, as it is read where print runs through it
-        ['本' | '木', '样'] | ['本', '羊'] if run.len() > 2 => run.truncate(run.len() - 2),
-        // half of it: no name and no address ends so
-        ['样', _] if run.len() > 2 => run.truncate(run.len() - 1),
-        _ => {}
     }
     run
 }

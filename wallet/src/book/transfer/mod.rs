@@ -141,7 +141,8 @@ impl Transfers {
     }
 }
 
-/// Writes down transfers whose [`legs`] are posted in the running transaction. Whether all were new; if not, it must be rolled back.
+/// Writes down transfers whose [`legs`] are posted in the running transaction. Whether all were new; if not, it must be rolled back. Those
+/// with ids made for them in the same transaction always are.
 pub(crate) async fn record_arrived_in_tx(tx: &mut PgConnection, transfers: &[SendTransfer]) -> sqlx::Result<bool> {
     if transfers.is_empty() {
         return Ok(true);
