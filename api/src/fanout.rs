@@ -4,7 +4,8 @@
 //! now and then. So several signals for one topic may melt into one, a broken Redis costs delay and never a request, and after a
 //! reconnection every watcher is woken once, since what was said meanwhile is gone.
 //!
-//! One Redis channel carries the topics of all processes as messages; each process keeps one subscription whatever its watchers.
+//! One Redis channel carries the topics of all processes, as many in a message as are told together; each process keeps one subscription
+//! whatever its watchers, and leaves out what it said itself: its own watchers have heard it already.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 use wallet::base::outbox;
@@ -22,6 +23,13 @@ const CHANNEL: &str = "haodian:changed";
 
 /// Longest a publish may take before its signals are given up.
 const PUBLISH_MAX: Duration = Duration::from_millis(500);
+
+/// Signals that nobody waits for: how many may wait for the next message, and how long they gather for it.
+const TOLD_MAX: usize = 8_192;
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Topics of one message.
+const MESSAGE_MAX: usize = 1_024;
 
 /// Pause between two tries to subscribe again, growing from the first to the second.
 const RECONNECT_MIN: Duration = Duration::from_millis(100);
@@ -51,6 +59,15 @@ impl Fanout {
         match self {
             Self::Redis(fanout) => fanout.publish(topics).await,
             Self::Local(fanout) => topics.iter().for_each(|topic| fanout.signal(topic)),
+        }
+    }
+
+    /// The same of one topic, without waiting: watchers of this process hear it at once, those of others with what else is told in these
+    /// milliseconds.
+    pub fn tell(&self, topic: String) {
+        match self {
+            Self::Redis(fanout) => fanout.tell(topic),
+            Self::Local(fanout) => fanout.signal(&topic),
         }
     }
 
@@ -152,9 +169,17 @@ impl Drop for Watcher {
 /// Signals through Redis publish/subscribe.
 #[derive(Clone)]
 pub struct RedisFanout {
-    publisher: ConnectionManager,
+    speaker: Speaker,
+    told: mpsc::Sender<String>,
     local: LocalFanout,
-    _subscription: Arc<AbortOnDrop>,
+    _tasks: Arc<[AbortOnDrop; 2]>,
+}
+
+/// What this process says, under a name that tells it from what others say.
+#[derive(Clone)]
+struct Speaker {
+    publisher: ConnectionManager,
+    name: Uuid,
 }
 
 impl std::fmt::Debug for RedisFanout {
@@ -179,41 +204,77 @@ impl RedisFanout {
             .set_number_of_retries(1)
             .set_connection_timeout(Some(PUBLISH_MAX))
             .set_response_timeout(Some(PUBLISH_MAX));
-        let publisher = client.get_connection_manager_lazy(config)?;
+        let speaker = Speaker { publisher: client.get_connection_manager_lazy(config)?, name: Uuid::now_v7() };
         let local = LocalFanout::default();
-        let subscription = tokio::spawn(subscribe(client, local.clone()));
-        Ok(Self { publisher, local, _subscription: Arc::new(AbortOnDrop(subscription.abort_handle())) })
+        let (told, telling) = mpsc::channel(TOLD_MAX);
+        let tasks = [tokio::spawn(subscribe(client, speaker.name, local.clone())), tokio::spawn(gather(speaker.clone(), telling))];
+        Ok(Self { speaker, told, local, _tasks: Arc::new(tasks.map(|task| AbortOnDrop(task.abort_handle()))) })
     }
 
     /// One round trip, whatever the number of topics.
     async fn publish(&self, topics: &[String]) {
-        if topics.is_empty() {
-            return;
-        }
-        let mut pipeline = redis::pipe();
-        for topic in topics {
-            pipeline.cmd("PUBLISH").arg(CHANNEL).arg(topic).ignore();
-        }
-        let mut publisher = self.publisher.clone();
-        let sent: Result<redis::RedisResult<()>, _> = tokio::time::timeout(PUBLISH_MAX, pipeline.query_async(&mut publisher)).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            // watchers of this process need no Redis to hear of it
-            topics.iter().for_each(|topic| self.local.signal(topic));
-            metrics::counter!("haodian_fanout_lost_total").increment(topics.len() as u64);
-            tracing::warn!(topics = topics.len(), "redis took no signals; watchers elsewhere will notice at their next look");
+        // watchers of this process need no Redis to hear of it
+        topics.iter().for_each(|topic| self.local.signal(topic));
+        self.speaker.say(topics).await;
+    }
+
+    fn tell(&self, topic: String) {
+        self.local.signal(&topic);
+        if self.told.try_send(topic).is_err() {
+            metrics::counter!("haodian_fanout_lost_total").increment(1);
         }
     }
 
     async fn ping(&self) -> bool {
-        let mut publisher = self.publisher.clone();
+        let mut publisher = self.speaker.publisher.clone();
         let command = redis::cmd("PING");
         let answer = command.query_async::<String>(&mut publisher);
         matches!(tokio::time::timeout(PUBLISH_MAX, answer).await, Ok(Ok(_)))
     }
 }
 
-/// Keeps the subscription: hands each message to this process's watchers, and subscribes again whenever it breaks.
-async fn subscribe(client: redis::Client, local: LocalFanout) {
+impl Speaker {
+    /// Says to the other processes that topics changed. Never fails: what Redis does not take is counted as lost.
+    async fn say(&self, topics: &[String]) {
+        if topics.is_empty() {
+            return;
+        }
+        let mut pipeline = redis::pipe();
+        for topics in topics.chunks(MESSAGE_MAX) {
+            pipeline.cmd("PUBLISH").arg(CHANNEL).arg(message(self.name, topics)).ignore();
+        }
+        let mut publisher = self.publisher.clone();
+        let sent: Result<redis::RedisResult<()>, _> = tokio::time::timeout(PUBLISH_MAX, pipeline.query_async(&mut publisher)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            metrics::counter!("haodian_fanout_lost_total").increment(topics.len() as u64);
+            tracing::warn!(topics = topics.len(), "redis took no signals; watchers elsewhere will notice at their next look");
+        }
+    }
+}
+
+/// Who says it, and of which topics, a line each: no topic holds the end of a line, for they are made of ids and names of ours.
+fn message(speaker: Uuid, topics: &[String]) -> String {
+    let mut message = speaker.simple().to_string();
+    for topic in topics {
+        message.push('\n');
+        message.push_str(topic);
+    }
+    message
+}
+
+/// Says what is told with what else is told in the same milliseconds, until the fan-out is gone.
+async fn gather(speaker: Speaker, mut told: mpsc::Receiver<String>) {
+    let mut topics = Vec::new();
+    while told.recv_many(&mut topics, MESSAGE_MAX).await > 0 {
+        speaker.say(&topics).await;
+        topics.clear();
+        tokio::time::sleep(GATHER).await;
+    }
+}
+
+/// Keeps the subscription: hands what others say to this process's watchers, and subscribes again whenever it breaks.
+async fn subscribe(client: redis::Client, own: Uuid, local: LocalFanout) {
+    let own = own.simple().to_string();
     let mut pause = RECONNECT_MIN;
     loop {
         match tokio::time::timeout(RECONNECT_MAX, subscription(&client)).await {
@@ -223,8 +284,11 @@ async fn subscribe(client: redis::Client, local: LocalFanout) {
                 local.signal_all();
                 let mut messages = pubsub.into_on_message();
                 while let Some(message) = messages.next().await {
-                    if let Ok(topic) = message.get_payload::<String>() {
-                        local.signal(&topic);
+                    if let Ok(text) = message.get_payload::<String>() {
+                        let mut lines = text.lines();
+                        if lines.next().is_some_and(|speaker| speaker != own) {
+                            lines.for_each(|topic| local.signal(topic));
+                        }
                     }
                 }
                 tracing::warn!("the redis subscription ended; subscribing again");
@@ -257,8 +321,11 @@ pub fn person_topic(person: wallet::base::id::UserId) -> String {
 const ABOUT_ORDERS: [&str; 3] = ["marketing", "payment", "split"];
 
 /// Which topics an event wakes: `order.paid` and `payment.failed` wake `order:<id>` of their subject, others what their payload says they
-/// belong to, too: a refund's order, a document's application.
+/// belong to, too: a refund's order, a document's application. `order.created` wakes nobody: whoever watches that order found it there.
 pub fn topics_of(kind: &str, subject: Uuid, payload: &serde_json::Value) -> Vec<String> {
+    if kind == "order.created" {
+        return Vec::new();
+    }
     let noun = kind.split('.').next().unwrap_or_default();
     let noun = if ABOUT_ORDERS.contains(&noun) { "order" } else { noun };
     let mut topics = vec![format!("{noun}:{subject}")];
@@ -281,6 +348,7 @@ mod tests {
     fn an_event_wakes_its_subject_and_its_order() {
         let (subject, order) = (Uuid::now_v7(), Uuid::now_v7());
         let cases = [
+            ("order.created", serde_json::json!({}), vec![]),
             ("order.paid", serde_json::json!({}), vec![format!("order:{subject}")]),
             ("order.paid", serde_json::json!({ "orderId": subject }), vec![format!("order:{subject}")]),
             ("payment.failed", serde_json::json!({}), vec![format!("order:{subject}")]),

@@ -59,6 +59,12 @@ async fn keeps_its_promises(one: &Fanout, two: &Fanout) {
     assert!(quiet(&mut bystander).await, "a watcher of another topic hears nothing");
     assert!(quiet(&mut two.watch(&mine)).await, "what was said before is not heard");
 
+    one.tell(mine.clone());
+    for watcher in &mut watchers {
+        assert!(heard(watcher).await, "what is told without waiting is heard all the same");
+        assert!(quiet(watcher).await, "and once, also by those of the process that told it");
+    }
+
     let many = vec![mine.clone(); 50];
     one.publish(&many).await;
     for watcher in &mut watchers {

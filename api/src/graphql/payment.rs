@@ -373,9 +373,8 @@ impl PaymentMutation {
         let command = StartPayment { merchant, order, method, wallet, payer, return_url, idempotency_key, failed: None };
         match settle(app.payments.start(actor, command).await)? {
             Ok(attempt) => {
-                // no event tells of a start: whoever watches hears it from here, and nobody waits for that
-                let fanout = app.fanout.clone();
-                tokio::spawn(async move { fanout.publish(&[order_topic(order)]).await });
+                // no event tells of a start: whoever watches hears it from here
+                app.fanout.tell(order_topic(order));
                 // four reads that few ask for
                 let wanted = ctx.look_ahead().field("order").exists();
                 let order = if wanted { CashierOrder::load(app, actor, book, order).await? } else { None };
