@@ -194,12 +194,27 @@ fn recorded(workload: &'static str, phase: &Phase, rate: Option<u32>, callers: u
         ((*name).to_owned(), json!({ "p50_ms": at(0.5), "p99_ms": at(0.99) }))
     });
     more.insert("steps".to_owned(), Value::Object(steps.collect()));
+    more.insert("seconds".to_owned(), seconds(phase));
     more.insert("cores".to_owned(), json!(std::thread::available_parallelism().map_or(0, usize::from)));
     if let Some(error) = phase.payments.iter().find_map(|p| p.trace.error.as_ref()) {
         more.insert("first_error".to_owned(), json!(error));
     }
     record.more = more;
     record
+}
+
+/// How long the payments that were due in each second took: a tail of one slow second reads otherwise than one of all of them.
+fn seconds(phase: &Phase) -> Value {
+    let begun = phase.payments.iter().map(|played| played.due).min();
+    let mut seconds: BTreeMap<u64, Vec<Duration>> = BTreeMap::new();
+    for (played, begun) in phase.payments.iter().zip(begun.into_iter().cycle()) {
+        seconds.entry((played.due - begun).as_secs()).or_default().extend(played.took());
+    }
+    let of = |took: &mut Vec<Duration>| {
+        took.sort_unstable();
+        json!({ "p50_ms": percentile(took, 0.5).as_millis(), "p99_ms": percentile(took, 0.99).as_millis() })
+    };
+    seconds.values_mut().map(of).collect()
 }
 
 /// Signs the merchant, and those whom it shares its divided orders with, and opens its stores.

@@ -60,7 +60,7 @@ impl System {
             .running
             .processes
             .iter()
-            .filter(|(name, _)| !["postgres", "redis"].contains(&name.as_str()))
+            .filter(|(name, _)| *name != "postgres")
             .map(|(name, pid)| (name.clone(), Ticks::of(*pid).map_or(Duration::ZERO, |t| t.own)))
             .collect();
         times.insert("client".to_owned(), Ticks::of(std::process::id()).map_or(Duration::ZERO, |t| t.own));
