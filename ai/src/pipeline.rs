@@ -24,7 +24,7 @@ use crate::{
         authenticity, detect, direction,
         geometry::{Turn, half_turned},
         homography::{Homography, corners},
-        ink, kind, quality,
+        ink, kind, marks, quality,
         recognise::Reader,
         rectify, red_print, seal,
         second_look::{self, Reading},
@@ -136,6 +136,8 @@ struct Read {
     /// The largest red seal.
     seal: Option<Quad>,
     lines: Vec<Line>,
+    /// Whether it is marked for one use.
+    marked: bool,
     seen: kind::Verdict,
     /// Whether the text is that of more than one paper.
     several: bool,
@@ -237,7 +239,7 @@ impl Pipeline {
         let specimen = specimen::run(&session, self.thresholds, reader.lifted, &read.lines)?;
         clock.lap(Stage::Specimen);
         let out_of_frame = quality.flags.contains(&QualityFlag::Cut);
-        let signs = authenticity::run(&read.page, read.seen.kind, read.seal, &read.lines, &fields, quad.is_some(), out_of_frame);
+        let signs = authenticity::run(&read.page, read.seen.kind, read.seal, &fields, read.marked, quad.is_some(), out_of_frame);
         clock.lap(Stage::Authenticity);
 
         // From here on everything is in pixels of the photograph at its full size, turned upright.
@@ -340,10 +342,22 @@ impl Pipeline {
             text = layout::Page::new(&lines);
             said = classify(&text);
         }
+        let marked = authenticity::has_mark_of_use(&lines);
+        if marked {
+            let clear = marks::cleared(lifted.as_ref().unwrap_or(&page), &lines);
+            let mut seen = detect::run(session, self.thresholds, &clear)?;
+            seen.retain(|quad| !seal::is_inscription(&seals, &clear, quad));
+            clock.lap(Stage::Detect);
+            lines = marks::merged(lines, Reader { session, raw: &clear, lifted: &clear }.lines(&seen)?);
+            lines.sort_by(|a, b| detect::in_reading_order(&a.quad, &b.quad));
+            clock.lap(Stage::Recognise);
+            text = layout::Page::new(&lines);
+            said = classify(&text);
+        }
         let (seen, several) = (kind::settle(&said, looks), document::several::shown(&text, &said));
         clock.lap(Stage::Classify);
         let back = Homography::undoing(turn, flat_width, flat_height).then(&map);
-        Ok(Read { turn, page, lifted, seal: seals.first().copied(), lines, seen, several, back })
+        Ok(Read { turn, page, lifted, seal: seals.first().copied(), lines, marked, seen, several, back })
     }
 
     fn models(&self, session: &Session<'_>) -> Vec<ModelVersion> {

@@ -48,21 +48,21 @@ const SPOTS: usize = 40;
 /// Seals are set on these as a rule.
 const SEALED_BY_USE: [&str; 3] = ["issue_date", "issuer", "registration_date"];
 
-/// Looks at the upright `page` of a `kind` with its `seal`, `lines` and `fields`. Whether it was found `in_a_photograph`, and whether it
-/// leaves the picture, is known by now.
+/// Looks at the upright `page` of a `kind` with its `seal` and `fields`. Whether it is `marked` for one use, was found
+/// `in_a_photograph`, and leaves the picture, is known by now.
 pub fn run(
     page: &RgbImage,
     kind: DocumentKind,
     seal: Option<Quad>,
-    lines: &[Line],
     fields: &Fields,
+    marked: bool,
     in_a_photograph: bool,
     out_of_frame: bool,
 ) -> Signs {
     let raised = [
         (copy::is_colourless(page), AuthenticityFlag::Photocopy),
         (in_a_photograph && moire::is_off_a_screen(page, kind), AuthenticityFlag::ScreenRecapture),
-        (has_mark_of_use(lines), AuthenticityFlag::HasWatermark),
+        (marked, AuthenticityFlag::HasWatermark),
         (seal.is_some_and(|seal| covers_a_field(&seal, fields)), AuthenticityFlag::SealOverText),
         (out_of_frame, AuthenticityFlag::OutOfFrame),
         (in_a_photograph && finger::lies_on(page), AuthenticityFlag::PartlyOccluded),
@@ -71,14 +71,26 @@ pub fn run(
     Signs { flags: raised.into_iter().filter_map(|(is, flag)| is.then_some(flag)).collect(), seal }
 }
 
-fn has_mark_of_use(lines: &[Line]) -> bool {
+/// Whether a mark of use stands among the lines: one with its words, or one that runs across the page.
+pub fn has_mark_of_use(lines: &[Line]) -> bool {
     let level = usual_angle(lines);
-    lines.iter().any(|line| {
-        let words = text::normalise(&line.text());
-        let diagonal = (angle(line) - level).abs() > DIAGONAL_DEGREES && (angle(line) - level).abs() < 90.0 - DIAGONAL_DEGREES;
-        MARKS_OF_USE.iter().any(|mark| words.contains(mark))
-            || (diagonal && line.glyphs.len() >= DIAGONAL_CHARACTERS && line.confidence() >= DIAGONAL_CONFIDENCE)
-    })
+    lines.iter().any(|line| mark_of_use(line).is_some() || runs_across(line, level))
+}
+
+/// The words of a mark of use on a line, from where they begin.
+pub fn mark_of_use(line: &Line) -> Option<String> {
+    let words = text::normalise(&line.text());
+    let at = MARKS_OF_USE.iter().filter_map(|mark| words.find(mark)).min()?;
+    Some(words[at..].to_owned())
+}
+
+/// Whether a line runs across a page whose lines run at the angle `level`, in degrees.
+pub fn runs_across(line: &Line, level: f32) -> bool {
+    let off = (angle(line) - level).abs();
+    off > DIAGONAL_DEGREES
+        && off < 90.0 - DIAGONAL_DEGREES
+        && line.glyphs.len() >= DIAGONAL_CHARACTERS
+        && line.confidence() >= DIAGONAL_CONFIDENCE
 }
 
 fn angle(line: &Line) -> f32 {
@@ -86,8 +98,10 @@ fn angle(line: &Line) -> f32 {
     (to[1] - from[1]).atan2(to[0] - from[0]).to_degrees()
 }
 
-fn usual_angle(lines: &[Line]) -> f32 {
-    let mut angles: Vec<f32> = lines.iter().filter(|line| line.glyphs.len() > 3).map(angle).collect();
+/// The angle at which most of the lines run that are no marks by their words, in degrees.
+pub fn usual_angle(lines: &[Line]) -> f32 {
+    let print = lines.iter().filter(|line| line.glyphs.len() > 3 && mark_of_use(line).is_none());
+    let mut angles: Vec<f32> = print.map(angle).collect();
     angles.sort_by(f32::total_cmp);
     angles.get(angles.len() / 2).copied().unwrap_or(0.0)
 }

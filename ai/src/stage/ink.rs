@@ -91,13 +91,16 @@ pub fn is_red(Rgb([r, g, b]): &Rgb<u8>) -> bool {
 /// The crop with everything paler than print turned to paper.
 pub fn without_pale_marks(crop: &RgbImage) -> RgbImage {
     let paper = paper(crop);
-    let (ink, mark) = (paper * INK_SHARE, paper * MARK_SHARE);
     let mut out = crop.clone();
     for pixel in out.pixels_mut() {
-        let level = (luma(pixel) - ink) / (mark - ink).max(1.0);
-        *pixel = Rgb([(level.clamp(0.0, 1.0) * 255.0) as u8; 3]);
+        *pixel = Rgb([ramp(luma(pixel) / paper.max(1.0), MARK_SHARE); 3]);
     }
     out
+}
+
+/// A brightness as a share of the paper's, with what is paler than `mark` turned to paper and what is darker than ink to ink.
+pub fn ramp(share: f32, mark: f32) -> u8 {
+    (((share - INK_SHARE) / (mark - INK_SHARE)).clamp(0.0, 1.0) * 255.0) as u8
 }
 
 /// How bright the crop's paper is.
@@ -111,7 +114,8 @@ pub fn luma(pixel: &Rgb<u8>) -> f32 {
     0.299 * r + 0.587 * g + 0.114 * b
 }
 
-fn percentile(image: &RgbImage, share: f32) -> f32 {
+/// The level that this share of the pixels stays under.
+pub fn percentile(image: &RgbImage, share: f32) -> f32 {
     let mut histogram = [0u32; 256];
     for pixel in image.pixels() {
         histogram[luma(pixel) as usize] += 1;

@@ -13,6 +13,7 @@ pub mod glare;
 pub mod homography;
 pub mod ink;
 pub mod kind;
+pub mod marks;
 pub mod moire;
 pub mod patch;
 pub mod quality;
