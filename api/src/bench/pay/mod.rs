@@ -20,6 +20,8 @@ use anyhow::{Context as _, Result, ensure};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use wallet::base::clock::Clock;
+use wallet::base::db;
+use wallet::check;
 
 use super::server::{Database, Server};
 use super::{Record, percentile};
@@ -123,8 +125,12 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
     if options.stored > 0 {
         let (id, store) = id::store(&shop.stores[0].clone().into()).context("the id of a store")?;
         stored::store(config, &database.pool, id, store, options.stored).await?;
-        // or autovacuum would begin with them while something is measured
+        // or autovacuum and the checker would begin with them while something is measured
         database.settle().await?;
+        let reports = db::connect_for_reports(&database.url, 1).await.context("no connection for the checker")?;
+        let report = check::marks::run(&reports).await.context("the checker's look at what was stored")?;
+        reports.close().await;
+        ensure!(report.violations().next().is_none(), "the books do not hold before anything is measured");
     }
     let (shop, pace) = (Arc::new(shop), options.rate.map_or(Pace::Closed(options.callers), Pace::Open));
     let since = Clock::wall();
