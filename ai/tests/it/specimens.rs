@@ -1,6 +1,7 @@
 //! Right pages are approved, poor ones go to a person, wrong numbers are refused.
 
 use ai::review::{Outcome, Verdict};
+use ai::stage::authenticity::AuthenticityFlag;
 
 use super::{DocumentKind, Specimen, assert_approved, codes, decision, pipeline, render};
 
@@ -38,6 +39,28 @@ fn blurred_specimens_go_to_a_person_or_back_to_the_merchant_for_that_reason() {
         assert!(matches!(decision.verdict, Verdict::Review | Verdict::Reupload), "{}: {:?}", specimen.file, decision.verdict);
         assert!(codes(&decision).contains(&"BLURRED"), "{}: {:?}", specimen.file, codes(&decision));
     }
+}
+
+#[test]
+fn what_stands_under_marks_of_use_is_read_and_a_person_looks_at_it() {
+    let arguments =
+        ["--seed", "14", "--types", "deed_old,taiwan_compatriot", "--layouts", "all", "--count", "2", "--conditions", "watermark"];
+    let (mut claims, mut right, mut marked) = (0, 0, 0);
+    for specimen in render("marked", &arguments) {
+        let findings = specimen.read();
+        let decision = decision(&findings, specimen.doc_type, &specimen.claims);
+        if findings.authenticity.contains(&AuthenticityFlag::HasWatermark) {
+            marked += 1;
+            assert!(codes(&decision).contains(&"HAS_WATERMARK"), "{}: {:?}", specimen.file, codes(&decision));
+            assert_ne!(decision.verdict, Verdict::Approve, "{}", specimen.file);
+        }
+        let same = |outcome: &Outcome| matches!(outcome, Outcome::Match | Outcome::MatchAfterNormalisation);
+        right += decision.comparisons.iter().filter(|comparison| same(&comparison.outcome)).count();
+        claims += specimen.claims.len();
+    }
+    assert!(marked >= 3, "of 4 pages {marked} are seen to be marked");
+    // with marks and print looked at together 33 of 40 came out right
+    assert!(right * 10 >= claims * 9, "{right} of {claims}");
 }
 
 #[test]
