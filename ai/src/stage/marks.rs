@@ -12,8 +12,6 @@ use crate::document::{Quad, layout::Line, text};
 
 /// Paper is not equally bright all over a photograph: it is measured in blocks of this many pixels.
 const BLOCK: u32 = 64;
-/// The paper's brightness in a block: the level that this share of its pixels stays under.
-const PAPER_PERCENTILE: f32 = 0.85;
 /// What is read without the marks stands for what was read with them when it is about as sure,
 const SURE: f32 = 0.03;
 /// and about as long: a mark's characters are gone from it, the print's are not.
@@ -33,7 +31,8 @@ const MARK_SHARES: (f32, f32) = (0.40, 0.70);
 pub fn cleared(page: &RgbImage, lines: &[Line]) -> RgbImage {
     let mark = level(page, lines);
     let (across, down) = (page.width().div_ceil(BLOCK), page.height().div_ceil(BLOCK));
-    let blocks = GrayImage::from_fn(across, down, |x, y| Luma([paper_of_block(page, x * BLOCK, y * BLOCK)]));
+    let block = |x, y| imageops::crop_imm(page, x * BLOCK, y * BLOCK, BLOCK, BLOCK).to_image();
+    let blocks = GrayImage::from_fn(across, down, |x, y| Luma([paper(&block(x, y)) as u8]));
     let paper = imageops::resize(&blocks, page.width(), page.height(), imageops::FilterType::Triangle);
     RgbImage::from_fn(page.width(), page.height(), |x, y| {
         let share = luma(page.get_pixel(x, y)) / f32::from(paper.get_pixel(x, y).0[0]).max(1.0);
@@ -54,14 +53,6 @@ fn level(page: &RgbImage, lines: &[Line]) -> f32 {
     levels.sort_by(f32::total_cmp);
     let middle = levels.get(levels.len() / 2).copied().unwrap_or(1.0);
     (middle - DARKER).clamp(MARK_SHARES.0, MARK_SHARES.1)
-}
-
-fn paper_of_block(page: &RgbImage, left: u32, top: u32) -> u8 {
-    let mut levels: Vec<u8> = (top..(top + BLOCK).min(page.height()))
-        .flat_map(|y| (left..(left + BLOCK).min(page.width())).map(move |x| luma(page.get_pixel(x, y)) as u8))
-        .collect();
-    let at = ((levels.len() as f32 * PAPER_PERCENTILE) as usize).min(levels.len().saturating_sub(1));
-    *levels.select_nth_unstable(at).1
 }
 
 /// The lines of the page, each as it was read better: with the marks, or `clear` of them. Marks that run across stay; they tell pieces of
