@@ -1,4 +1,4 @@
-//! The ledger checker beside everything else: what changed since its last look, every minute, by whichever process comes first.
+//! The ledger checker beside everything else: what changed since its last look, every ten seconds, by whichever process comes first.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,12 +10,16 @@ use super::tick::pause;
 use crate::app::App;
 use crate::http::chain;
 
-/// How often somebody looks. A look reads what was posted since the last one.
-const PERIOD: Duration = Duration::from_secs(60);
+/// How often somebody looks. A look reads what was posted since the last one: of a minute with a thousand payments a second that would take
+/// a core for five seconds at a stretch.
+const PERIOD: Duration = Duration::from_secs(10);
 
-/// Looks until `stop`. A violation is logged as an error and stands in `haodian_check_violations` until a look finds none.
+/// Looks at once, so that the mark of a new database begins before there is much to read, and until `stop`. A violation is logged as an
+/// error and stands in `haodian_check_violations` until a look finds none.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    while pause(&stop, PERIOD).await {
+    let mut wait = Duration::ZERO;
+    while pause(&stop, wait).await {
+        wait = PERIOD;
         let started = Instant::now();
         let report = tokio::select! {
             // a look changes nothing but its own mark, at its end: it may be left at any moment

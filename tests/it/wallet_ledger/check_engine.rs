@@ -232,6 +232,27 @@ async fn a_look_reads_what_is_new_and_leaves_its_mark_where_something_is_wrong()
     assert_eq!((checked(&repaired, "L1"), checked(&repaired, "L3")), (1, 3));
 }
 
+#[tokio::test]
+async fn a_look_finds_by_key_what_changed_and_reads_through_nothing_that_grows() {
+    let scene = Scene::with_everything().await;
+    sound(&marks::run(scene.db.pool()).await.unwrap());
+    scene.paid(900, 3).await;
+    scene.readable().await;
+    let mut tx = scene.db.owner_pool().begin().await.unwrap();
+    let look = marks::run_in_tx(&mut tx).await.unwrap();
+    sound(&look);
+    assert_eq!(look.rules.iter().find(|rule| rule.id == "L1").unwrap().checked, 1);
+    let read_through: Vec<String> = sqlx::query_scalar(
+        "SELECT relname::text FROM pg_stat_xact_user_tables
+         WHERE seq_scan > 0 AND relname IN ('postings', 'entries', 'accounts', 'orders', 'payment_attempts', 'refunds', 'outbox', 'notices',
+                                            'idempotency_keys', 'request_numbers', 'holds', 'log_tiles', 'checked_accounts')",
+    )
+    .fetch_all(&mut *tx)
+    .await
+    .unwrap();
+    assert!(read_through.is_empty(), "read from one end to the other: {read_through:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn checks_that_run_while_load_runs_find_nothing() {
     let scene = std::sync::Arc::new(Scene::with_everything().await);

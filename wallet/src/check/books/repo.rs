@@ -157,25 +157,24 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                      SELECT book_id, account_id FROM touched) AS names
                JOIN accounts a USING (book_id, account_id)
            ), floors AS (
-               SELECT book_id, account_id, 0::bigint AS after_seq, NULL::timestamptz AS changed_at, NULL::uuid AS change_id, first_floor_minor AS floor_minor
+               SELECT book_id, account_id, kind, side, floor_minor AS now_minor, 0::bigint AS after_seq, NULL::timestamptz AS changed_at,
+                      NULL::uuid AS change_id, first_floor_minor AS floor_minor
                FROM judged
                UNION ALL
-               SELECT c.book_id, c.account_id, c.after_seq, c.changed_at, c.change_id, c.floor_minor
+               SELECT c.book_id, c.account_id, j.kind, j.side, j.floor_minor, c.after_seq, c.changed_at, c.change_id, c.floor_minor
                FROM floor_changes c
-               JOIN judged USING (book_id, account_id)
+               JOIN judged j USING (book_id, account_id)
            ), spans AS (
-               SELECT book_id, account_id, floor_minor, after_seq,
+               SELECT book_id, account_id, kind, side, now_minor, floor_minor, after_seq,
                       lead(after_seq) OVER (PARTITION BY book_id, account_id ORDER BY after_seq, changed_at NULLS FIRST, change_id) AS to_seq
                FROM floors
            ), bad AS (
                SELECT format('%s account %s of book %s has side %s', kind, account_id, book_id, side) AS violation
                FROM judged WHERE side <> CASE WHEN kind IN ('CHANNEL_RECEIVABLE', 'BANK_CASH', 'SHARES_DUE', 'MERCHANT_DEBT') THEN 1 ELSE -1 END
                UNION ALL
-               SELECT format('%s account %s of book %s has floor %s instead of %s', j.kind, j.account_id, j.book_id,
-                             COALESCE(j.floor_minor::text, 'none'), COALESCE(s.floor_minor::text, 'none'))
-               FROM judged j
-               JOIN spans s USING (book_id, account_id)
-               WHERE s.to_seq IS NULL AND j.floor_minor IS DISTINCT FROM s.floor_minor
+               SELECT format('%s account %s of book %s has floor %s instead of %s', kind, account_id, book_id,
+                             COALESCE(now_minor::text, 'none'), COALESCE(floor_minor::text, 'none'))
+               FROM spans WHERE to_seq IS NULL AND now_minor IS DISTINCT FROM floor_minor
                UNION ALL
                SELECT format('%s account %s of book %s stands at %s with %s held, its floor is %s',
                              kind, account_id, book_id, side * balance_minor, held_minor, floor_minor)
@@ -191,13 +190,12 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                  AND NOT EXISTS (SELECT 1 FROM floor_changes c WHERE c.book_id = a.book_id AND c.account_id = a.account_id)
                UNION ALL
                SELECT format('%s account %s of book %s stood at %s after entry %s, its floor was %s',
-                             j.kind, m.account_id, m.book_id, j.side * m.balance_after_minor, m.seq, s.floor_minor)
+                             s.kind, m.account_id, m.book_id, s.side * m.balance_after_minor, m.seq, s.floor_minor)
                FROM (SELECT DISTINCT book_id, account_id FROM floor_changes) AS changed
-               JOIN judged j USING (book_id, account_id)
                JOIN spans s USING (book_id, account_id)
                JOIN entries m ON m.book_id = s.book_id AND m.account_id = s.account_id
                              AND m.seq > s.after_seq AND (s.to_seq IS NULL OR m.seq <= s.to_seq)
-               WHERE j.side * m.balance_after_minor < s.floor_minor
+               WHERE s.side * m.balance_after_minor < s.floor_minor
            )
            SELECT (SELECT count(*) FROM judged) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#,
         scope.after(),

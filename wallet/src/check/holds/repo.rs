@@ -22,12 +22,13 @@ pub(super) async fn holds_resolve_once(tx: &mut PgConnection, scope: &Scope, gra
                LEFT JOIN accounts a ON a.book_id = e.book_id AND a.account_id = e.account_id
                GROUP BY c.book_id, c.hold_id, h.hold_id
            ), judged AS (
-               SELECT h.*, COALESCE(b.captured_minor, 0) AS booked_minor
-               FROM (SELECT book_id, hold_id FROM holds WHERE $1 IS NULL OR state = 'HELD'
-                     UNION
-                     SELECT book_id, hold_id FROM booked) AS names
+               SELECT h.*, names.booked_minor
+               FROM (SELECT book_id, hold_id, sum(captured_minor) AS booked_minor
+                     FROM (SELECT book_id, hold_id, 0 AS captured_minor FROM holds WHERE $1 IS NULL OR state = 'HELD'
+                           UNION ALL
+                           SELECT book_id, hold_id, captured_minor FROM booked) AS named
+                     GROUP BY book_id, hold_id) AS names
                JOIN holds h USING (book_id, hold_id)
-               LEFT JOIN booked b USING (book_id, hold_id)
            ), open AS (
                SELECT book_id, account_id, sum(amount_minor - captured_minor) AS open_minor FROM holds WHERE state = 'HELD' GROUP BY book_id, account_id
            ), touched AS (
@@ -59,15 +60,16 @@ pub(super) async fn holds_resolve_once(tx: &mut PgConnection, scope: &Scope, gra
                SELECT format('hold %s of book %s is used by postings, but does not exist', hold_id, book_id) FROM booked WHERE NOT known
                UNION ALL
                SELECT format('%s account %s of book %s keeps %s for holds, open ones add up to %s',
-                             a.kind, a.account_id, a.book_id, a.held_minor, COALESCE(o.open_minor, 0))
-               FROM (SELECT book_id, account_id FROM accounts WHERE $1 IS NULL
-                     UNION
-                     SELECT book_id, account_id FROM touched
-                     UNION
-                     SELECT book_id, account_id FROM open) AS names
+                             a.kind, a.account_id, a.book_id, a.held_minor, names.open_minor)
+               FROM (SELECT book_id, account_id, sum(open_minor) AS open_minor
+                     FROM (SELECT book_id, account_id, 0 AS open_minor FROM accounts WHERE $1 IS NULL
+                           UNION ALL
+                           SELECT book_id, account_id, 0 FROM touched
+                           UNION ALL
+                           SELECT book_id, account_id, open_minor FROM open) AS named
+                     GROUP BY book_id, account_id) AS names
                JOIN accounts a USING (book_id, account_id)
-               LEFT JOIN open o USING (book_id, account_id)
-               WHERE a.held_minor <> COALESCE(o.open_minor, 0)
+               WHERE a.held_minor <> names.open_minor
            )
            SELECT (SELECT count(*) FROM judged) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#,
         scope.after(),

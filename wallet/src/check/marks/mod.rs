@@ -23,7 +23,7 @@ use std::time::Duration;
 use futures::TryStreamExt as _;
 use sqlx::{PgConnection, PgPool};
 
-use super::{CheckReport, Found, RuleResult, Scope, Since, VIOLATIONS_MAX, books, rules};
+use super::{CheckReport, Found, Pace, RuleResult, Scope, Since, VIOLATIONS_MAX, books, rules};
 
 /// Rules that say something about the server as it is, not about what changed: they do not hold the mark back.
 const NOT_OF_THE_SCOPE: [&str; 5] = ["L4", "L10", "L14", "L15", "L16"];
@@ -39,8 +39,12 @@ struct Fold {
 
 /// Looks at what changed since the last look, and moves the mark unless something is wrong. The first look is at everything.
 pub async fn run(db: &PgPool) -> sqlx::Result<CheckReport> {
+    look(db, false).await
+}
+
+async fn look(db: &PgPool, gentle: bool) -> sqlx::Result<CheckReport> {
     let mut tx = db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let looked = look_in_tx(&mut tx).await?;
+    let looked = look_in_tx(&mut tx, gentle).await?;
     tx.rollback().await?;
     if looked.report.rules.iter().all(|rule| rule.violations.is_empty() || NOT_OF_THE_SCOPE.contains(&rule.id)) {
         let mut tx = db.begin().await?;
@@ -54,7 +58,7 @@ pub async fn run(db: &PgPool) -> sqlx::Result<CheckReport> {
 
 /// Looks in the running transaction, as it sees the world, and leaves the mark where it is.
 pub async fn run_in_tx(tx: &mut PgConnection) -> sqlx::Result<CheckReport> {
-    Ok(look_in_tx(tx).await?.report)
+    Ok(look_in_tx(tx, false).await?.report)
 }
 
 /// What a look saw.
@@ -64,11 +68,13 @@ struct Looked {
     folds: Vec<Fold>,
 }
 
-async fn look_in_tx(tx: &mut PgConnection) -> sqlx::Result<Looked> {
+async fn look_in_tx(tx: &mut PgConnection, gentle: bool) -> sqlx::Result<Looked> {
     let since = repo::since_in_tx(tx).await?;
     let scope = if since.mark == "0" { Scope::FULL } else { Scope { since: Some(since.clone()) } };
     super::repo::prepare_in_tx(tx, scope.is_full()).await?;
-    let mut report = rules(tx, &scope).await?;
+    // the first look is over sooner than it would be with rests, and its snapshot with it
+    let mut pace = Pace::new(gentle && !scope.is_full());
+    let mut report = rules(tx, &scope, &mut pace).await?;
     let (folds, judged) = folds_in_tx(tx, &scope).await?;
     if !scope.is_full() {
         report.rules.push(judged);
@@ -77,9 +83,9 @@ async fn look_in_tx(tx: &mut PgConnection) -> sqlx::Result<Looked> {
     Ok(Looked { report, since, folds })
 }
 
-/// The same, unless this or another process looked within `period`.
+/// The same at a gentle pace, unless this or another process looked within `period`.
 pub async fn run_when_due(db: &PgPool, period: Duration) -> sqlx::Result<Option<CheckReport>> {
-    if repo::claim(db, period).await? { run(db).await.map(Some) } else { Ok(None) }
+    if repo::claim(db, period).await? { look(db, true).await.map(Some) } else { Ok(None) }
 }
 
 /// Folds the accounts of the scope on from where they were kept (L3). In memory: some fifty bytes for each account that was touched.

@@ -39,23 +39,21 @@ pub(super) async fn account_ids(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
 pub(super) async fn posting_digests(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<Found> {
     sqlx::query_as!(
         Found,
-        r#"WITH scope AS (
-               SELECT * FROM postings WHERE $1::text IS NULL OR (xid > $1::text::xid8 AND xid < $2::text::xid8)
-           ), legs AS (
-               SELECT e.book_id, e.posting_id, string_agg(e.line || ':' || e.account_id || ':' || e.amount_minor, E'\x1f' ORDER BY e.line) AS legs
-               FROM scope
-               JOIN entries e USING (book_id, posting_id)
-               GROUP BY e.book_id, e.posting_id
-           ), hashed AS (
+        r#"WITH hashed AS (
+               -- one join and one grouping: rows that are gathered first and joined back to their postings are compared all with all where
+               -- PostgreSQL expects few of them
                SELECT p.book_id, p.posting_id, p.kind, p.digest,
                       substr(uuid_send(p.reference_id), 1, 8)
                           || substr(sha256(convert_to(p.kind || E'\x1f', 'UTF8') || uuid_send(p.reference_id)), 1, 8) AS h,
                       sha256(convert_to(
                           concat_ws(E'\x1f', p.kind, p.reference_id, COALESCE(p.store_id::text, ''), p.business_date,
-                                    COALESCE(p.reversal_of::text, ''), COALESCE(p.hold_id::text || CASE WHEN p.hold_last THEN '!' ELSE '' END, ''), COALESCE(p.metadata, ''), l.legs),
+                                    COALESCE(p.reversal_of::text, ''), COALESCE(p.hold_id::text || CASE WHEN p.hold_last THEN '!' ELSE '' END, ''), COALESCE(p.metadata, ''),
+                                    string_agg(e.line || ':' || e.account_id || ':' || e.amount_minor, E'\x1f' ORDER BY e.line)),
                           'UTF8')) AS said
-               FROM scope p
-               LEFT JOIN legs l USING (book_id, posting_id)
+               FROM postings p
+               LEFT JOIN entries e USING (book_id, posting_id)
+               WHERE $1::text IS NULL OR (p.xid > $1::text::xid8 AND p.xid < $2::text::xid8)
+               GROUP BY p.book_id, p.posting_id
            ), named AS (
                SELECT *, encode(set_byte(h, 8, (get_byte(h, 8) & 63) | 128), 'hex')::uuid AS named_id FROM hashed
            ), bad AS (
