@@ -87,6 +87,8 @@ pub struct Query(
     sandbox::SandboxQuery,
 );
 
+/// A field is looked for from the last of these to the first, and each that does not have it is one more future round what the field
+/// does: what every payment asks for stands last.
 #[derive(MergedObject, Default, Debug)]
 pub struct Mutation(
     identity::IdentityMutation,
@@ -96,8 +98,6 @@ pub struct Mutation(
     review_quality::ReviewQualityMutation,
     bad_case::BadCaseMutation,
     model::ModelMutation,
-    order::OrderMutation,
-    payment::PaymentMutation,
     refund::RefundMutation,
     split::SplitMutation,
     split_channel::SplitChannelMutation,
@@ -110,6 +110,8 @@ pub struct Mutation(
     outbox::OutboxMutation,
     webhook::WebhookMutation,
     sandbox::SandboxMutation,
+    order::OrderMutation,
+    payment::PaymentMutation,
 );
 
 pub type Schema = async_graphql::Schema<Query, Mutation, subscription::OrderSubscription>;

@@ -1,10 +1,12 @@
 //! From the bytes of a request to one checked operation: content type, accepted answer, size, shape, document.
 
 use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet};
 use async_graphql::{Name, ServerError, Variables, parser};
 use axum::http::{HeaderMap, StatusCode, header};
+use moka::sync::Cache;
 use serde_json::{Map, Value};
 
 use super::answer::Fault;
@@ -21,6 +23,13 @@ pub const VARIABLES_DEPTH_MAX: usize = 8;
 /// Most selections of a document once its fragments are written out. Fragments that double each other 40 times over fit a kilobyte and
 /// would keep validation busy for years, so they are counted before it sees them.
 const SELECTIONS_MAX: usize = 1_000;
+
+/// Documents that were read before, by their text: a page sends the same few over and over, and reading one takes longer than many a mutation
+/// that waits for its batch. Those that are asked for most stay, at most a mebibyte of text, some ten times that in memory.
+static DOCUMENTS: LazyLock<Cache<String, Arc<ExecutableDocument>>> = LazyLock::new(|| {
+    let bytes = |text: &String, _: &Arc<ExecutableDocument>| u32::try_from(text.len()).unwrap_or(u32::MAX);
+    Cache::builder().max_capacity(1 << 20).weigher(bytes).build()
+});
 
 /// The form an answer takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,12 +153,7 @@ pub fn operation(mut parameters: Map<String, Value>) -> Result<Operation, Fault>
     if deeper_than(&variables, VARIABLES_DEPTH_MAX) {
         return Err(Fault::new(StatusCode::BAD_REQUEST, "LIMIT_DEPTH", "variables 嵌套过深（最多 8 层），请减少嵌套"));
     }
-    let document = parser::parse_query(&query).map_err(|error| {
-        let places = ServerError::from(error).locations;
-        let place = places.first().map_or_else(String::new, |at| format!("第 {} 行第 {} 列附近", at.line, at.column));
-        Fault::new(StatusCode::BAD_REQUEST, "INPUT_SYNTAX", format!("GraphQL 文档有语法错误，请检查{place}")).at(places)
-    })?;
-    limit_selections(&document)?;
+    let document = document(&query)?;
     let operation = pick(&document, operation_name.as_deref())?;
     let kind = operation.ty;
     // a stream has one subject; the library would mix the answers of several
@@ -163,8 +167,24 @@ pub fn operation(mut parameters: Map<String, Value>) -> Result<Operation, Fault>
     if let Some(name) = operation_name {
         request = request.operation_name(name);
     }
-    request.set_parsed_query(document);
+    request.set_parsed_query(ExecutableDocument::clone(&document));
     Ok(Operation { request, kind, root_field })
+}
+
+/// The document of this text, within the limits that need no schema.
+fn document(text: &str) -> Result<Arc<ExecutableDocument>, Fault> {
+    if let Some(known) = DOCUMENTS.get(text) {
+        return Ok(known);
+    }
+    let document = parser::parse_query(text).map_err(|error| {
+        let places = ServerError::from(error).locations;
+        let place = places.first().map_or_else(String::new, |at| format!("第 {} 行第 {} 列附近", at.line, at.column));
+        Fault::new(StatusCode::BAD_REQUEST, "INPUT_SYNTAX", format!("GraphQL 文档有语法错误，请检查{place}")).at(places)
+    })?;
+    limit_selections(&document)?;
+    let document = Arc::new(document);
+    DOCUMENTS.insert(text.to_owned(), Arc::clone(&document));
+    Ok(document)
 }
 
 /// The operation that will run.
@@ -338,7 +358,8 @@ mod tests {
             (&deep, "LIMIT_DEPTH"),
             (&stack, "INPUT_REQUEST"),
         ];
-        for (body, code) in cases {
+        // and refused again when they are sent again
+        for (body, code) in cases.iter().chain(&cases).copied() {
             let fault = parse(body.as_bytes()).expect_err(body);
             assert_eq!((fault.status, fault.code), (StatusCode::BAD_REQUEST, code), "{}", &body[..body.len().min(80)]);
         }
@@ -354,7 +375,7 @@ mod tests {
             (r#"{"query":"{ ...nowhere }"}"#, OperationType::Query, ""),
             (r#"{"query":"subscription { orderChanged { id } }"}"#, OperationType::Subscription, "orderChanged"),
         ];
-        for (body, kind, root) in cases {
+        for (body, kind, root) in cases.iter().chain(&cases).copied() {
             let operation = parse(body.as_bytes()).unwrap();
             assert_eq!((operation.kind, operation.root_field.as_str()), (kind, root), "{body}");
         }
