@@ -38,8 +38,9 @@ use system::System;
 
 /// Played before what is measured, and left out of it.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// Played right before what is measured, without a pause, and left out of its times: the load begins with new connections and new plans.
-const LEAD: Duration = Duration::from_secs(3);
+/// Played right before what is measured, without a pause, and left out of its times: the load begins with new connections and new plans,
+/// and near what a machine can do it takes seconds to catch up with what that cost.
+const LEAD: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args, Clone, Debug)]
 pub struct Options {
@@ -128,9 +129,12 @@ async fn measure(bench: &mut Bench, config: &Config, options: &Options) -> Resul
         // or autovacuum and the checker would begin with them while something is measured
         database.settle().await?;
         let reports = db::connect_for_reports(&database.url, 1).await.context("no connection for the checker")?;
-        let report = check::marks::run(&reports).await.context("the checker's look at what was stored")?;
+        // twice: a look of the worker's that began while payments were stored moves the mark under the first
+        for _ in 0..2 {
+            let report = check::marks::run(&reports).await.context("the checker's look at what was stored")?;
+            ensure!(report.violations().next().is_none(), "the books do not hold before anything is measured");
+        }
         reports.close().await;
-        ensure!(report.violations().next().is_none(), "the books do not hold before anything is measured");
     }
     let (shop, pace) = (Arc::new(shop), options.rate.map_or(Pace::Closed(options.callers), Pace::Open));
     let since = Clock::wall();
