@@ -339,7 +339,7 @@ fn spawn(binaries: &Binaries, home: &Path, account: Option<Account>, port: u16, 
         "max_wal_size=2GB".to_owned(),
         // Three workers that vacuum and analyse at once take two cores from payments for seconds; one that rests does not.
         "autovacuum_max_workers=1".to_owned(),
-        "autovacuum_vacuum_cost_delay=10ms".to_owned(),
+        "autovacuum_vacuum_cost_delay=20ms".to_owned(),
         "autovacuum_analyze_scale_factor=0.5".to_owned(),
         "timezone=UTC".to_owned(),
         "log_timezone=UTC".to_owned(),
