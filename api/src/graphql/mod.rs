@@ -87,8 +87,8 @@ pub struct Query(
     sandbox::SandboxQuery,
 );
 
-/// A field is looked for from the last of these to the first, and each that does not have it is one more future round what the field
-/// does: what every payment asks for stands last.
+// A field is looked for from the last of these to the first, and each that does not have it is one more future round what the field does:
+// what every payment asks for stands last. Not a doc comment, which would stand in the schema.
 #[derive(MergedObject, Default, Debug)]
 pub struct Mutation(
     identity::IdentityMutation,
