@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Escrow, Order, OrderCursor, OrderStatus};
-use crate::base::id::{AttemptId, BookId, MerchantId, OrderId, ProgrammeId, StoreId};
+use crate::base::id::{BookId, MerchantId, OrderId, ProgrammeId, StoreId};
 use crate::base::money::{Currency, Money};
 use crate::product::{Frozen, Terms};
 use crate::subsidy::reservation::Subsidy;
@@ -218,30 +218,6 @@ pub async fn lock_in_tx(tx: &mut PgConnection, ids: &[(BookId, OrderId)]) -> sql
            FOR UPDATE"#,
         &books,
         &orders
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.into_iter().map(Order::from).collect())
-}
-
-/// The same of the orders that these attempts belong to, which an attempt never changes.
-pub async fn lock_of_attempts_in_tx(tx: &mut PgConnection, attempts: &[(BookId, AttemptId)]) -> sqlx::Result<Vec<Order>> {
-    let books: Vec<Uuid> = attempts.iter().map(|(b, _)| b.0).collect();
-    let ids: Vec<Uuid> = attempts.iter().map(|(_, a)| a.0).collect();
-    let rows = sqlx::query_as!(
-        Row,
-        r#"SELECT book_id, order_id, store_id, subject, amount_minor, currency AS "currency: Currency", fee_bps,
-                  status AS "status: OrderStatus", stripe, refunded_minor, created_at, expires_at, paid_at, closed_at,
-                  product_code, product_version, terms AS "terms: Json<Terms>", funded_minor, released_minor, returned_minor, release_at,
-                  programme_id, subsidy_minor
-           FROM orders
-           WHERE (book_id, order_id) IN (SELECT a.book_id, a.order_id
-                                         FROM UNNEST($1::uuid[], $2::uuid[]) AS wanted (book_id, attempt_id)
-                                         JOIN payment_attempts a ON a.book_id = wanted.book_id AND a.attempt_id = wanted.attempt_id)
-           ORDER BY book_id, order_id
-           FOR UPDATE"#,
-        &books,
-        &ids
     )
     .fetch_all(tx)
     .await?;

@@ -280,8 +280,8 @@ async fn apply_in_tx(
         return Ok(Default::default());
     }
     let wanted: Vec<_> = outcomes.iter().map(|o| (o.book, o.attempt)).collect();
-    let orders = order::repo::lock_of_attempts_in_tx(tx, &wanted).await?;
-    let order_ids: Vec<_> = orders.iter().map(|order| (order.merchant.book(), order.id)).collect();
+    let order_ids = repo::orders_of_in_tx(tx, &wanted).await?;
+    let orders = order::repo::lock_in_tx(tx, &order_ids).await?;
     let attempts = repo::lock_in_tx(tx, &order_ids).await?;
     let channel_of: HashMap<_, _> = attempts.iter().map(|a| (a.id, a.channel.as_str())).collect();
     let told = outcomes.iter().filter_map(|o| match &o.word {
