@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 /// | over everything | by hash or merge | that a row's book and its id hang together makes PostgreSQL expect one row where there are millions, and a loop over those never ends |
 /// | what changed | by key, one process | a look would read all of what is stored for every ten thousand postings, and take more than one core from payments |
 ///
-/// So the statements of a scope join what they gathered to tables, never to one another: that would be a loop over all of both.
+/// So a statement of a scope joins what it gathered to tables by key. Joined to one another, two gatherings are a loop over all of both.
 pub(super) async fn prepare_in_tx(tx: &mut PgConnection, everything: bool) -> sqlx::Result<()> {
     sqlx::query_scalar!(
         r#"SELECT array_agg(set_config(name, value, true)) AS "set!"

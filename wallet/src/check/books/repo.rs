@@ -165,7 +165,7 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                FROM floor_changes c
                JOIN judged j USING (book_id, account_id)
            ), spans AS (
-               SELECT book_id, account_id, kind, side, now_minor, floor_minor, after_seq,
+               SELECT book_id, account_id, kind, side, now_minor, floor_minor, after_seq, count(*) OVER (PARTITION BY book_id, account_id) > 1 AS changed,
                       lead(after_seq) OVER (PARTITION BY book_id, account_id ORDER BY after_seq, changed_at NULLS FIRST, change_id) AS to_seq
                FROM floors
            ), bad AS (
@@ -191,11 +191,10 @@ pub(super) async fn floors_hold(tx: &mut PgConnection, scope: &Scope) -> sqlx::R
                UNION ALL
                SELECT format('%s account %s of book %s stood at %s after entry %s, its floor was %s',
                              s.kind, m.account_id, m.book_id, s.side * m.balance_after_minor, m.seq, s.floor_minor)
-               FROM (SELECT DISTINCT book_id, account_id FROM floor_changes) AS changed
-               JOIN spans s USING (book_id, account_id)
+               FROM spans s
                JOIN entries m ON m.book_id = s.book_id AND m.account_id = s.account_id
                              AND m.seq > s.after_seq AND (s.to_seq IS NULL OR m.seq <= s.to_seq)
-               WHERE s.side * m.balance_after_minor < s.floor_minor
+               WHERE s.changed AND s.side * m.balance_after_minor < s.floor_minor
            )
            SELECT (SELECT count(*) FROM judged) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#,
         scope.after(),

@@ -47,7 +47,7 @@ pub(super) async fn closes_in_order(tx: &mut PgConnection, scope: &Scope) -> sql
                UNION ALL
                SELECT format('%s of book %s is closed, its days only through %s', to_char(m.month, 'YYYY-MM'), m.book_id, COALESCE(l.last_day::text, 'no day'))
                FROM months m
-               JOIN lasts l USING (book_id)
+               CROSS JOIN LATERAL (SELECT max(c.day) AS last_day FROM day_closes c WHERE c.book_id = m.book_id) AS l
                WHERE l.last_day IS NULL OR l.last_day < m.month + interval '1 month' - interval '1 day'
            )
            SELECT (SELECT count(*) FROM days) + (SELECT count(*) FROM months) AS "checked!", ARRAY(SELECT violation FROM bad LIMIT 21) AS "violations!""#,
