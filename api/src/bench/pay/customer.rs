@@ -6,8 +6,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Longest one request may take, the cashier's stream included.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+use super::http::{Http, With};
+
+/// Longest one payment may take.
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 const ORDER: &str = "mutation($input: OrderCreateInput!) { orderCreate(input: $input) { order { id ticket } userErrors { code } } }";
 const START: &str =
@@ -57,17 +59,30 @@ pub(super) struct Trace {
     pub error: Option<String>,
 }
 
+/// The connections of a phase: as many as are in use at a time.
+#[derive(Debug)]
+pub(super) struct Lines {
+    serve: Http,
+    sim: Http,
+}
+
 impl Shop {
+    pub(super) fn lines(&self) -> Result<Lines> {
+        Ok(Lines { serve: Http::to(&self.base_url)?, sim: Http::to(&self.sim_url)? })
+    }
+
     /// Plays the `number`th payment.
-    pub(super) async fn pay(&self, http: &reqwest::Client, number: usize) -> Trace {
+    pub(super) async fn pay(&self, lines: &Lines, number: usize) -> Trace {
         let mut trace = Trace::default();
-        if let Err(error) = self.play(http, number, &mut trace).await {
-            trace.error = Some(format!("{error:#}"));
+        match tokio::time::timeout(TIME_MAX, self.play(lines, number, &mut trace)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => trace.error = Some(format!("{error:#}")),
+            Err(_) => trace.error = Some(format!("not over after {} s", TIME_MAX.as_secs())),
         }
         trace
     }
 
-    async fn play(&self, http: &reqwest::Client, number: usize, trace: &mut Trace) -> Result<()> {
+    async fn play(&self, lines: &Lines, number: usize, trace: &mut Trace) -> Result<()> {
         let minor = 1_000 + i64::try_from(number).unwrap_or(0) * 37 % 90_000;
         let mut input = json!({
             "storeId": self.stores[number % self.stores.len()], "amount": format!("{}.{:02}", minor / 100, minor % 100),
@@ -78,7 +93,7 @@ impl Shop {
             input["productCode"] = "AGENT_COMMISSION".into();
             input["parties"] = self.parties.clone();
         }
-        let created = self.ask(http, Some(&self.token), "orderCreate", ORDER, input).await?;
+        let created = self.ask(lines, Some(&self.token), "orderCreate", ORDER, input).await?;
         let text = |value: &Value| value.as_str().map(str::to_owned).context("a text was expected");
         let ticket = text(&created["order"]["ticket"])?;
         trace.order = Some((text(&created["order"]["id"])?, minor));
@@ -89,7 +104,7 @@ impl Shop {
             input["wallet"] = "WECHAT".into();
             input["method"] = "NATIVE".into();
         }
-        let started = self.ask(http, None, "paymentStart", START, input).await?;
+        let started = self.ask(lines, None, "paymentStart", START, input).await?;
         let invited = text(&started["attempt"]["invitation"]["content"]).context("the channel invited nobody")?;
         // codes and pages of the simulator end with the number of the payment there
         let transaction = invited.rsplit(['/', '=']).next().unwrap_or_default();
@@ -97,19 +112,20 @@ impl Shop {
 
         // the page of the customer listens while they pay
         let watched = json!({ "query": WATCH, "variables": { "ticket": ticket } });
-        let events = http.post(format!("{}/graphql", self.base_url)).header("accept", "text/event-stream").json(&watched).send();
+        let events = lines.serve.post("/graphql", With { stream: true, ..With::default() }, &watched);
         let confirm = async {
-            let answer =
-                http.post(format!("{}/pay/{transaction}/confirm", self.sim_url)).json(&json!({ "notices": 1, "delay_ms": 0 })).send().await;
-            let status = answer.context("the payer's page did not answer")?.status();
+            let (path, how) = (format!("/pay/{transaction}/confirm"), json!({ "notices": 1, "delay_ms": 0 }));
+            let answer = lines.sim.post(&path, With::default(), &how).await.context("the payer's page did not answer")?;
+            let status = answer.status;
             ensure!(status.is_success() || status.is_redirection(), "the payer's page answered {status}");
+            answer.whole().await?;
             anyhow::Ok(Instant::now())
         };
         let (events, confirmed) = tokio::join!(events, confirm);
         trace.ended[2] = Some(confirmed?);
         trace.confirmed = true;
         let mut events = events.context("the cashier's stream did not open")?;
-        ensure!(events.status().is_success(), "the cashier's stream answered {}", events.status());
+        ensure!(events.status.is_success(), "the cashier's stream answered {}", events.status);
         let mut seen = Vec::new();
         while let Some(chunk) = events.chunk().await.context("the cashier's stream broke")? {
             seen.extend_from_slice(&chunk);
@@ -123,15 +139,12 @@ impl Shop {
         Ok(())
     }
 
-    async fn ask(&self, http: &reqwest::Client, token: Option<&str>, field: &str, query: &str, input: Value) -> Result<Value> {
+    async fn ask(&self, lines: &Lines, token: Option<&str>, field: &str, query: &str, input: Value) -> Result<Value> {
         let body = json!({ "query": query, "variables": { "input": input } });
-        let mut request = http.post(format!("{}/graphql", self.base_url)).json(&body);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await.with_context(|| format!("{field}: no answer"))?;
-        let status = response.status();
-        let mut answer: Value = response.json().await.with_context(|| format!("{field}: {status} without JSON"))?;
+        let answer = lines.serve.post("/graphql", With { token, stream: false }, &body).await.with_context(|| field.to_owned())?;
+        let status = answer.status;
+        let whole = answer.whole().await.with_context(|| format!("{field}: {status}"))?;
+        let mut answer: Value = serde_json::from_slice(&whole).with_context(|| format!("{field}: {status} without JSON"))?;
         if let Some(error) = answer["errors"].get(0) {
             bail!("{field}: {status} {}", error["extensions"]["code"]);
         }
@@ -145,8 +158,3 @@ impl Shop {
 
 /// What the stream says of a paid order.
 const PAID: &[u8] = br#""status":"PAID""#;
-
-/// A client that keeps as many connections as are in use.
-pub(super) fn client() -> Result<reqwest::Client> {
-    reqwest::Client::builder().timeout(REQUEST_TIMEOUT).pool_max_idle_per_host(usize::MAX).build().context("an HTTP client")
-}

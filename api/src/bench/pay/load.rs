@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
 
-use super::customer::{STEPS, Shop, Trace, client};
+use super::customer::{STEPS, Shop, Trace};
 
 /// Payments under way at the most: beyond it a due one is not begun, and counts as an error.
 const UNDER_WAY_MAX: usize = 4_096;
@@ -71,7 +71,7 @@ pub(super) async fn play(shop: &Arc<Shop>, pace: Pace, length: Duration, first: 
 }
 
 async fn open(shop: &Arc<Shop>, rate: u32, length: Duration, first: usize) -> Result<Phase> {
-    let http = client()?;
+    let lines = Arc::new(shop.lines()?);
     let (started, every) = (Instant::now(), Duration::from_secs(1) / rate);
     let total = (length.as_secs_f64() * f64::from(rate)).round() as u32;
     let (mut tasks, mut phase) = (JoinSet::new(), Phase::default());
@@ -85,8 +85,8 @@ async fn open(shop: &Arc<Shop>, rate: u32, length: Duration, first: usize) -> Re
             phase.refused += 1;
             continue;
         }
-        let (shop, http, number) = (Arc::clone(shop), http.clone(), first + place as usize);
-        tasks.spawn(async move { Played { due, trace: shop.pay(&http, number).await } });
+        let (shop, lines, number) = (Arc::clone(shop), Arc::clone(&lines), first + place as usize);
+        tasks.spawn(async move { Played { due, trace: shop.pay(&lines, number).await } });
     }
     while let Some(played) = tasks.join_next().await {
         phase.payments.push(played.context("a customer's task")?);
@@ -96,16 +96,16 @@ async fn open(shop: &Arc<Shop>, rate: u32, length: Duration, first: usize) -> Re
 }
 
 async fn closed(shop: &Arc<Shop>, callers: usize, length: Duration, first: usize) -> Result<Phase> {
-    let http = client()?;
+    let lines = Arc::new(shop.lines()?);
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for caller in 0..callers {
-        let (shop, http) = (Arc::clone(shop), http.clone());
+        let (shop, lines) = (Arc::clone(shop), Arc::clone(&lines));
         tasks.spawn(async move {
             let (mut played, mut number) = (Vec::new(), first + caller);
             while started.elapsed() < length {
                 let due = Instant::now();
-                played.push(Played { due, trace: shop.pay(&http, number).await });
+                played.push(Played { due, trace: shop.pay(&lines, number).await });
                 number += callers;
             }
             played

@@ -7,6 +7,7 @@
 mod books;
 mod customer;
 pub mod failover;
+mod http;
 mod load;
 mod stored;
 mod system;
