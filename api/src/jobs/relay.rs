@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Pause after a look: the next finds more, and a transaction costs about the same whatever it finds. What this process took in itself its
 /// watchers know already ([`Fanout::wake`]).
-const REST: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(50);
 
 /// Pause after the database did not answer.
 const DATABASE_PAUSE: Duration = Duration::from_secs(2);

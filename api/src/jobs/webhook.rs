@@ -19,7 +19,7 @@ use crate::http::chain;
 pub const FAN_OUT: Consumer = Consumer { name: "webhooks", begin: Begin::Present, attempts_max: 8, backoff: Duration::from_secs(1) };
 
 /// Events read at a time.
-const BATCH_MAX: i32 = 200;
+const BATCH_MAX: i32 = 500;
 
 /// Deliveries under way in this process: each waits for its receiver most of its life.
 const PLACES: usize = 32;
