@@ -69,6 +69,10 @@ fn describe() {
     describe_gauge!("haodian_jobs_waiting", "Jobs that are due or will be, by kind");
     describe_gauge!("haodian_jobs_dead", "Jobs that failed for good and need a person");
     describe_gauge!("haodian_check_violations", "What the last look of the ledger checker found wrong, by rule");
+    describe_gauge!(
+        "haodian_check_behind_seconds",
+        "How long ago the first posting was recorded that the last look of the ledger checker read"
+    );
     describe_histogram!("haodian_check_seconds", "Time of an incremental look of the ledger checker");
     describe_gauge!("haodian_db_connections", "Connections of the pool by state");
 }

@@ -4,32 +4,39 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use wallet::check::marks;
+use wallet::check::marks::{self, Look};
 
 use super::tick::pause;
 use crate::app::App;
 use crate::http::chain;
 
-/// How often somebody looks. A look reads what was posted since the last one: of a minute with a thousand payments a second that would take
-/// a core for five seconds at a stretch.
+/// How often somebody looks where a look can read all that is new.
 const PERIOD: Duration = Duration::from_secs(10);
+
+/// Postings of one look: some hundred milliseconds of one core.
+const STEP: i64 = 5_000;
 
 /// Looks at once, so that the mark of a new database begins before there is much to read, and until `stop`. A violation is logged as an
 /// error and stands in `haodian_check_violations` until a look finds none.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
-    let mut wait = Duration::ZERO;
+    let (mut wait, mut period) = (Duration::ZERO, PERIOD);
     while pause(&stop, wait).await {
-        wait = PERIOD;
         let started = Instant::now();
-        let report = tokio::select! {
+        let look = tokio::select! {
             // a look changes nothing but its own mark, at its end: it may be left at any moment
             () = stop.cancelled() => return,
-            report = marks::run_when_due(&app.reports, PERIOD) => report,
+            look = marks::run_when_due(&app.reports, period, STEP) => look,
         };
-        match report {
+        // what a look left is for whoever left it, at once
+        (wait, period) = match &look {
+            Ok(Some(look)) if look.more => (Duration::ZERO, Duration::ZERO),
+            _ => (PERIOD, PERIOD),
+        };
+        match look {
             Ok(None) => {}
-            Ok(Some(report)) => {
+            Ok(Some(Look { report, behind, .. })) => {
                 metrics::histogram!("haodian_check_seconds").record(started.elapsed());
+                metrics::gauge!("haodian_check_behind_seconds").set(behind.as_secs_f64());
                 for rule in &report.rules {
                     // a number of violations is a small whole number
                     metrics::gauge!("haodian_check_violations", "rule" => rule.id).set(rule.violations.len() as f64);

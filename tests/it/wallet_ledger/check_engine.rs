@@ -1,6 +1,8 @@
 //! The checker finds what was changed by hand in what the engine keeps, and, where it was changed since the last look, finds it in a look.
 
-use sqlx::{AssertSqlSafe, Executor as _};
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 use uuid::Uuid;
 use wallet::base::actor::{Actor, Role};
 use wallet::base::id::{HoldId, MerchantId, TransferId, UserId, WithdrawalId};
@@ -230,6 +232,54 @@ async fn a_look_reads_what_is_new_and_leaves_its_mark_where_something_is_wrong()
     let repaired = marks::run(scene.db.pool()).await.unwrap();
     sound(&repaired);
     assert_eq!((checked(&repaired, "L1"), checked(&repaired, "L3")), (1, 3));
+}
+
+#[tokio::test]
+async fn looks_in_steps_judge_every_posting_and_every_leaf_of_the_log_and_stay_at_the_one_that_is_wrong() {
+    let scene = Scene::with_everything().await;
+    let pool = scene.db.pool();
+    sound(&marks::run(pool).await.unwrap());
+    for _ in 0..5 {
+        scene.paid(900, 3).await;
+    }
+    scene.readable().await;
+    let (before, proofs) = (leaves(pool).await, Proofs::new(pool.clone(), scene.clock.clone()));
+    proofs.catch_up().await.unwrap();
+    assert_eq!(leaves(pool).await, before + 15, "three entries each");
+
+    let last_leaf =
+        "UPDATE log_tiles SET hashes = set_byte(hashes, octet_length(hashes) - 1, get_byte(hashes, octet_length(hashes) - 1) # 1)
+                     WHERE level = 0 AND tile = (SELECT max(tile) FROM log_tiles WHERE level = 0)";
+    sqlx::query(last_leaf).execute(scene.db.owner_pool()).await.unwrap();
+    let step = async || marks::run_when_due(pool, Duration::ZERO, 2).await.unwrap().unwrap();
+    let checked = |look: &marks::Look, id: &str| look.report.rules.iter().find(|rule| rule.id == id).unwrap().checked;
+    for place in 1..=2 {
+        let look = step().await;
+        sound(&look.report);
+        assert_eq!((checked(&look, "L1"), checked(&look, "L17"), look.more), (2, before + 6 * place, true));
+    }
+    for _ in 0..2 {
+        let look = step().await;
+        assert_eq!((checked(&look, "L1"), look.more), (1, false));
+        assert!(
+            look.report.violations().any(|(rule, text)| rule == "L17" && text.contains("is not the hash of its entry")),
+            "{}",
+            look.report
+        );
+    }
+    sqlx::query(last_leaf).execute(scene.db.owner_pool()).await.unwrap();
+    let look = step().await;
+    sound(&look.report);
+    assert_eq!((checked(&look, "L1"), checked(&look, "L17")), (1, before + 15));
+    let idle = step().await;
+    assert_eq!((checked(&idle, "L1"), idle.more, idle.behind), (0, false, Duration::ZERO));
+}
+
+async fn leaves(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT COALESCE(sum(octet_length(hashes) / 32), 0)::bigint FROM log_tiles WHERE level = 0")
+        .fetch_one(pool)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

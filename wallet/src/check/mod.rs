@@ -1,14 +1,15 @@
 //! The ledger checker (账务核对): reads everything that must agree in one snapshot, and names what does not.
 //!
-//! One `REPEATABLE READ`, read-only transaction, so that a running system may be checked. It computes its figures anew and shares no
-//! code with the services, so that both cannot be wrong in the same way. There are two ways to look:
+//! `REPEATABLE READ`, read-only transactions, so that a running system may be checked: one for everything, one for each group of rules where
+//! only what changed is looked at. It computes its figures anew and shares no code with the services, so that both cannot be wrong in the
+//! same way. There are two ways to look:
 //!
 //! | | reads | for |
 //! |---|---|---|
 //! | [`run`] | whole tables, and believes nothing it kept itself | tests, after a crash, at night |
-//! | [`marks::run`] | the postings of transactions since the last look, the accounts they touched, what hangs on them | every ten seconds |
+//! | [`marks::run`] | the postings of transactions since the last look, the accounts they touched, what hangs on them | every ten seconds, and at once while it is behind |
 //!
-//! Both judge by the same statements; only L3 is written twice. The snapshot holds back what vacuum may clean for as long as a check runs.
+//! Both judge by the same statements; only L3 is written twice. A snapshot holds back what vacuum may clean for as long as it is kept.
 
 mod advances;
 mod books;
@@ -29,8 +30,6 @@ mod splits;
 mod subsidies;
 mod transfers;
 mod webhooks;
-
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sqlx::{PgConnection, PgPool};
@@ -169,62 +168,48 @@ pub async fn run(db: &PgPool) -> sqlx::Result<CheckReport> {
 /// Checks every rule in the running transaction, as it sees the world. One snapshot only if the transaction keeps one.
 pub async fn run_in_tx(tx: &mut PgConnection) -> sqlx::Result<CheckReport> {
     repo::prepare_in_tx(tx, true).await?;
-    rules(tx, &Scope::FULL, &mut Pace::new(false)).await
-}
-
-/// Longest rest of a check.
-const REST_MAX: Duration = Duration::from_secs(2);
-
-/// How a check goes. Beside payments that take all of a machine, what the checker takes at a stretch is what they wait for: a gentle one
-/// rests after each group of rules that reads its scope, as long as the group took. With longer rests there would be more to read next
-/// time, and each statement would take longer. It rests with its snapshot, which holds back vacuum, so never longer than [`REST_MAX`].
-#[derive(Debug)]
-struct Pace {
-    gentle: bool,
-    began: Instant,
-}
-
-impl Pace {
-    fn new(gentle: bool) -> Self {
-        Self { gentle, began: Instant::now() }
+    let mut report = CheckReport { rules: Vec::new() };
+    for place in 0..GROUPS {
+        report.rules.extend(group(tx, &Scope::FULL, place).await?);
     }
-
-    async fn rest(&mut self) {
-        if self.gentle {
-            tokio::time::sleep(self.began.elapsed().min(REST_MAX)).await;
-            self.began = Instant::now();
-        }
-    }
-}
-
-/// Every rule that can be judged within the scope, in the order of their ids.
-async fn rules(tx: &mut PgConnection, scope: &Scope, pace: &mut Pace) -> sqlx::Result<CheckReport> {
-    let mut rules = books::rules(tx, scope).await?;
-    pace.rest().await;
-    rules.extend(names::rules(tx, scope).await?);
-    pace.rest().await;
-    rules.extend(holds::rules(tx, scope).await?);
-    rules.extend(periods::rules(tx, scope).await?);
-    pace.rest().await;
-    rules.extend(transfers::rules(tx, scope).await?);
-    pace.rest().await;
-    rules.extend(splits::rules(tx, scope).await?);
-    rules.extend(subsidies::rules(tx, scope).await?);
-    rules.extend(advances::rules(tx, scope).await?);
-    rules.extend(proofs::rules(tx, scope).await?);
-    pace.rest().await;
-    rules.extend(readers::rules(tx).await?);
-    rules.extend(server::rules(tx).await?);
-    rules.extend(requests::rules(tx, scope).await?);
-    pace.rest().await;
-    rules.extend(commands::rules(tx, scope).await?);
-    rules.extend(products::rules(tx, scope).await?);
-    rules.extend(projections::rules(tx, scope).await?);
-    rules.extend(webhooks::rules(tx, scope).await?);
-    rules.extend(reviews::rules(tx, scope).await?);
-    let mut report = CheckReport { rules };
     report.sort();
     Ok(report)
+}
+
+/// The groups of rules that are judged one after another. The statements of a group see one snapshot.
+const GROUPS: usize = 7;
+
+/// The rules of one group that can be judged within the scope.
+async fn group(tx: &mut PgConnection, scope: &Scope, place: usize) -> sqlx::Result<Vec<RuleResult>> {
+    let mut rules = Vec::new();
+    match place {
+        0 => rules.extend(books::rules(tx, scope).await?),
+        1 => rules.extend(names::rules(tx, scope).await?),
+        2 => {
+            rules.extend(holds::rules(tx, scope).await?);
+            rules.extend(periods::rules(tx, scope).await?);
+        }
+        3 => rules.extend(transfers::rules(tx, scope).await?),
+        4 => {
+            rules.extend(splits::rules(tx, scope).await?);
+            rules.extend(subsidies::rules(tx, scope).await?);
+            rules.extend(advances::rules(tx, scope).await?);
+            rules.extend(proofs::rules(tx, scope).await?);
+        }
+        5 => {
+            rules.extend(readers::rules(tx).await?);
+            rules.extend(server::rules(tx).await?);
+            rules.extend(requests::rules(tx, scope).await?);
+        }
+        _ => {
+            rules.extend(commands::rules(tx, scope).await?);
+            rules.extend(products::rules(tx, scope).await?);
+            rules.extend(projections::rules(tx, scope).await?);
+            rules.extend(webhooks::rules(tx, scope).await?);
+            rules.extend(reviews::rules(tx, scope).await?);
+        }
+    }
+    Ok(rules)
 }
 
 /// `L2` before `L10` before `P1`.

@@ -8,15 +8,41 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Fold, Scope, Since};
+use crate::base::clock::Clock;
 
-/// From the mark to the oldest transaction that may still be running. `0`: nothing was looked at before.
-pub(super) async fn since_in_tx(tx: &mut PgConnection) -> sqlx::Result<Since> {
+/// What lies before a look.
+pub(super) struct Ahead {
+    pub(super) since: Since,
+    pub(super) more: bool,
+    pub(super) behind: Duration,
+}
+
+/// From the mark to the oldest transaction that may still be running, or to the end of the transaction with the `step`th posting. A mark of
+/// `0`: nothing was looked at before, and everything is.
+pub(super) async fn ahead(tx: &mut PgConnection, step: Option<i64>) -> sqlx::Result<Ahead> {
     let row = sqlx::query!(
-        r#"SELECT COALESCE((SELECT mark FROM check_marks), '0'::xid8)::text AS "mark!", pg_snapshot_xmin(pg_current_snapshot())::text AS "end!""#
+        r#"WITH known AS (
+               SELECT COALESCE((SELECT mark FROM check_marks), '0'::xid8) AS mark, pg_snapshot_xmin(pg_current_snapshot()) AS oldest
+           ), stepped AS (
+               SELECT mark, oldest,
+                      (SELECT (p.xid::text::bigint + 1)::text::xid8
+                       FROM postings p
+                       WHERE p.xid > mark AND p.xid < oldest AND mark > '0'::xid8 AND $1::bigint IS NOT NULL
+                       ORDER BY p.xid
+                       OFFSET $1 - 1
+                       LIMIT 1) AS step_end
+               FROM known
+           )
+           SELECT mark::text AS "mark!", COALESCE(step_end, oldest)::text AS "end!",
+                  EXISTS (SELECT FROM postings p WHERE p.xid >= step_end AND p.xid < oldest) AS "more!",
+                  (SELECT p.recorded_at FROM postings p WHERE p.xid > mark AND p.xid < oldest ORDER BY p.xid LIMIT 1) AS first_recorded_at
+           FROM stepped"#,
+        step
     )
     .fetch_one(tx)
     .await?;
-    Ok(Since { mark: row.mark, end: row.end })
+    let behind = row.first_recorded_at.and_then(|at| (Clock::wall() - at).to_std().ok()).unwrap_or_default();
+    Ok(Ahead { since: Since { mark: row.mark, end: row.end }, more: row.more, behind })
 }
 
 /// An account with what is stored and what was added up.

@@ -37,7 +37,7 @@ pub(super) async fn start(tx: &mut PgConnection, scope: &Scope) -> sqlx::Result<
 }
 
 /// Hashes every entry from `start` up to the log's place, numbers them in the log's order, and compares them tile by tile. An entry of a day
-/// whose seal does not stand on it is found, too.
+/// whose seal does not stand on it is found, too. A scope that ends before the log's place is compared as far as it goes, and not counted.
 pub(super) async fn leaves_are_entries(tx: &mut PgConnection, start: &Start, scope: &Scope) -> sqlx::Result<Found> {
     sqlx::query_as!(
         Found,
@@ -63,6 +63,9 @@ pub(super) async fn leaves_are_entries(tx: &mut PgConnection, start: &Start, sco
                LEFT JOIN accounts a USING (book_id, account_id)
                WHERE p.xid >= $2::text::xid8 AND (p.xid, p.book_id, p.posting_id, e.line) >= ($2::text::xid8, $3::uuid, $4::uuid, $5::smallint)
                  AND (p.xid, p.book_id, p.posting_id) <= (SELECT xid, book_id, posting_id FROM log_state)
+                 AND ($7::text IS NULL OR p.xid < $7::text::xid8)
+           ), cut AS (
+               SELECT $7::text IS NOT NULL AND $7::text::xid8 <= xid AS short FROM log_state
            ), numbered AS (
                SELECT $1::bigint * 256 + row_number() OVER (ORDER BY xid, book_id, posting_id, line) - 1 AS number,
                       xid, book_id, posting_id, line, accounting_date,
@@ -74,10 +77,14 @@ pub(super) async fn leaves_are_entries(tx: &mut PgConnection, start: &Start, sco
                FROM numbered
                GROUP BY number >> 8
            ), compared AS (
-               SELECT tile, m.hashes AS made, k.hashes AS kept, m.first_place AS made_place,
+               SELECT tile, m.hashes AS made, m.first_place AS made_place,
+                      CASE WHEN (SELECT short FROM cut) THEN substring(k.hashes FROM 1 FOR octet_length(m.hashes)) ELSE k.hashes END AS kept,
                       k.first_xid::text || ' ' || k.first_book || ' ' || k.first_posting || ' ' || k.first_line AS kept_place
                FROM made m
-               FULL JOIN (SELECT * FROM log_tiles WHERE level = 0 AND tile >= $1) AS k USING (tile)
+               FULL JOIN (SELECT *
+                          FROM log_tiles
+                          WHERE level = 0 AND tile >= $1 AND (tile <= (SELECT max(tile) FROM made) OR NOT (SELECT short FROM cut))) AS k
+                   USING (tile)
            ), sealed AS (
                SELECT n.accounting_date, max(n.number) AS last_number,
                       (SELECT s.day FROM log_seals s WHERE s.day >= n.accounting_date ORDER BY s.day LIMIT 1) AS day,
@@ -97,7 +104,7 @@ pub(super) async fn leaves_are_entries(tx: &mut PgConnection, start: &Start, sco
                UNION ALL
                SELECT format('the log says that it has %s entries, up to its place there are %s', s.size, $1 * 256 + c.entries)
                FROM log_state s, (SELECT count(*) AS entries FROM numbered) AS c
-               WHERE s.size <> $1 * 256 + c.entries
+               WHERE s.size <> $1 * 256 + c.entries AND NOT (SELECT short FROM cut)
                UNION ALL
                SELECT format('entry %s is booked on %s, the seal of %s stands on the first %s only', last_number, accounting_date, day, size)
                FROM sealed WHERE last_number >= size
@@ -118,7 +125,8 @@ pub(super) async fn leaves_are_entries(tx: &mut PgConnection, start: &Start, sco
         start.book,
         start.posting,
         start.line,
-        scope.after()
+        scope.after(),
+        scope.before()
     )
     .fetch_one(tx)
     .await
