@@ -1,4 +1,5 @@
-//! The ledger checker beside everything else: what changed since its last look, every ten seconds, by whichever process comes first.
+//! The ledger checker beside everything else: what changed since its last look, every ten seconds and at once while it is behind, by whichever
+//! process comes first.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -23,7 +23,7 @@ pub(super) async fn ahead(tx: &mut PgConnection, step: Option<i64>) -> sqlx::Res
     let row = sqlx::query!(
         r#"WITH known AS (
                SELECT COALESCE((SELECT mark FROM check_marks), '0'::xid8) AS mark, pg_snapshot_xmin(pg_current_snapshot()) AS oldest
-           ), stepped AS (
+           ), stepped AS MATERIALIZED (
                SELECT mark, oldest,
                       (SELECT (p.xid::text::bigint + 1)::text::xid8
                        FROM postings p
